@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +28,7 @@ BESIDE = (
     *(".*.tmp", "run", "restoring.json", "backups.json"),
 )
 """What has no property in `paths.Paths`."""
+_STAYS = re.compile(r" is (?:not of qi-learn|a backup that you made)\.\Z")
 TEMPORARY = "qi-learn-*"
 TEMPORARY_SECONDS = 86400.0
 """A temporary directory that is older belongs to nothing that runs."""
@@ -35,6 +37,7 @@ TEMPORARY_SECONDS = 86400.0
 def find_files(paths: Paths, env: Mapping[str, str]) -> Removals:
     """Everything of ours in the directories of the home, and what else lies in them."""
     going, left = [], []
+    backups, told = _backups(paths)
     for root in _roots(paths, env):
         for entry in sorted(root.iterdir(), key=lambda entry: _goes_last(paths, entry)):
             if is_ours(paths, entry):
@@ -42,28 +45,35 @@ def find_files(paths: Paths, env: Mapping[str, str]) -> Removals:
                     left.append(f"{entry} is a link; what it leads to stays: {entry.resolve()}")
                 what = f"{entry} ({_size_text(_size(entry))})"
                 going.append(Removal("files", what, partial(_remove, entry)))
-            else:
+            elif Path(os.path.realpath(entry)) not in backups:
                 left.append(f"{entry} is not of qi-learn.")
+    left += [f"{file} is a backup that you made." for file in backups]
     going.sort(key=lambda removal: removal.what.startswith(f"{paths.data}{os.sep}"))
     ends = [
         Removal("files", str(root), partial(_remove_empty, root))
         for root in (*_roots(paths, env), *_common_root(paths, env))
-        if not any(entry.startswith(f"{root}{os.sep}") and " is not " in entry for entry in left)
+        if not any(
+            entry.startswith(f"{root}{os.sep}") and _STAYS.search(entry) is not None
+            for entry in left
+        )
     ]
-    return Removals((*_temporary(), *going, *ends), (*left, *_backups(paths)))
+    return Removals((*_temporary(), *going, *ends), (*left, *told))
 
 
-def _backups(paths: Paths) -> Iterator[str]:
-    """The backups that were made of this home and are still there: the person's own files."""
+def _backups(paths: Paths) -> tuple[list[Path], list[str]]:
+    """The backups that were made of this home and are still there: the person's own files.
+
+    Each once, by its real path; and what is to be told if they are not known.
+    """
     try:
         made = read_object(paths.data / "backups.json").get("backups") or ()
-        files = [Path(str(each["file"])) for each in made]
+        files = [Path(os.path.realpath(str(each["file"]))) for each in made]
     except FileNotFoundError:
-        return
+        return [], []
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        yield f"{paths.data / 'backups.json'} cannot be read: look for backups that you made."
-        return
-    yield from (f"{file} is a backup that you made." for file in files if file.exists())
+        told = f"{paths.data / 'backups.json'} cannot be read: look for backups that you made."
+        return [], [told]
+    return [file for file in dict.fromkeys(files) if file.exists()], []
 
 
 def find_runtime(paths: Paths, env: Mapping[str, str]) -> Removals:

@@ -1,4 +1,9 @@
-"""Letting what is old expire, in slices: a round of the daemon is never held up by it."""
+"""Letting what is old expire, in slices: a round of the daemon is never held up by it.
+
+What goes is overwritten, but in the WAL: the database's file, and pages in the WAL that came
+before, have it until the WAL is emptied. That is done when a run of slices ends, at least once a
+minute while it lasts, and again each minute as long as a reader is in the way.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,7 @@ from qi_learn.store import expiry
 from qi_learn.store.database import Store
 from qi_learn.store.disk_use import used_bytes
 from qi_learn.store.events import expire_events
+from qi_learn.store.forget import empty_wal
 from qi_learn.store.strays import STRAY_SECONDS, stray_turns
 
 logger = logging.getLogger(__name__)
@@ -27,6 +33,8 @@ LOOK_SECONDS = 60.0
 """Seconds between two looks when nothing was old."""
 SWEEP_SECONDS = 6 * 3600.0
 """Seconds between two looks at what only many turns together tell: shapes and data sets."""
+READER_MS = 10
+"""How long a reader of the database is waited for, ms."""
 SWEPT_AT_ONCE = 500
 """Turns that such a look goes back in each of the others: so a minute costs the same, however long
 the history is. It takes half a day through half a million, if a shape is named by the oldest only.
@@ -44,7 +52,9 @@ class Expiring:
         self._paths = paths
         self._keep = keep
         self._monotonic = monotonic
-        self._due = self._sweep_due = float("-inf")
+        self._due = self._sweep_due = self._empty_due = float("-inf")
+        self._remains = False
+        """Whether something went of which the WAL may have the text."""
         self._sweep: expiry.ShapeSweep | None = None
         self._data_sets: list[RunDirectory] = []
 
@@ -57,11 +67,16 @@ class Expiring:
         if self._monotonic() < self._due:
             return False
         over = self._monotonic() + ROUND_SECONDS
+        before = store.conn.total_changes
         more = (
             self._strays(store, now, over)
             or self._turns(store, now, over)
             or self._sweeping(store, now)
         )
+        self._remains |= store.conn.total_changes != before
+        if self._remains and (not more or self._monotonic() >= self._empty_due):
+            self._remains = not empty_wal(store, READER_MS)
+            self._empty_due = self._monotonic() + LOOK_SECONDS
         self._due = self._monotonic() + (0.0 if more else LOOK_SECONDS)
         return more
 

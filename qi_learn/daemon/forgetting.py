@@ -96,7 +96,9 @@ class Forgetting:
             if name in self._job.done:
                 continue
             try:
-                self.waits_for = step(store)
+                # or a power failure would undo a step that is noted as done
+                with forget.on_the_disk(store):
+                    self.waits_for = step(store)
             except QiError as error:
                 self.waits_for = f"what stops it to be mended ({error.what})"
                 self._receipt(store, self._job, "under way", self.waits_for)

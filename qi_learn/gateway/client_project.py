@@ -1,21 +1,23 @@
 """Where a request comes from: whose program sent it, and from which project.
 
 On Linux both are told by the system for a loopback connection: the socket at its other end has an
-owner, and its process a working directory. They are looked up once per connection, from `/proc`
-alone and off the hot path: one thread answers everything that waits with one pass, and begins with
-the processes it found before. Nothing is known if the process is gone. Which project a directory
-belongs to: `origin.py`.
+owner, and its process a working directory. They are looked up once per connection: the owner at
+once, the process from `/proc` and off the hot path. One thread answers everything that waits with
+one pass, and begins with the processes it found before. Which project a directory belongs to:
+`origin.py`.
 
 The owner is a user's number, as the kernel shows it to this process. A container on the host's
-network is another user by it, unless it runs as ours: then what is in it is ours.
+network is another user by it, unless it runs as ours: then what is in it is ours. Of a client that
+has hung up before it was looked up the kernel names no owner: it may have been another's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -28,6 +30,8 @@ REMEMBERED = 16
 """Processes that found a client last time and are looked at first."""
 ANOTHERS = Origin(left_out="other_user")
 """Where a request of another user's program comes from."""
+UNKNOWN = Origin(left_out="unknown_user")
+"""Where a request comes from whose client was gone before it was looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class ClientProjects:
         self._waiting: list[tuple[Ends, asyncio.Future[Origin]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._recent: tuple[str, ...] = ()
+        self._gone: Origin | None = None
+        """What is said of a client that is gone; None until the first was looked up."""
 
     def look_up(self, transport: asyncio.BaseTransport) -> None:
         """Begin to look for the origin of a connection, unless that was done before."""
@@ -60,7 +66,11 @@ class ClientProjects:
             return
         answer: asyncio.Future[Origin] = asyncio.get_running_loop().create_future()
         self._answers[transport] = answer
-        ends = (transport.get_extra_info("peername")[:2], transport.get_extra_info("sockname")[:2])
+        ends = _ends(transport)
+        owner = self._by_owner(ends)
+        if owner.left_out:
+            answer.set_result(owner)
+            return
         self._waiting.append((ends, answer))
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
@@ -83,8 +93,18 @@ class ClientProjects:
     def origin_now(self, transport: asyncio.BaseTransport, named: str | None) -> Origin:
         """The origin, as far as it is known by now."""
         answer = self._answers.get(transport)
-        seen = answer.result() if answer is not None and answer.done() else NOWHERE
-        if seen == ANOTHERS or named is None:
+        return self._named(answer.result() if answer and answer.done() else NOWHERE, named)
+
+    def when_known(self, transport: asyncio.BaseTransport, then: Callable[[], None]) -> None:
+        """Call `then` as soon as a connection was looked up: now, if it was."""
+        answer = self._answers.get(transport)
+        if answer is None or answer.done():
+            then()
+        else:
+            answer.add_done_callback(lambda _: then())
+
+    def _named(self, seen: Origin, named: str | None) -> Origin:
+        if seen in (ANOTHERS, UNKNOWN) or named is None:
             return seen
         if seen.left_out and not os.path.isabs(named):
             return seen  # a name that says nothing lets nothing in
@@ -117,6 +137,34 @@ class ClientProjects:
             elif client.directory is not None:
                 found[ends] = self._origins.of(client.directory)
         return found
+
+    def _by_owner(self, ends: Ends) -> Origin:
+        """Whether the client is another user's, or gone before it could be asked."""
+        if sys.platform != "linux":
+            return NOWHERE
+        row = tcp_table.listed([ends]).get(ends)
+        if row is not None and row.held:
+            return NOWHERE if row.owner == os.geteuid() else ANOTHERS
+        if self._gone is None:
+            self._gone = UNKNOWN if owners_are_told() else NOWHERE
+        return self._gone
+
+
+def owners_are_told() -> bool:
+    """Whether the system says whose a socket is: it does of one of ours."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as own,
+    ):
+        ends = (own.getsockname(), server.getsockname())
+        row = tcp_table.listed([ends]).get(ends)
+        return row is not None and row.held and row.owner == os.geteuid()
+
+
+def _ends(transport: asyncio.BaseTransport) -> Ends:
+    """The other end of a connection, and ours."""
+    near, far = (transport.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+    return near, far
 
 
 def client_ends(connections: Iterable[Ends], recent: Sequence[str] = ()) -> dict[Ends, ClientEnd]:

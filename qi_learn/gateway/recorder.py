@@ -7,9 +7,10 @@ once in `gateway.json`, and exchanges go on without a copy until writing works a
 Not recorded: headers (they carry credentials), models that run elsewhere, loads and unloads,
 renderings without an answer, redirections, and (counted, `counters.py`) exchanges above `LONGEST`
 bytes and in encodings that are not known. Nor what is not to be, counted by its reason
-(`NOT_RECORDED`): marked `x-qi-learn-record: 0`, in a pause, of another user, from no registered
-project. A refused request (4xx, 5xx) is recorded with its status if it was a JSON object with a
-model, because an error rate is worth knowing. A request that was not even that teaches nothing.
+(`NOT_RECORDED`): marked `x-qi-learn-record: 0`, in a pause, of another user, of a client that has
+left before it was known whose it is, from no registered project. A refused request (4xx, 5xx) is
+recorded with its status if it was a JSON object with a model, because an error rate is worth
+knowing. A request that was not even that teaches nothing.
 """
 
 from __future__ import annotations
@@ -185,6 +186,7 @@ class RecordedExchange:
         self._clients = clients
         self._connection = connection
         self._named = exchange.project
+        self._abandoned = False
         clients.look_up(connection)
 
     def begin(self, status: int, content_type: str) -> None:
@@ -205,9 +207,21 @@ class RecordedExchange:
         await self._recorder.record(self.exchange)
 
     def abandon(self, *, cancelled: bool) -> None:
-        """Write the copy of what came: the client has left, or one of the servers."""
-        self._comes_from(self._clients.origin_now(self._connection, self._named))
+        """Write the copy of what came: the client has left, or one of the servers.
+
+        Of a client that has left not before it was looked up whose it was.
+        """
+        if self._abandoned:
+            return
+        self._abandoned = True
         self.exchange.broken = not cancelled
+        if cancelled:
+            self._clients.when_known(self._connection, lambda: self._write(cancelled=True))
+        else:
+            self._write(cancelled=False)
+
+    def _write(self, *, cancelled: bool) -> None:
+        self._comes_from(self._clients.origin_now(self._connection, self._named))
         self._recorder.record_now(self.exchange, cancelled=cancelled)
 
     def _comes_from(self, origin: Origin) -> None:

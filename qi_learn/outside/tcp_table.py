@@ -1,6 +1,8 @@
 """The TCP connections of this machine, as Linux lists them; elsewhere nothing is known.
 
 Both ends of a connection over loopback are listed, also after the program at one of them is gone.
+The kernel is asked for each (`socket_diag.py`); its tables are read if it does not answer, or if
+there are many.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-Address = tuple[str, int]
+from qi_learn.outside import socket_diag
+from qi_learn.outside.socket_diag import Address
+
 Ends = tuple[Address, Address]
 """The end of a connection that is asked about, and the other one."""
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_ASKED_SINGLY = 50
 _ESTABLISHED, _CLOSE_WAIT = 0x01, 0x08
 """States of an end from which nothing was closed: only the other end may have been."""
 
@@ -42,6 +47,23 @@ class ConnectionEnd:
 
 def listed(ends: Iterable[Ends]) -> dict[Ends, ConnectionEnd]:
     """What is listed of these ends of connections."""
+    asked = list(ends)
+    if sys.platform == "linux" and len(asked) <= _ASKED_SINGLY:
+        try:
+            return {pair: end for pair in asked if (end := told(*pair)) is not None}
+        except OSError:
+            pass  # such questions are not answered here, as in some containers
+    return in_the_tables(asked)
+
+
+def told(near: Address, far: Address) -> ConnectionEnd | None:
+    """What the kernel says of one end. Raises OSError if it does not answer."""
+    found = socket_diag.told(near, far)
+    return None if found is None else ConnectionEnd(found[0], found[1], str(found[2]))
+
+
+def in_the_tables(ends: Iterable[Ends]) -> dict[Ends, ConnectionEnd]:
+    """The same by the tables of `/proc/net`."""
     lines = {
         (_hexadecimal(near, wide), _hexadecimal(far, wide)): (near, far)
         for near, far in ends

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from qi_learn.redact.letter_pairs import is_jumbled
 from qi_learn.redact.literals import is_key, is_password, is_random
 from qi_learn.redact.secret_names import KEYS, PASSWORDS, is_secret_name
 from qi_learn.redact.spans import Span
@@ -27,7 +28,7 @@ _BARE = rf"(?P<bare>{_SIGNS}{{1,1024}}+(?:[=:]{_SIGNS}{{1,512}}+){{0,2}}={{0,2}}
 # String::from(   []byte(   ["
 _WRAP = (
     r"(?:(?:new\s{1,3})?[A-Za-z_&][\w:.<>\[\]]{0,40}\(\s{0,8}"
-    r"|\[?\]?[a-z]{2,8}\(|[\[({]\s{0,4}){1,2}"
+    r"|\[?\]?[a-z]{2,8}\(|[\[({]\s{0,24}){1,2}"
 )
 _TYPES = (
     # token: str =
@@ -46,6 +47,11 @@ _ASSIGNED = re.compile(
     r"(?:[ \t]{0,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
+# "first half" + "second half", also on the next line and with a backslash between
+_GOES_ON = re.compile(
+    r"\s{0,24}(?:[\\+.&]\s{0,24})?[rbfuRBFU]{0,2}(?P<other>[\"'`])(?P<more>[^\s\"'`]{4,512})(?P=other)"
+)
+_MOST_PARTS = 8
 _PAIRS = (
     # {"name": "token", "value": "x"}
     rf"[,\s]{{1,60}}(?:{_QUOTE})?(?i:value|val|default|secret|data)(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}",
@@ -73,6 +79,8 @@ _DOCKER = re.compile(r"(?:^|\n)[ \t]*(?:ENV|ARG)[ \t]+\w*\Z")
 _ARGUMENT = re.compile(r"\(\s{0,8}\\{0,8}[\"'`][\w.-]{0,60}\Z")
 _CALL = re.compile(r"[A-Za-z_.]{4,}[(\[]|[\w)]\(\S*\)\Z|[(\[]\Z")
 _BEFORE = 160
+_IN_PROSE = -12.0
+"""What follows `password` in prose reads like this at most, as `letter_pairs` counts."""
 
 
 def beside(text: str, start: int, end: int) -> Span | None:
@@ -91,9 +99,23 @@ def beside(text: str, start: int, end: int) -> Span | None:
         literal, begin = match[group], match.start(group)
         if group == "bare":
             literal, begin = _trimmed(literal), begin
+        if group == "quoted" and (joined := _joined(text, match, password=password)):
+            return joined
         if _counts(literal, password=password, group=group):
             return Span(begin, begin + len(literal), "assigned")
     return _after_blank(text, start, end, at, password=password)
+
+
+def _joined(text: str, match: re.Match[str], *, password: bool) -> Span | None:
+    """A secret in two string literals or more, which the language puts together."""
+    parts, at = [match["quoted"]], match.end()
+    while len(parts) < _MOST_PARTS and (more := _GOES_ON.match(text, at)):
+        parts.append(more["more"])
+        at = more.end()
+    whole = "".join(parts)
+    if len(parts) == 1 or not _counts(whole, password=password, group="quoted"):
+        return None
+    return Span(match.start("quoted"), at - len(match["quote"]), "assigned")
 
 
 def is_secret_value(name: str, value: str) -> bool:
@@ -128,7 +150,10 @@ def _after_blank(text: str, start: int, end: int, at: int, *, password: bool) ->
         return None
     tail = text[end:at]
     literal = match["bare"].rstrip(".,;:!?")
-    if not any(c.isdigit() for c in literal) or not is_secret_name(text, start, end, tail):
+    jumbled = password and is_jumbled(literal, _IN_PROSE)
+    if not (jumbled or any(c.isdigit() for c in literal)):
+        return None
+    if not is_secret_name(text, start, end, tail):
         return None
     before = text[max(0, start - _BEFORE) : start]
     named = _OPTION.search(before) or _NETRC.search(before) or _DOCKER.search(before)
@@ -136,6 +161,8 @@ def _after_blank(text: str, start: int, end: int, at: int, *, password: bool) ->
         return None
     if named:
         counts = is_password(literal, quoted=False) if password else is_key(literal, quoted=False)
+    elif jumbled:
+        counts = len(literal) >= 10 and is_password(literal, quoted=False)
     else:
         counts = (
             len(literal) >= 20

@@ -16,17 +16,19 @@ Find = Callable[[str, int], tuple[int, int] | None]
 _LINE = 400
 _USER = re.compile(
     r"\s(?:-u|-U|-a|--user|--proxy-user|--auth)(?:[ =]\s{0,3}|)\\{0,4}[\"']?"
-    r"(?P<user>[^\s:\"'\\$]{1,100}):(?P<secret>[^\s\"'\\]{4,200})"
+    r"(?P<user>[^\s:%\"'\\$]{1,100})[:%](?P<secret>[^\s\"'\\]{4,200})"
 )
 _SHORT = re.compile(
-    r"\s-(?:p|a|w)(?:[ =]\s{0,3}|)\\{0,4}(?P<quote>[\"']?)(?P<secret>[^\s\"'\\]{6,200})(?P=quote)"
+    r"\s-(?:p|a|w|P|pw)(?:[ =]\s{0,3}|)\\{0,4}"
+    r"(?P<quote>[\"']?)(?P<secret>[^\s\"'\\]{6,200})(?P=quote)"
 )
 _SHORT_BEFORE = re.compile(
     r"\b(?:mysql\w*|mariadb\w*|login|sshpass|twine|redis-cli|mongo\w*|htpasswd|azcopy|7z|zip|smbclient"
-    r"|ldap\w+|rabbitmqctl|cqlsh|influx|http|https|psql|sqlcmd|oc|skopeo|crane|helm)\b"
+    r"|ldap\w+|rabbitmqctl|cqlsh|influx|http|https|psql|sqlcmd|oc|skopeo|crane|helm"
+    r"|bcp|isql|osql|unzip|plink|pscp)\b"
 )
 _HEADER = re.compile(
-    r"authorization\\{0,8}[\"']?\]?\s{0,3}(?:[:=,]|=>)\s{0,3}[bfr$@]?\\{0,8}[\"'`]?"
+    r"authorization\\{0,8}[\"']?\]?(?:\s{0,3}(?:[:=,]|=>)|[ \t])\s{0,3}[bfr$@]?\\{0,8}[\"'`]?"
     r"(?P<scheme>Basic|Bearer|Token|ApiKey|Api-Key|Key|GenieKey|SSWS|Bot|Splunk|OAuth)"
     r"(?:\s{1,3}|%20)(?P<secret>[A-Za-z0-9+/=_.~:-]{8,4000}+)",
     re.I,
@@ -47,8 +49,21 @@ _IDENTIFIED = re.compile(
 _PGPASS = re.compile(r":\d{2,5}:[^\s:]{1,60}:[^\s:]{1,60}:(?P<secret>[^\s:\"']{8,100})(?=\s|$)")
 _HERE = re.compile(r"<<<\s{0,3}[\"'](?P<secret>[^\"'\n]{8,400})[\"']")
 _STDIN = re.compile(
-    r"echo\s+(?:-n\s+)?[\"'](?P<secret>[^\"'\n]{8,200})[\"']\s{0,3}\|[^\n|]{0,80}--password-stdin"
+    r"(?:echo|printf)\s+(?:-n\s+)?(?P<quote>[\"']?)(?P<secret>[^\s\"'|]{8,200})(?P=quote)"
+    r"\s{0,3}\|[^\n|]{0,80}(?:--?password-stdin|sudo\s+-S|secret\s+create|--stdin|chpasswd)"
 )
+_SECURE_STRING = re.compile(
+    r"convertto-securestring\s+(?:-string\s+)?[\"'](?P<secret>[^\"'\n]{6,200})[\"']", re.I
+)
+_SECRET_SET = re.compile(
+    r"(?:secret|variable)\s+set\s[^\n]{0,120}?\s(?:--body|-b|--value)(?:[ =]\s{0,3}|)"
+    r"(?P<quote>[\"']?)(?P<secret>[^\s\"']{6,400})(?P=quote)"
+)
+_ORACLE = re.compile(
+    r"(?:oracle:(?:thin|oci8?):|sqlplus\s+(?:-\w+\s+){0,4})[\w$#.]{1,60}/(?P<secret>[^\s@\"'/]{4,100})"
+    r"(?=@|\s|$)"
+)
+_BEFORE_NETWORK = re.compile(r"[\w.$-]{1,60}:(?P<secret>[^\s:\"'`]{4,100})\Z")
 _PAIR = re.compile(
     r"(?:usernamepasswordcredentials|auth\s{0,3}[=:]\s{0,3}|basicauth|networkcredential|httpbasicauth"
     r"|passwordauthentication|setbasicauth|basic_auth)\s{0,3}[(\[]\s{0,3}"
@@ -85,6 +100,12 @@ def _short(text: str, at: int) -> tuple[int, int] | None:
     return match.span("secret") if _SHORT_BEFORE.search(line) else None
 
 
+def _before_network(text: str, at: int) -> tuple[int, int] | None:
+    """The password of Go's `user:password@tcp(host)`, which stands before the needle."""
+    match = _BEFORE_NETWORK.search(text, max(0, at - _LINE // 2), at)
+    return match.span("secret") if match and _password(match["secret"]) else None
+
+
 def _header(text: str, at: int) -> tuple[int, int] | None:
     match = _HEADER.match(text, at)
     if match is None or is_reference(match["secret"]):
@@ -116,7 +137,11 @@ RULES: tuple[tuple[str, tuple[str, ...], Find], ...] = (
     ("login", ("identified",), _at(_IDENTIFIED, _quoted_password)),
     ("login", (":5432:", ":3306:", ":5433:", ":6432:"), _at(_PGPASS, _password)),
     ("login", ("<<<",), _at(_HERE, _quoted_password)),
-    ("login", ("echo ",), _at(_STDIN, _quoted_password)),
+    ("login", ("echo ", "printf "), _at(_STDIN, _quoted_password)),
+    ("login", ("convertto-securestring",), _at(_SECURE_STRING, _quoted_password)),
+    ("login", ("secret set ",), _at(_SECRET_SET, _quoted_password)),
+    ("login", ("oracle:thin:", "oracle:oci", "sqlplus "), _at(_ORACLE, _password)),
+    ("login", ("@tcp(", "@unix("), _before_network),
     (
         "login",
         ("usernamepass", "auth=", "auth =", "auth:", "basicauth", "networkcred", "basic_auth"),

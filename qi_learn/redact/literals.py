@@ -1,8 +1,9 @@
 """Whether a literal beside a telling word is the secret itself, or only speaks of one.
 
 A secret looks random. A name, a path, a template, a lookup and a placeholder such as `changeme` do
-not: they are made of words. A password may be words too, so beside `password` a quoted literal with
-a digit counts as well, unless its words are those of an example.
+not: they are made of words, or at least of letters that stand together in words (`letter_pairs`). A
+password may be words too, so beside `password` a quoted literal with a digit counts as well, unless
+its words are those of an example.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import binascii
 import math
 import re
 from collections import Counter
+
+from qi_learn.redact.letter_pairs import is_jumbled
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:_[A-Za-z0-9]+)*|[a-z]+(?:-[a-z0-9]+)+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}(?![a-z])")
@@ -27,13 +30,19 @@ _EXAMPLE = re.compile(
     r"|api[-_ ]?key|access[-_ ]?key|redacted|undefined|hunter2|default|nopass|letmein|qwerty",
     re.I,
 )
-_SEQUENCE = re.compile(r"1234567|abcdefg|0123456|7654321|(.)\1{5}|(.{1,4})\2{3}", re.I | re.S)
+_SEQUENCE = re.compile(r"1234567|abcdefg|0123456|7654321|(.)\1{5}", re.I | re.S)
+_REPEATED = re.compile(r"(.{1,4})\1{3}", re.I | re.S)
 # What is looked up elsewhere, made up later or put in by a template.
 _REFERENCE = re.compile(
-    r"^(?:\$(?:[A-Z_]{2}|[a-z_]{3,}|[{(])|\{|%[A-Za-z_(]|<|\[|@[A-Za-z]+[/(]|!|&|\*+$|#[{ ]|--?[a-z]|op://|arn:"
-    r"|vault:|file:|env:|ref[+:]|ENC\[|projects/|https?://|\.{0,2}/|~/|0x|ssh-|sha\d{3}[:-]|data:)"
+    r"^(?:\$[{(]|%\(|\*+$|op://|arn:|vault:|file:|env:|ref[+:]|ENC\[|projects/|https?://|0x[0-9a-f]+$"
+    r"|ssh-|sha\d{3}[:-]|data:)"
     r"|\$\{|\{\{|\$\(|<%|process\.env|os\.environ|getenv|\.{3}|…|\*{3}|\[A-Z|\{\d+,\d*\}|=>|\(\?|\\[sdwb]|\{[A-Za-z_]{3,}\}|&[lg]t;"
-    r"|^(?:env|var|local|secrets|self|this|config|settings|vars|params|args|data|module)\.[a-z_]"
+    r"|^(?:env|var|local|secrets|self|this|config|settings|vars|params|args|data|module)\.[a-z_]",
+)
+# The same where a generator may have put the sign: what is jumbled is none.
+_MAYBE_REFERENCE = re.compile(
+    r"^(?:\$(?:[A-Z_]{2}|[a-z_]{3,})|\{|%[A-Za-z_]|<|\[|@[A-Za-z]+[/(]|!|&|#[{ ]|--?[a-z]"
+    r"|\.{0,2}/|~/|0x)"
     r"|\.(?:json|txt|html?|pem|ya?ml|py|[jt]sx?|go|rs|md|enc|key|crt|toml|ini|env|conf|log|sh|sock"
     r"|whl|gguf|safetensors|bin|csv|xml|php|rb|java|cs)$",
 )
@@ -42,6 +51,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d|^\d{4}-\d\d-\d\d$")
 JUDGED = 128
 """So many characters of a literal are looked at."""
 LEAST_BITS = 34
+JUMBLED_BITS = 22
+"""Enough of what is jumbled: eight characters, all but two of them different."""
 QUOTED_BITS = 40
 BARE_BITS = 70
 
@@ -76,14 +87,15 @@ def is_password(literal: str, *, quoted: bool) -> bool:
         return False
     literal = literal[:JUDGED]
     digit = any(c.isdigit() for c in literal)
-    if (quoted or digit) and is_random(literal, LEAST_BITS):
-        return not _speaks_of_one(literal) and not _HOST.fullmatch(literal)
+    jumbled = is_jumbled(literal)
+    if (quoted or digit or jumbled) and is_random(literal, JUMBLED_BITS if jumbled else LEAST_BITS):
+        return not _speaks_of_one(literal) and not _is_host(literal)
     if not quoted or not digit or len(literal) < 10 or "/" in literal:
         return False
     return (
         any(c.isalpha() for c in literal)
         and entropy(literal)[1] >= QUOTED_BITS
-        and not (_EXAMPLE.search(literal) or _speaks_of_one(literal) or _HOST.fullmatch(literal))
+        and not (_EXAMPLE.search(literal) or _speaks_of_one(literal) or _is_host(literal))
     )
 
 
@@ -110,7 +122,8 @@ def is_random(literal: str, least_bits: float = QUOTED_BITS) -> bool:
     upper = sum(c.isupper() for c in literal)
     if not letters or (not digits and not signs and min(upper, letters - upper) < 3):
         return False
-    if digits == 0 and (signs == 0 or upper == 0 or upper == letters) and len(literal) < 20:
+    one_kind = signs == 0 or upper == 0 or upper == letters
+    if digits == 0 and one_kind and len(literal) < 20 and not is_jumbled(literal):
         return False
     per_character, bits = entropy(literal)
     return per_character >= 2.5 and bits >= least_bits and not is_wordy(literal)
@@ -122,7 +135,9 @@ def is_wordy(literal: str) -> bool:
     if len(_ODD.findall(literal)) >= 4:
         return False
     words = [w for w in _WORD.findall(literal) if _pronounceable(w)]
-    return letters == 0 or sum(map(len, words)) >= 0.65 * letters
+    if letters and sum(map(len, words)) < 0.65 * letters:
+        return False
+    return not is_jumbled(literal)
 
 
 def is_basic_auth(encoded: str) -> bool:
@@ -142,12 +157,14 @@ def decoded_base64(encoded: str) -> bytes:
 
 def is_reference(literal: str) -> bool:
     """Whether a literal is a lookup, a template, a path or an URL rather than a value."""
-    return _REFERENCE.search(literal) is not None
+    if _REFERENCE.search(literal) is not None:
+        return True
+    return _MAYBE_REFERENCE.search(literal) is not None and not is_jumbled(literal)
 
 
 def is_example(literal: str) -> bool:
     """Whether a literal is what documentation and tests write in place of a secret."""
-    return _EXAMPLE.search(literal) is not None or _SEQUENCE.search(literal) is not None
+    return _EXAMPLE.search(literal) is not None or _is_sequence(literal)
 
 
 def entropy(literal: str) -> tuple[float, float]:
@@ -161,10 +178,21 @@ def _speaks_of_one(literal: str) -> bool:
     return (
         "[REDACTED:" in literal
         or is_reference(literal)
-        or _SEQUENCE.search(literal) is not None
+        or _is_sequence(literal)
         or _DATE.search(literal) is not None
         or (_EXAMPLE.search(literal) is not None and is_wordy(_EXAMPLE.sub("", literal) or "word"))
     )
+
+
+def _is_sequence(literal: str) -> bool:
+    """Whether a literal is typed along the keys, or repeats itself for a quarter of its length."""
+    if _SEQUENCE.search(literal):
+        return True
+    return 4 * sum(len(m[0]) for m in _REPEATED.finditer(literal)) >= max(4, len(literal))
+
+
+def _is_host(literal: str) -> bool:
+    return _HOST.fullmatch(literal) is not None and not is_jumbled(literal)
 
 
 def _is_salt(literal: str) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-PASSWORDS = (*("password", "passwd", "passphrase", "passwort", "passcode", "pwd", "pass", "psk"),)
+PASSWORDS = (
+    *("password", "passwd", "passphrase", "passwort", "passcode", "pwd", "pass", "psk", "pw"),
+)
 _KEY_OF = (
     *("api", "access", "auth", "app", "application", "signing", "sign", "encryption", "encrypt"),
     *("master", "shared", "account", "private", "crypt", "cipher", "jwt", "hmac", "license"),
@@ -61,6 +63,11 @@ _TEXT_TOKENS = _words(
     cursor position punct fim lookup idempotency
     """
 )
+# What may be joined to `pass` in its own case: `SSHPASS` is one, `bypass` is none.
+_OWNER = re.compile(
+    r"(?:\b|_)(?:db|ssh|ftp|smtp|imap|mail|mysql|pg|redis|ldap|root|admin|user|sudo|vnc|rdp|my)\Z",
+    re.I,
+)
 _PLAIN_AFTER = frozenset({"key", "s", "data", "value", "val", "string", "str"})
 
 
@@ -87,12 +94,12 @@ def _whole_word(text: str, start: int, word: str, tail: str) -> bool:
     joined = re.match("[a-z]+" if word[-1].islower() else "[A-Z]+(?![a-z])", tail)
     if joined and joined[0].lower() not in _PLAIN_AFTER:
         return False
-    if word.lower() in ("pass", "psk", "pwd", "sign_key"):
+    if word.lower() in ("pass", "psk", "pwd", "pw", "sign_key"):
         before = text[start - 1] if start else " "
         if joined:
             return False
         if before.isalpha() and before.islower() == word[0].islower():
-            return text[max(0, start - 2) : start].lower() in ("db",)
+            return _OWNER.search(text, max(0, start - 12), start) is not None
     return True
 
 

@@ -1,8 +1,9 @@
 """Secrets that are known by their own shape: keys of services, private keys, passwords in URLs.
 
 A rule is tried only where one of its needles stands, and looks at a bounded piece of text from
-there: no run of needles makes it slow. The shapes are the services' own. One that is also the
-beginning of an ordinary word (`sk-`) must be long and carry digits.
+there: no run of needles makes it slow. The shapes are the services' own. What stands behind a
+prefix must read as made at random: `sk-learn-contrib-2024-release-notes` and `hf_YOUR_TOKEN_HERE`
+are none.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 
 from qi_learn.redact import command_lines, private_keys, urls
-from qi_learn.redact.literals import is_wordy
+from qi_learn.redact.letter_pairs import is_jumbled
+from qi_learn.redact.literals import JUDGED, is_example, is_wordy
 from qi_learn.redact.spans import Span
 
+Find = Callable[[str, int], tuple[int, int] | None]
+NO_DIGIT = -10.0
+"""What a token without a digit reads like at most, as `letter_pairs` counts."""
 _CHARACTERS = {
     "alnum": "A-Za-z0-9",
     "url": "A-Za-z0-9_-",
@@ -33,7 +38,7 @@ class Rule:
 
     kind: str
     needles: tuple[str, ...]
-    find: Callable[[str, int], tuple[int, int] | None]
+    find: Find
 
     def span(self, text: str, at: int, _end: int) -> Span | None:
         """The secret at a needle, if one is there."""
@@ -170,6 +175,16 @@ mailgun-key key- hex 32
 aws-session-token FwoGZXIvYXdz b64 60
 aws-session-token IQoJb3JpZ2lu b64 60
 """
+# The first letters of a bot's number in base64: `MTA` is 10..., `NDg1` begins 485...
+_DISCORD = " ".join(
+    ["mt" + c for c in "aeimquycgk"]
+    + [
+        f"{a}{c}{d}"
+        for a in (["mj", "mz", "nd", "nt", "nj", "nz", "od", "ot"])
+        for c in "aeimquycgk"
+        for d in "wxyz012345"
+    ]
+)
 _PATTERNS: tuple[tuple[str, str, str], ...] = (
     ("aws-key", "akia asia abia acca", r"(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}(?![A-Za-z0-9])"),
     ("slack-webhook", "hooks.slack.com", r"hooks\.slack\.com/services/(?P<s>[A-Za-z0-9/]{20,90}+)"),
@@ -195,6 +210,16 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
     ),
     ("azure-sas", "sig=", r"sig=(?P<s>[A-Za-z0-9+/%]{40,160}={0,2})(?=[&\s\"'<;]|$)"),
     ("aws-signature", "x-amz-signature=", r"(?i:X-Amz-Signature)=(?P<s>[0-9a-f]{64})"),
+    (
+        "django-key",
+        "django-insecure-",
+        r"django-insecure-(?P<s>(?=[a-z_-]{0,48}[0-9!@#$%^&*(=+)])[a-z0-9!@#$%^&*(\-_=+)]{40,60})",
+    ),
+    (
+        "discord-token",
+        _DISCORD,
+        r"(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9]{22,27}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,50}+",
+    ),
     ("age-key", "age-secret-key-1", r"AGE-SECRET-KEY-1[0-9A-Z]{50,70}+"),
     ("mailchimp-key", "-us", r"-us[0-9]{1,2}(?![A-Za-z0-9])"),
     ("terraform-token", ".atlasv1.", r"\.atlasv1\.[A-Za-z0-9_=-]{60,100}+"),
@@ -214,26 +239,27 @@ _BEFORE = {
 
 def _prefixed(prefix: str, charset: str, fewest: int) -> re.Pattern[str]:
     chars = _CHARACTERS[charset]
-    digit = rf"(?=[{chars}]{{0,200}}?[0-9])" if charset != "hex" else ""
     end = "(?![A-Za-z0-9])" if charset in ("hex", "alnum", "upper") else ""
-    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(prefix)}{digit}[{chars}]{{{fewest},}}+{end}")
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(prefix)}[{chars}]{{{fewest},}}+{end}")
 
 
-def _in_no_words(
-    find: Callable[[str, int], tuple[int, int] | None],
-) -> Callable[[str, int], tuple[int, int] | None]:
-    """What is found unless it reads like a name: `sk-learn-contrib-2024-release-notes`."""
+def _at_random(find: Find, prefix: str) -> Find:
+    """What is found unless it reads like a name, or like what stands for a token."""
 
     def found(text: str, at: int) -> tuple[int, int] | None:
         span = find(text, at)
-        return span if span and not is_wordy(text[span[0] : span[1]]) else None
+        if span is None:
+            return None
+        token = text[span[0] : span[1]]
+        if any(map(str.isdigit, token[len(prefix) :])):
+            return None if is_wordy(token) else span
+        rest = token[len(prefix) : len(prefix) + JUDGED]
+        return span if is_jumbled(rest, NO_DIGIT) and not is_example(rest) else None
 
     return found
 
 
-def _matching(
-    pattern: re.Pattern[str], before: tuple[re.Pattern[str], int] | None = None
-) -> Callable[[str, int], tuple[int, int] | None]:
+def _matching(pattern: re.Pattern[str], before: tuple[re.Pattern[str], int] | None = None) -> Find:
     def find(text: str, at: int) -> tuple[int, int] | None:
         match = pattern.match(text, at)
         if match is None:
@@ -260,7 +286,9 @@ def _rules() -> Iterator[Rule]:
         if line:
             kind, prefix, charset, fewest = line.split()
             find = _matching(_prefixed(prefix, charset, int(fewest)))
-            yield Rule(kind, (prefix.lower(),), find if charset == "hex" else _in_no_words(find))
+            yield Rule(
+                kind, (prefix.lower(),), find if charset == "hex" else _at_random(find, prefix)
+            )
     for kind, needles, pattern in _PATTERNS:
         find = _matching(re.compile(pattern), _BEFORE.get(kind))
         yield Rule(kind, tuple(needles.split()), find)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
@@ -14,6 +15,7 @@ from qi_learn.settings import Settings
 from qi_learn.spool import bad_lines
 from qi_learn.store import audit, turns
 from qi_learn.store.database import open_store
+from qi_learn.workspace.qi_learn_ignore import NAME, QiLearnIgnore
 from qi_learn.workspace.registry import load_projects
 
 
@@ -108,6 +110,25 @@ def projects(paths: Paths, settings: Settings, now: Running) -> Iterator[Finding
             yield Finding("projects", True, f"{counted} registered and not watched: {why}.")
         else:
             yield Finding("projects", True, f"{counted} watched.")
+    yield from _rules(project for project in registered if str(project) not in gone)
+
+
+def _rules(registered: Iterable[Path]) -> Iterator[Finding]:
+    """The projects' own rules do what they say."""
+    for rules in (QiLearnIgnore(str(project)) for project in registered):
+        file = os.path.join(rules.root, NAME)
+        if not rules.readable:
+            what = f"{file} cannot be understood: nothing of that project is looked at."
+            yield Finding("projects", False, what, "Write it in UTF-8, as a `.gitignore`.")
+        for number, line in rules.without_effect():
+            yield Finding(
+                "projects",
+                False,
+                f"{file}, line {number}: `{line}` takes nothing back, for a directory above it is "
+                "left out as a whole.",
+                "Take that directory back first (`!directory/`), or leave out what is in it "
+                "(`directory/*`).",
+            )
 
 
 def _unwatched(now: Running) -> str:

@@ -127,7 +127,7 @@ class Status:
     """The longest of the last rounds of the daemon's loop, seconds."""
     not_recorded: Mapping[str, int] = field(default_factory=dict)
     """Requests that passed the gateway since it started and were not to be recorded, by reason:
-    `asked` (their header), `paused`, `off`, `other_user`, `unregistered`.
+    `asked` (their header), `paused`, `off`, `other_user`, `unknown_user`, `unregistered`.
     """
     paused: str = ""
     """Until when the recording is paused, in words; empty if it is not."""

@@ -42,6 +42,7 @@ _NOT_RECORDED = {
     "paused": "while paused",
     "off": "while gateway.record was false",
     "other_user": "of another user's program",
+    "unknown_user": "of clients that were gone before it was known whose they are",
     "unregistered": "from a directory in no registered project (`qi-learn init PATH`)",
 }
 

@@ -8,7 +8,8 @@ the remains of a row that moved, from before too.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 
 from qi_learn.store.chains import count_unneeded, drop_chain, ends_of
 from qi_learn.store.database import Store
@@ -163,6 +164,16 @@ def drop_unneeded(store: Store) -> None:
     store.execute(f"DELETE {_UNNEEDED_SHAPES.format(stays='', where='')}")
 
 
+@contextmanager
+def on_the_disk(store: Store) -> Iterator[None]:
+    """What is committed in the block survives a power failure too, not only a dying process."""
+    store.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        store.execute("PRAGMA synchronous = NORMAL")
+
+
 def compact(store: Store) -> bool:
     """Write the database file anew, without any remains, and empty its WAL.
 
@@ -173,13 +184,13 @@ def compact(store: Store) -> bool:
     return empty_wal(store)
 
 
-def empty_wal(store: Store) -> bool:
+def empty_wal(store: Store, wait_ms: int = READER_MS) -> bool:
     """Bring the WAL into the database file and cut it to nothing.
 
     False if a reader is in the way: it is not waited for long, the daemon has other things to do.
     """
     before = int(store.rows("PRAGMA busy_timeout")[0][0])
-    store.rows(f"PRAGMA busy_timeout = {READER_MS}")
+    store.rows(f"PRAGMA busy_timeout = {wait_ms}")
     try:
         row = store.row("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:

@@ -228,6 +228,27 @@ def test_backups_are_the_persons_own(person: PersonsHome) -> None:
     assert "look for backups" in uninstall(person, "--dry-run").out
 
 
+def test_a_backup_is_told_once_wherever_it_lies_and_however_it_was_named(
+    person: PersonsHome,
+) -> None:
+    person.paths.ensure()
+    file = person.paths.data / "my.backup"
+    file.touch()
+    (person.home / "link").symlink_to(person.paths.data)
+    named = (
+        file,
+        person.home / "link" / file.name,
+        file.parent / ".." / file.parent.name / file.name,
+    )
+    listed = {"backups": [{"file": str(each), "made": 1.0} for each in named]}
+    (person.paths.data / "backups.json").write_text(json.dumps(listed))
+    said = uninstall(person, "--dry-run").out
+    assert said.count("my.backup") == 1, said
+    assert f"{file} is a backup that you made" in said
+    uninstall(person, "--yes")
+    assert file.exists()
+
+
 # --- what is ours --------------------------------------------------------------------------------
 
 

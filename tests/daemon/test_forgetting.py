@@ -19,7 +19,7 @@ import pytest
 
 from qi_learn.commands.forget import as_text, forget
 from qi_learn.cycle import trigger
-from qi_learn.daemon.alone import forget_alone
+from qi_learn.daemon.alone import alone, complete_forgetting, forget_alone
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.daemon.forget_receipt import read_receipt
 from qi_learn.daemon.forgetting import Forgetting
@@ -467,6 +467,47 @@ def test_killed_at_every_step_it_completes(made: Paths, tmp_path: Path, way: str
         assert forgotten_in(load_deployment(paths), "1.2.0") == 1
         step += 1 + step // 8
     assert kills > 20
+
+
+def test_killed_before_it_is_written_down_nothing_goes_and_later_all_without_asking_again(
+    made: Paths, tmp_path: Path
+) -> None:
+    everything = stored(home.copied(made, tmp_path / "before"))
+    step, told = 1, list[str]()
+    while True:
+        paths = home.copied(made, tmp_path / f"home{step}")
+        if not in_a_child(paths, WAYS["grep"], die_after=step):
+            break
+        written = paths.forgetting.exists()
+        if written:
+            with alone(paths) as store:
+                complete_forgetting(paths, store)
+        gone = stored(paths) == STAYING
+        if gone:
+            assert files_with(paths) == []
+        else:
+            assert not written
+            assert stored(paths) == everything
+        told.append("completed" if written else "done" if gone else "nothing went")
+        step += 1 + step // 8
+    assert told == sorted(told, key=("nothing went", "completed", "done").index)
+    assert {"nothing went", "completed"} <= set(told)
+
+
+def test_a_step_is_on_the_disk_before_it_is_noted_as_done(paths: Paths) -> None:
+    """A power failure must not bring rows back of which the job says that they are gone."""
+    with open_store(paths.database) as store:
+
+        def kept_safe() -> int:
+            return int(store.rows("PRAGMA synchronous")[0][0])
+
+        usual, meanwhile = kept_safe(), list[int]()
+        forgetting = Forgetting(
+            paths, cancel=lambda run: None, taken_away=lambda: meanwhile.append(kept_safe())
+        )
+        forgetting.begin(store, WAYS["id"])
+        forgetting.go_on(store, 1000.0)
+        assert (usual, meanwhile[0], kept_safe()) == (1, 2, 1)
 
 
 def test_a_daemon_that_dies_meanwhile_is_not_waited_for(paths: Paths) -> None:

@@ -254,3 +254,37 @@ def test_another_users_program_is_answered_and_not_recorded(
     ask_from(strict, tmp_path / "work")
     assert [turn.project for turn in strict.turns(1)] == [str(tmp_path / "work")]
     assert counts(strict) == {"other_user": 2, "recorded": 1}
+
+
+@linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("stays", [0, 0.002, 0.02, 0.15])
+def test_another_users_program_that_hangs_up_is_not_recorded(
+    strict: GatewayProcess, stays: float
+) -> None:
+    body = json.dumps(SAID).encode()
+    for _ in range(10):
+        with socket_of(65534) as link:
+            link.connect(("127.0.0.1", strict.port))
+            link.sendall(request_bytes("127.0.0.1", "POST", "/api/chat", body, {}))
+            time.sleep(stays)
+    wait_until(lambda: sum(counts(strict).values()) == 10)
+    told = counts(strict)
+    assert told["recorded"] == 0
+    assert told.get("other_user", 0) + told.get("unknown_user", 0) == 10
+
+
+@linux
+def test_a_program_of_mine_that_hangs_up_is_recorded_once_it_was_looked_up(
+    strict: GatewayProcess, tmp_path: Path
+) -> None:
+    code = f"""
+import socket, time
+with socket.create_connection(("127.0.0.1", {strict.port})) as link:
+    link.sendall({request_bytes("127.0.0.1", "POST", "/api/chat", json.dumps(SAID).encode(), {})!r})
+    time.sleep(0.3)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "work", check=True, timeout=200)
+    (turn,) = strict.turns(1)
+    assert turn.project == str(tmp_path / "work")
+    assert turn.body["cancelled"]

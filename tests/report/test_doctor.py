@@ -148,6 +148,19 @@ def test_a_project_that_is_gone_is_told_once(past: Paths, tmp_path: Path) -> Non
     assert (told.name, "init --remove" in told.hint) == ("projects", True)
 
 
+def test_rules_of_a_project_that_say_nothing_are_told(past: Paths, tmp_path: Path) -> None:
+    rules = tmp_path / "project" / ".qi-learn-ignore"
+    rules.write_text("private/\n!private/a.py\n")
+    (told,) = [f for f in doctor.examine(past) if str(rules) in f.what]
+    assert (told.name, told.ok) == ("projects", False)
+    assert "line 2: `!private/a.py` takes nothing back" in told.what
+    rules.write_bytes(b"\xff\xfe")
+    (told,) = [f for f in doctor.examine(past) if str(rules) in f.what]
+    assert "nothing of that project is looked at" in told.what
+    rules.write_text("private/*\n!private/a.py\n")
+    assert [f for f in doctor.examine(past) if str(rules) in f.what] == []
+
+
 def test_the_doctor_finds_a_python_that_is_not_there(past: Paths) -> None:
     past.settings_file.write_text('[train]\npython = "~/no/such/python"\n')
     parts = [f for f in doctor.examine(past) if f.name == "parts"]

@@ -105,3 +105,65 @@ def test_what_cannot_be_read_leaves_out_everything(tmp_path: Path) -> None:
     (tmp_path / NAME).unlink()
     (tmp_path / NAME).symlink_to(tmp_path / "nowhere")
     assert rules.allowed([file]) == set()
+
+
+FILES = (
+    *("secret/a.py", "secret/sub/b.py", "src/a.py", "src/secret/c.py", "src/keep/d.py", "a.py"),
+    *("deep/secret/a.py", "secretive.py"),
+)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "secret/\n!secret/a.py\n",
+        "secret\n!secret/a.py\n",
+        "!secret/a.py\nsecret/\n",
+        "secret/\n!secret/\n!secret/a.py\n",
+        "secret/*\n!secret/a.py\n",
+        "secret/**\n!secret/a.py\n",
+        "secret/**\n!secret/sub/b.py\n",
+        "secret/**\n!secret/sub/\n!secret/sub/b.py\n",
+        "/secret/\n!/secret/sub/b.py\n",
+        "**/secret/\n!*.py\n",
+        "src/\n!src/keep/\n!src/keep/d.py\n",
+        "s*/\n!src/\n",
+        "*.py\n!src/**\n",
+    ],
+)
+def test_what_lies_in_a_directory_that_is_left_out_is_what_git_says(
+    tmp_path: Path, rules: str
+) -> None:
+    repo = Repository(tmp_path)
+    repo.write(".gitignore", rules)
+    (tmp_path / NAME).write_text(rules)
+    for name in FILES:
+        repo.write(name, "x = 1\n")
+    told = repo.git("ls-files", "--others", "--exclude-standard", *FILES).split("\n")
+    allowed = QiLearnIgnore(str(tmp_path)).allowed([f"{tmp_path}/{name}" for name in FILES])
+    assert {os.path.relpath(path, tmp_path) for path in allowed} == set(FILES) & set(told)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ("secret/\n# but\n!secret/a.py\n", [(3, "!secret/a.py")]),
+        ("secret\n!/secret/*.py\n", [(2, "!/secret/*.py")]),
+        ("secret/\n!secret/\n!secret/a.py\n", []),
+        ("secret/*\n!secret/a.py\n", []),
+        ("*\n!src/**\n", []),
+        ("secret/\n!a.py\n!other/a.py\n", []),
+    ],
+)
+def test_a_line_that_cannot_take_effect_is_known(
+    tmp_path: Path, rules: str, told: list[tuple[int, str]]
+) -> None:
+    (tmp_path / NAME).write_text(rules)
+    assert list(QiLearnIgnore(str(tmp_path)).without_effect()) == told
+
+
+def test_rules_with_a_zero_byte_leave_out_everything(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"secret/\0\n")
+    rules = QiLearnIgnore(str(tmp_path))
+    assert rules.allowed([f"{tmp_path}/secret/a.py"]) == set()
+    assert not rules.readable
