@@ -102,9 +102,10 @@ class RepositoryState:
         """
         return abs(self._age("index.lock")) < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
 
-    def follow_stashes(self) -> None:
-        """Learn what the person's stashes hold, before one of them is brought back."""
-        self._stashes.follow()
+    @property
+    def stashes(self) -> Stashes:
+        """The person's stashes."""
+        return self._stashes
 
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
@@ -179,7 +180,7 @@ class RepositoryState:
                 return {}
             self._bases = [(-math.inf, head)]
             trees = self._trees(self._bases, names)
-        odd = git_blobs.filtered(self.top, names) if self._attributes else set()
+        odd = self.filtered(names)
         return {
             name: [
                 (ts, Blob(self.top, tree[name], name in odd) if name in tree else None)
@@ -187,6 +188,10 @@ class RepositoryState:
             ]
             for name in names
         }
+
+    def filtered(self, names: Sequence[str]) -> set[str]:
+        """Those of the files that git writes otherwise than it keeps them. Raises NotFound."""
+        return git_blobs.filtered(self.top, names) if self._attributes else set()
 
     def _trees(
         self, bases: Sequence[tuple[float, str]], names: Sequence[str]
