@@ -104,7 +104,15 @@ def _moved(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
         if move.action == "branch":  # `git checkout -B`: the branch was set to another commit
             move = replace(move, action="reset")
         return Moved(move, git_blobs.changed_blobs(top, move.old, move.new))
-    except NotFound:  # the commit was cleaned away before we came to it, or was never fetched
+    except NotFound:  # a commit was cleaned away before we came to it, or was never fetched
+        return _whole(repository, move)
+
+
+def _whole(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
+    """A move from a commit that is gone: any file may have changed. None if the other is gone."""
+    try:
+        return Moved(move, dict(git_blobs.tree_blobs(repository.top, move.new)))
+    except NotFound:
         return None
 
 
