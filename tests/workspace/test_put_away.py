@@ -105,3 +105,22 @@ def test_some_of_the_changes_that_are_stashed_are_no_save(
     _run(repo, "printf 'y\\nn\\n' | git stash push -q -p; git stash drop -q")
     told = _told(watcher, repo)
     assert ("a.py", _with({0: "a0 = 2\n"})) not in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cp ../own a.py; sleep 0.4; git checkout -q -m other",
+        "git add b.py; cp ../own b.py; git add b.py; sleep 1.5; git stash -q; git stash pop -q",
+        "cp ../own new~; mv new~ b.py; sleep 0.4; git add b.py",
+    ],
+)
+def test_what_would_be_lost_at_once_is_told_a_moment_later(
+    repo: Repository, watcher: Watcher, command: str
+) -> None:
+    """Decision 0054 says what is lost if git follows before a save is read."""
+    own = _with({11: "a11 = 'mine'\n"})
+    (repo.root.parent / "own").write_text(own)
+    _told(watcher, repo)
+    _run(repo, command)
+    assert [text for _, text in _told(watcher, repo) if "mine" in text][:1] == [own]
