@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -87,6 +88,11 @@ class RepositoryState:
     def note(self) -> str | None:
         """What a person should know of it."""
         return f"{self.top}: {NO_REFLOG}" if self.head.inferred else None
+
+    @cached_property
+    def whole(self) -> Path | None:
+        """The top of the working tree; asked once. Raises NotFound if git does not answer."""
+        return git.top(self.top)
 
     @property
     def linked(self) -> bool:
