@@ -18,6 +18,7 @@ from qi_learn.outside.git_call import ask as _git
 from qi_learn.outside.git_call import listing
 from qi_learn.outside.git_call import names as _names
 from qi_learn.outside.git_call import refused as _refused
+from qi_learn.outside.git_loose import loose_message, loose_text
 
 _MOVE = re.compile(
     r"(?P<old>[0-9a-f]{40,64}) (?P<new>[0-9a-f]{40,64}) "
@@ -174,7 +175,8 @@ def text_at(directory: Path, commit: str, file: str) -> str | None:
 
     None if it is not there, or no UTF-8 text.
     """
-    raw = read_blob(directory, f"{commit}:./{file}")
+    raw = loose_text(directory, commit, file)
+    raw = read_blob(directory, f"{commit}:./{file}") if raw is None else raw
     try:
         return None if raw is None else raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:
@@ -201,7 +203,9 @@ def commit_facts(directory: Path, commit: str) -> tuple[tuple[str, ...], float]:
 
 def message(directory: Path, commit: str) -> str:
     """The whole message of a commit. Raises NotFound if there is no such commit."""
-    return _git(directory, "log", "-1", "--format=%B", commit).text.strip()
+    said = loose_message(directory, commit)
+    asked = ("log", "-1", "--format=%B", commit)
+    return _git(directory, *asked).text.strip() if said is None else said
 
 
 def reverted_by(text: str) -> tuple[str, ...]:

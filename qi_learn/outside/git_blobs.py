@@ -13,6 +13,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside.git_call import ask, listing, names
+from qi_learn.outside.git_loose import loose_blob
 
 _GITLINK = "160000"
 _FEW = 100
@@ -176,6 +177,8 @@ def named(directory: Path, references: Sequence[str]) -> set[str]:
 
 def read_blob(directory: Path, blob: str) -> bytes | None:
     """The content with an id; None if the repository does not have it."""
+    if (raw := loose_blob(directory, blob)) is not None:
+        return raw
     try:
         done = ask(directory, "cat-file", "blob", blob, check=False)
     except NotFound:

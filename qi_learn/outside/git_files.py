@@ -16,6 +16,12 @@ def look_of_head(directory: Path) -> Look | None:
     return look_of(git_dir, _common(git_dir))
 
 
+def common_of(directory: Path) -> Path | None:
+    """What the working trees of the directory's repository share; None outside a repository."""
+    git_dir = _git_directory(directory)
+    return None if git_dir is None else _common(git_dir)
+
+
 def look_of(git_dir: Path, common: Path) -> Look:
     """What changes if HEAD of a working tree moves, by what is the tree's own and what is shared.
 

@@ -185,7 +185,7 @@ class Area:
         if self.repository is None:
             return set()
         try:
-            within = Path(self.top).resolve().relative_to(git.top(Path(self.top)) or self.top)
+            within = Path(self.top).resolve().relative_to(self.repository.whole or self.top)
         except ValueError:
             within = Path()
         return {str(top / within) for top in git.linked_trees(self.repository.common)}

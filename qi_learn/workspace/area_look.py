@@ -19,10 +19,13 @@ from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import NOT_TEXT, FileContent, in_conflict
 from qi_learn.workspace.object_age import taken_up
 from qi_learn.workspace.partly_restored import partly_restored
+from qi_learn.workspace.put_away import put_away
 from qi_learn.workspace.repository_state import RepositoryState, throws_away, writes
 
 MOST_PASSED_BY = 50
 """Files of a commit whose text is taken from git if git wrote over it before it was read."""
+MOST_MARKED = 2000
+"""Marked files up to which it is asked what of them a stash took: more are git's doing."""
 Versions = list[tuple[float, Blob | None]]
 
 
@@ -77,15 +80,19 @@ def look(area: Area, names: Iterable[str], now: float) -> Look | None:
     if repository.git_is_writing():
         return None
     stamp = repository.stamp()
-    repository.follow_stashes()
+    repository.stashes.follow()
     moves = [m for move in repository.head.moves(now) if (m := _moved(repository, move))]
     found = Look(moves)
     touched = {name for moved in moves for name in moved.blobs}
     watched = area.watched({*names, *touched}, known=touched)
     _passed_by(area, found, set(watched), now)
+    _put_away(area, found, set(names) & set(watched), now)
     contents = area.read(_not_clean(repository, watched, moves))
     _compare(area, found, contents, moves)
-    return found if stamp == repository.stamp() else None
+    if stamp != repository.stamp():
+        return None
+    repository.stashes.accept()
+    return found
 
 
 def _moved(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
@@ -97,7 +104,15 @@ def _moved(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
         if move.action == "branch":  # `git checkout -B`: the branch was set to another commit
             move = replace(move, action="reset")
         return Moved(move, git_blobs.changed_blobs(top, move.old, move.new))
-    except NotFound:  # the commit was cleaned away before we came to it, or was never fetched
+    except NotFound:  # a commit was cleaned away before we came to it, or was never fetched
+        return _whole(repository, move)
+
+
+def _whole(repository: RepositoryState, move: git.HeadMove) -> Moved | None:
+    """A move from a commit that is gone: any file may have changed. None if the other is gone."""
+    try:
+        return Moved(move, dict(git_blobs.tree_blobs(repository.top, move.new)))
+    except NotFound:
         return None
 
 
@@ -258,6 +273,31 @@ def _passed_by(area: Area, found: Look, watched: set[str], now: float) -> None:
                 found.known.setdefault(name, known.get(name, []))
                 ts = min(now, taken_up(repository.common, blob, moved.move.ts))
                 found.texts.append(NewText(name, text, True, ts))
+
+
+def _put_away(area: Area, found: Look, marked: set[str], now: float) -> None:
+    """Find the saves that git put into a stash before they were read, of files that are marked."""
+    repository = area.repository
+    stashes = [] if repository is None else repository.stashes.fresh()
+    if repository is None or not stashes or not marked:
+        return
+    stood = {repository.head.commit, *(c for m in found.moves for c in (m.move.old, m.move.new))}
+    for stash, held in stashes if len(marked) <= MOST_MARKED else ():
+        names = sorted(held.keys() & marked)
+        if stash.parent not in stood or not names:
+            continue
+        fresh = [name for name in names if area.files.get(name) is None]
+        for name, versions in repository.known(fresh).items():
+            found.known.setdefault(name, versions)
+        before = partial(_text_before, area, found)
+        odd = repository.filtered(names)
+        saves = put_away(repository, stash, {n: held[n] for n in names if n not in odd}, before)
+        told = {(new.name, new.text) for new in found.texts}
+        found.texts += [
+            NewText(save.name, save.text, True, min(now, save.ts))
+            for save in saves
+            if (save.name, save.text) not in told
+        ]
 
 
 def written_at(path: str, now: float, *, missed: bool = False) -> float:

@@ -19,7 +19,7 @@ from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area, skipped
 from qi_learn.workspace.event_source import NoRoom
 from qi_learn.workspace.files import Walked, walk
-from qi_learn.workspace.missed import known_commit, made_since, not_seen, read_first
+from qi_learn.workspace.missed import begun_at, known_commit, made_since, not_seen, read_first
 from qi_learn.workspace.observer import Observation
 from qi_learn.workspace.places import identity, is_at, outermost
 from qi_learn.workspace.repository_state import RepositoryState
@@ -170,7 +170,7 @@ class Areas:
         area.identity = identity(top)
         area.outside = top != project.root and not top.startswith(project.root + "/")
         area.refused = self._find_repository(
-            project, area, since=None, stood=None if fresh else project.stood
+            project, area, since=None, stood=None if fresh else project.stood, fresh=fresh
         )
         if self.drop_if_gone(project, area) or area.refused is not None:
             return
@@ -196,12 +196,18 @@ class Areas:
             raise
 
     def _find_repository(
-        self, project: WatchedProject, area: Area, *, since: float | None, stood: Stood | None
+        self,
+        project: WatchedProject,
+        area: Area,
+        *,
+        since: float | None,
+        stood: Stood | None,
+        fresh: bool = False,
     ) -> str | None:
         """Find the repository of an area; returns why git does not open it, if it does not.
 
         With `stood` its moves of HEAD are told from where it stood, if git knows that commit, and
-        all of them if it was made since.
+        all of them if it was made since. If it is `fresh`, from where git began it.
         """
         area.asked_at = time.monotonic()
         refused = None
@@ -214,6 +220,9 @@ class Areas:
                 if stood is not None and (commit is not None or made):
                     since = stood.at
                 read = 0 if stood is None else stood.logs.get(area.top, 0)
+                begun = begun_at(top, git_dir, project.added) if fresh else None
+                if begun is not None:
+                    since, commit, read = begun
                 area.repository = RepositoryState(
                     top, git_dir, since=since, stood=commit, log_read=read
                 )

@@ -88,12 +88,14 @@ class Head:
     def _jumped(self) -> bool:
         """Whether HEAD is elsewhere than it stood, and the log does not say how it came there.
 
-        git is asked again only when its files have changed: this holds as long as nothing moves.
+        As after a log that was empty was cleaned up again. git is asked only when its files have
+        changed: this holds as long as nothing moves.
         """
-        if self._stood is None or self._seen:
+        if self._seen or (look := self._look()) == self._stamp:
             return False
-        if (look := self._look()) != self._asked:
-            self._asked, self._jump = look, self._stood != git.head(self._top)
+        if look != self._asked:
+            stood = self.commit if self._stood is None else self._stood
+            self._asked, self._jump = look, stood != git.head(self._top)
         return self._jump
 
     def accept(self) -> None:

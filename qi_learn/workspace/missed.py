@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -45,12 +46,41 @@ def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood)
     """
     if area.top == project.root or area.top in stood.heads:
         return False
+    moves = [move for move, _ in _first_moves(git_dir, 1)]
+    if not moves:
+        return changed_at(str(git_dir / "HEAD")) >= stood.at  # no commit yet, or no log is kept
+    return not moves[0].old and moves[0].ts >= int(stood.at)
+
+
+def begun_at(top: Path, git_dir: Path, since: float) -> tuple[float, str | None, int] | None:
+    """From where the moves of HEAD are to be told of a repository that was made since a time.
+
+    When that was, the commit that git put there, and up to which byte the log of HEAD has it. None
+    if it was not made since, or git keeps no log of it. Raises NotFound if git does not answer.
+    """
+    head = git.head(top)  # before the log is read: git may be at work here
+    moves = _first_moves(git_dir, 2)
+    if not moves:
+        return (time.time(), None, 0) if head is None else None
+    first, size = moves[0]
+    if first.old or first.ts < int(since):
+        return None
+    if first.action == "commit":  # the first one, of a person
+        return first.ts, None, 0
+    again = len(moves) > 1 and moves[1][0].new == first.new  # `git worktree add` resets its tree
+    return first.ts, first.new, moves[1][1] if again else size
+
+
+def _first_moves(git_dir: Path, count: int) -> list[tuple[git.HeadMove, int]]:
+    """The first lines of the log of HEAD, with the byte at which each ends; none without a log."""
     try:
         with (git_dir / "logs" / "HEAD").open("rb") as log:
-            first = git.parse_reflog(log.readline().decode("utf-8", "replace").rstrip("\n"))
+            lines = [log.readline() for _ in range(count)]
     except OSError:
-        return changed_at(str(git_dir / "HEAD")) >= stood.at  # no commit yet, or no log is kept
-    return bool(first) and not first[0].old and first[0].ts >= int(stood.at)
+        return []
+    ends = accumulate(map(len, lines))
+    moves = (git.parse_reflog(line.decode("utf-8", "replace").rstrip("\n")) for line in lines)
+    return [(found[0], end) for found, end in zip(moves, ends, strict=True) if found]
 
 
 def read_first(project: WatchedProject, area: Area, files: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from qi_learn.errors import NotFound
@@ -88,6 +89,11 @@ class RepositoryState:
         """What a person should know of it."""
         return f"{self.top}: {NO_REFLOG}" if self.head.inferred else None
 
+    @cached_property
+    def whole(self) -> Path | None:
+        """The top of the working tree; asked once. Raises NotFound if git does not answer."""
+        return git.top(self.top)
+
     @property
     def linked(self) -> bool:
         """Whether the tree is one more of its repository (`git worktree add`)."""
@@ -102,9 +108,10 @@ class RepositoryState:
         """
         return abs(self._age("index.lock")) < LOCK_SECONDS or abs(self._age("index")) < HEAD_SECONDS
 
-    def follow_stashes(self) -> None:
-        """Learn what the person's stashes hold, before one of them is brought back."""
-        self._stashes.follow()
+    @property
+    def stashes(self) -> Stashes:
+        """The person's stashes."""
+        return self._stashes
 
     def stamp(self) -> tuple[float, ...]:
         """What changes if git writes its index or moves HEAD."""
@@ -179,7 +186,7 @@ class RepositoryState:
                 return {}
             self._bases = [(-math.inf, head)]
             trees = self._trees(self._bases, names)
-        odd = git_blobs.filtered(self.top, names) if self._attributes else set()
+        odd = self.filtered(names)
         return {
             name: [
                 (ts, Blob(self.top, tree[name], name in odd) if name in tree else None)
@@ -187,6 +194,10 @@ class RepositoryState:
             ]
             for name in names
         }
+
+    def filtered(self, names: Sequence[str]) -> set[str]:
+        """Those of the files that git writes otherwise than it keeps them. Raises NotFound."""
+        return git_blobs.filtered(self.top, names) if self._attributes else set()
 
     def _trees(
         self, bases: Sequence[tuple[float, str]], names: Sequence[str]

@@ -8,11 +8,14 @@ from pathlib import Path
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
 from qi_learn.outside.git_files import stamp
+from qi_learn.outside.git_stashes import LooseStash, read_stash, stashes_since
 from qi_learn.workspace.table_log import keeps_tables
 
 Trees = dict[str, str]
 """The ids of contents by file."""
 _NEWEST = 3
+_SLACK_NS = 1_000_000_000
+"""By so much a time of a file may be before the clock's."""
 GONE_SECONDS = 60.0
 """Seconds for which a stash that was dropped is remembered: bringing one back drops it."""
 
@@ -31,6 +34,9 @@ class Stashes:
         self._since = since
         self._new: dict[str, tuple[float, Trees]] = {}
         """By stash, of those put away just now: when it was seen, what the files had below."""
+        self._fresh: list[LooseStash] = []
+        self._begun_ns = self._searched_ns = time.time_ns()
+        self._logs: tuple[int, int] = stamp(self._log.parent)
         self.follow()  # one that is brought back is not in the list any more
 
     def contents(self) -> list[Trees]:
@@ -47,8 +53,16 @@ class Stashes:
         self.follow()
         return bool(self._new or self._gone)
 
+    def fresh(self) -> list[tuple[LooseStash, Trees]]:
+        """Those made since watching began, and since the last `accept`, with what each holds."""
+        return [(stash, self._held.get(stash.commit, {})) for stash in self._fresh]
+
+    def accept(self) -> None:
+        """Take those that are fresh for looked at."""
+        self._fresh.clear()
+
     def follow(self) -> None:
-        """Learn which stashes there are, if that changed."""
+        """Learn which stashes there are, if that changed, and which came and went since."""
         look = self._look()
         now = time.monotonic()
         if look != self._stamp:
@@ -59,12 +73,34 @@ class Stashes:
                     self._held[commit] = self._changed(commit)
                     if made >= int(self._since):
                         self._new[commit] = (now, self._left(commit))
+                        self._note_fresh(read_stash(self._common, commit))
                 self._gone.pop(commit, None)
             for commit in self._held.keys() - listed.keys():
                 self._gone.setdefault(commit, now)
+        for stash in self._passed():
+            self._held[stash.commit] = self._changed(stash.commit)
+            self._gone[stash.commit] = now
+            self._note_fresh(stash)
         for commit in [c for c, when in self._gone.items() if now - when > GONE_SECONDS]:
             del self._gone[commit], self._held[commit]
         self._new = {c: new for c, new in self._new.items() if now - new[0] <= GONE_SECONDS}
+
+    def _passed(self) -> list[LooseStash]:
+        """Those that came and went between two looks: nothing lists them any more.
+
+        The directory of the list changes if a stash is taken from it.
+        """
+        logs = stamp(self._log.parent)
+        if logs == self._logs:
+            return []
+        self._logs, since = logs, self._searched_ns - _SLACK_NS
+        self._searched_ns = time.time_ns()
+        found = stashes_since(self._common, since)
+        return [stash for stash in found if stash.commit not in self._held]
+
+    def _note_fresh(self, stash: LooseStash | None) -> None:
+        if stash is not None and stash.begun_ns >= self._begun_ns:
+            self._fresh.append(stash)
 
     def _look(self) -> tuple[int, int]:
         tables = self._common / "reftable" / "tables.list"

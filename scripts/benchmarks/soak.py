@@ -7,8 +7,9 @@ disk that holds the home is full. Then an account: each event that was accepted 
 ended, its prompt had come back, its command had exited with 0) must be in the database once.
 
 The home is a tmpfs in a mount namespace of its own, for which `unshare` (util-linux) is needed.
-While the disk is full an exchange may go by without a copy (`unrecorded_while_full`, hooks' lines
-and ratings among them); `told` is how many turns the gateway says it could not record. At the end
+While the disk is full an exchange may go by without a copy (`unrecorded_while_full`, lines of
+hooks among them; `unrecorded_turns` are the turns of these); `told` is how many turns the gateway
+says that it could not record. At the end
 each project must still be followed: an answer that is saved into it is found there, once the last
 daemon has caught up with the day (`followed_after_s`; the day is faster than one of two cores can
 follow). The last line is one JSON object.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.support.fake_ollama import (
     gateway_environment,
     whole,
 )
+from tests.support.odd_homes import small_disk as small_disk
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Say hi."}]}
 DONE = b'{"done":true}'
@@ -93,6 +95,39 @@ def test_a_lost_turn_is_counted_on_a_full_disk_and_by_the_next_process(
     (tmp_path / "home" / "ready.json").unlink()
     with a_gateway(fake.url, tmp_path / "home") as again:
         assert again.status["lost"]["count"] == 2
+
+
+def test_what_a_full_disk_cost_is_told_though_the_gateway_was_killed_each_time(
+    fake: FakeOllama, small_disk: Path
+) -> None:
+    """Its room was taken before: not one of the turns goes uncounted."""
+    fake.play(whole(DONE))
+    home, filler, turns = small_disk / "home", small_disk / "filler", 0
+    for count in (3, 2):
+        (home / "ready.json").unlink(missing_ok=True)
+        with a_gateway(fake.url, home) as own:
+            fill(filler)
+            for _ in range(count):
+                turns += 1
+                body = HI | {"n": f"{turns} " + "x" * 9000}  # the spool's last page has no room
+                assert ask(own.url, "POST", "/api/chat", body).body == DONE
+            os.kill(own.process.pid, signal.SIGKILL)
+        filler.unlink()
+        told = subprocess.run(
+            [sys.executable, "-m", "qi_learn", "status", "--json"],
+            env=gateway_environment(home, None),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert json.loads(told.stdout)["lost"]["count"] == turns
+
+
+def fill(file: Path) -> None:
+    """Take all the room that the disk has left."""
+    with file.open("ab", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(b"x" * 4096)
 
 
 def test_a_count_that_cannot_be_written_is_logged_once(

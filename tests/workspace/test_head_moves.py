@@ -66,3 +66,16 @@ def test_a_head_that_jumped_meanwhile_is_told_though_its_log_does_not_say_so(
     head.accept()
     assert head.moves(3.0) == ()
     assert calls.read_text()
+
+
+def test_a_head_that_moved_between_two_clearings_of_its_log_is_told(tmp_path: Path) -> None:
+    repo = Repository(tmp_path / "repo")
+    repo.write("a.py", "a = 1\n")
+    repo.commit("One")
+    head = Head(repo.root, repo.root / ".git")
+    for subject in ("Two", "Three"):
+        repo.commit(subject)
+        repo.git("reflog", "expire", "--expire=now", "--all")
+        assert [move.new for move in head.moves(1.0)] == [git.head(repo.root)], subject
+        head.accept()
+    assert head.moves(2.0) == ()

@@ -286,6 +286,25 @@ def test_a_commit_that_git_wrote_over_before_it_was_read_was_a_save(
     assert watcher.history(repo.root / "pkg/m3.py").newest == "m3 = 1\nlast = 1\n"
 
 
+def test_what_git_wrote_is_its_own_though_the_commit_before_is_gone_and_no_log_tells(
+    watcher: Watcher, repo: Repository
+) -> None:
+    """A conflict is committed, and git cleans up before it was read."""
+    for number in range(2):
+        repo.write("pkg/m0.py", f"m0 = {number}\nlast = 1\n")
+        repo.commit("Mine")
+        repo.git("reflog", "expire", "--expire=now", "--all")
+        rest(watcher, repo.root)
+    repo.git("reset", "-q", "--hard", "HEAD~")
+    repo.git("merge", "-q", "--squash", "side", check=False)
+    assert "<<<<<<<" in (repo.root / "pkg/m0.py").read_text()
+    repo.git("commit", "-qam", "Squashed")
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    (repo.root / ".git/ORIG_HEAD").unlink()
+    repo.git("gc", "-q", "--prune=now")
+    assert texts(rest(watcher, repo.root)) == []
+
+
 def test_moves_that_were_told_are_not_told_again_by_the_next_watcher(repo: Repository) -> None:
     """HEAD came twice through the commit where it stood, in the seconds that are looked back."""
     repo.git("checkout", "-q", "-b", "other")

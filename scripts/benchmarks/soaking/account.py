@@ -13,6 +13,8 @@ from scripts.benchmarks.soaking.day import ask
 from scripts.benchmarks.soaking.upstream import code_of
 from scripts.benchmarks.soaking.world import World, in_window, start
 
+TURNS = ("soak-c", "soak-last")
+"""How the markers of turns begin, of which the gateway counts those that it could not record."""
 CAUGHT_UP_SECONDS = 1200.0
 """The longest wait for what a day left to be taken in."""
 
@@ -80,6 +82,7 @@ def account(world: World) -> dict[str, Any]:
         "stored": sum(1 for marker in world.accepted if texts[marker]),
         "lost": len(absent) - len(told),
         "unrecorded_while_full": len(told),
+        "unrecorded_turns": sum(1 for marker in told if marker.startswith(TURNS)),
         "doubled": sum(1 for marker in world.accepted if texts[marker] > 1),
         "lost_ids": [marker for marker in absent if marker not in told][:20],
     }
