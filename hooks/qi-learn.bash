@@ -46,13 +46,12 @@ unset _qi_learn_before
 # Set REPLY to what a builtin prints. A command substitution would start a process; this goes by way
 # of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell).
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
-    eval '_qi_learn_noted() { local HISTTIMEFORMAT= && REPLY=${ builtin "$@"; }; }'
+    eval '_qi_learn_noted() { REPLY=${ builtin "$@"; }; }'
 else
     _qi_learn_noted() {
-        local HISTTIMEFORMAT='' BASH_COMPAT=50 TMPDIR=/dev/shm note=()
-        { builtin "$@" >/proc/self/fd/9 && mapfile -u 9 -d '' -t note; } 9<<<''
+        local BASH_COMPAT=50 TMPDIR=/dev/shm note=()
+        { builtin "$@" >/proc/self/fd/9 && mapfile -u 9 -d '' -t note; } 2>/dev/null 9<<<''
         REPLY=${note[0]%$'\n'}
-        [[ -n $REPLY ]]
     }
 fi
 
@@ -106,8 +105,8 @@ _qi_learn_project() {
     _qi_learn_listed=${text[0]-} _qi_learn_found=$found
     _qi_learn_escaped "$found" && found=$REPLY
     _qi_learn_escaped "$_qi_learn_real"
-    REPLY='{"v":1,"kind":"outcome","source":"bash","author":"person","project":"'$found'","body":{"cwd":"'$REPLY'"}}'
-    REPLY=${REPLY//\\/\\\\}
+    REPLY='"project":"'$found'","body":{"cwd":"'$REPLY'"}}'
+    REPLY='{"v":1,"kind":"outcome","source":"bash","author":"person",'${REPLY//\\/\\\\}
     _qi_learn_form="${REPLY//%/%%}\0\0$_qi_learn_fields"
     [[ -n $_qi_learn_found ]]
 }
@@ -154,23 +153,22 @@ _qi_learn_paused() {
 _qi_learn_allowed() {
     _qi_learn_project || return
     _qi_learn_looked=$_qi_learn_now
-    [[ $_qi_learn_lines -lt 1024 && -n $_qi_learn_file && -e $_qi_learn_file ]] || _qi_learn_open || return
+    [[ $_qi_learn_lines -lt 1024 && -n $_qi_learn_file && -e $_qi_learn_file ]] ||
+        _qi_learn_open || return
     [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused
 }
 
 # --- what is known of a line ---
 
 # Set _qi_learn_entry to the last entry of the history, if it may be written: it is the line, or
-# holds its first command, and is not hidden by a space, nor of several lines.
+# holds its first command, and is not hidden by a blank, nor of several lines.
 _qi_learn_read() {
-    [[ -o history ]] || return 1
     local REPLY text
-    _qi_learn_noted history 1 2>/dev/null || return 1
-    text=${REPLY#"${REPLY%%[! ]*}"} # without the blanks before the number
-    [[ ${text%%[ *]*} == "$_qi_learn_number" ]] || return 1
-    text=${text#*[ *] }
-    [[ $text != [[:space:]]* && $text != *$'\n'* ]] || return 1
-    [[ -z $_qi_learn_alone || $text == *"$_qi_learn_first"* ]] && _qi_learn_entry=$REPLY
+    [[ -z ${HISTTIMEFORMAT-} ]] || local HISTTIMEFORMAT='' 2>/dev/null || return 1
+    [[ -o history ]] && _qi_learn_noted history 1 && text=${REPLY:5} || return 1
+    [[ ${REPLY:0:5} == *"$_qi_learn_number" ]] || text=${REPLY#"$_qi_learn_number"}
+    [[ $text == [\ *]\ [![:space:]]* && $text != *$'\n'* &&
+        (-z $_qi_learn_alone || $text == *"$_qi_learn_first"*) ]] && _qi_learn_entry=$REPLY
 }
 
 # Arm for the text of a command that does not begin with the plain word of one of ours if one of its
@@ -192,26 +190,30 @@ ${_qi_learn_name%-*}]-} != *1* ]] || _qi_learn_armed=3
     done
 }
 
-# Write down the line that ended, if it is for certain the one that ran. What is known of the project
-# holds if the list of projects is older than what was written last; a list that was being written
-# just then is read within a minute. $1: all else was looked at.
+# Write down the line that ended, if it is for certain the one that ran. One that is not new in the
+# history (like the line before, or hidden) is if it is one command that ran in the foreground. What
+# is known of the project holds if the list of projects is older than what was written last; a list
+# that was being written just then is read within a minute. $1: the options are as they are to be.
 #
 # The texts have NUL between them, which no text holds. What the shell need not know, it passes on:
 # the history, the aliases, which names are functions.
 _qi_learn_tell() {
     if [[ -z $1 ]]; then
-        _qi_learn_options=$- _qi_learn_now=${EPOCHREALTIME/[.,]/}
-        _qi_learn_told="$_qi_learn_number $_qi_learn_first"
-        [[ -n $_qi_learn_raw && -z $_qi_learn_alone$_qi_learn_entry${HISTTIMEFORMAT-} &&
-            $IFS == $' \t\n' && $- != *[eux]* && ! -o posix &&
-            $HISTCMD -eq $_qi_learn_number+1 ]] || { _qi_learn_careful; return 0; }
+        _qi_learn_options=$-
+        [[ $IFS == $' \t\n' && -z ${HISTTIMEFORMAT-} && $- != *[eux]* && ! -o posix ]] ||
+            { _qi_learn_careful; return 0; }
     fi
+    [[ -z $_qi_learn_alone || $_qi_learn_count$_qi_learn_direct == 11 &&
+        $_qi_learn_pipes == "$_qi_learn_code" && ${!-} == "$_qi_learn_job" ]] || return 0
+    [[ -n $_qi_learn_entry || $HISTCMD -eq $_qi_learn_number+1 ]] || return 0
+    _qi_learn_now=${EPOCHREALTIME/[.,]/}
     [[ $_qi_learn_list -ot $_qi_learn_file && -e $_qi_learn_list && -n $_qi_learn_found &&
         $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real &&
         $QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME == "$_qi_learn_places" &&
         $_qi_learn_now -lt $_qi_learn_looked+60000000 && $_qi_learn_lines -lt 1024 &&
-        ! -e $_qi_learn_pause ]] ||
-        _qi_learn_allowed 2>/dev/null || return 0
+        ! -e $_qi_learn_pause ]] || _qi_learn_allowed 2>/dev/null || return 0
+    [[ -n $_qi_learn_raw$_qi_learn_entry ]] || _qi_learn_read || return 0
+    _qi_learn_told="$_qi_learn_number $_qi_learn_first"
     ((_qi_learn_lines++))
     {
         printf "$_qi_learn_form" "$_qi_learn_begin" "$EPOCHREALTIME" "$_qi_learn_code" \
@@ -224,18 +226,11 @@ _qi_learn_tell() {
 }
 _qi_learn_say() { printf '%s\n' "$_qi_learn_entry"; }
 
-# Tell the line whatever the options are. One that is not new in the history (like the line before,
-# or hidden) is told if it is one command that ran in the foreground.
+# Tell the line whatever the options are.
 _qi_learn_careful() {
     local - IFS=$' \t\n'
     set +eux +o posix
     [[ -z ${HISTTIMEFORMAT-} ]] || local HISTTIMEFORMAT=''
-    [[ -z $_qi_learn_alone ]] || [[ $_qi_learn_count == 1 && $_qi_learn_direct == 1 &&
-        $_qi_learn_pipes == "$_qi_learn_code" && ${!-} == "$_qi_learn_job" ]] || return 0
-    if [[ -z $_qi_learn_entry ]]; then
-        ((HISTCMD == _qi_learn_number + 1)) || return 0
-        [[ -n $_qi_learn_raw ]] || _qi_learn_read || return 0
-    fi
     _qi_learn_tell 1
 } 2>/dev/null
 
@@ -291,9 +286,9 @@ _qi_learn_odd() {
     fi
 }
 
-# A later command: fail if it is one of the line. At the prompt the line has ended. If PROMPT_COMMAND
-# begins with that command, $? and PIPESTATUS are those of the line. Else they are in the element of
-# ours; but what comes before that may change the history.
+# A later command: fail if it is one of the line. At the prompt the line has ended. If
+# PROMPT_COMMAND begins with that command, $? and PIPESTATUS are those of the line. Else they are in
+# the element of ours; but what comes before that may change the history.
 _qi_learn_later() {
     local code=$? pipes="${PIPESTATUS[@]}"
     [[ ${#FUNCNAME[@]} == 2 ]] || return 0
