@@ -1,9 +1,11 @@
 """The lines of the spool, and the names of its files.
 
-Two kinds of line are read. Framed, as Python writes them: `<crc32 of the JSON, 8 hex> <JSON>`.
+Three kinds of line are read. Framed, as Python writes them: `<crc32 of the JSON, 8 hex> <JSON>`.
 Bare, as shells and editors write them: `{...}`; those may lack `id` (then it is file name, offset
 and the line's own checksum, because a name can come again), `ts` (then it is the file's time of
-change) and `source` (then it is the file name's).
+change) and `source` (then it is the file name's). Raw, as a shell writes what it does not look at:
+a bare line, two NUL, and texts `name=...` with NUL behind each, which may hold newlines; they
+become `raw` of the body.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ LEFT = ".left"
 """What a file is called behind its name once its shell has been made to open another."""
 NAME = re.compile(r"(?P<source>.+)-(?P<pid>\d+)-(?P<start>\d+)\.jsonl(?:\.left)?")
 _FRAME = re.compile(rb"[0-9a-f]{8} ")
+_RAW = b"}\0\0"
+"""What stands before the texts of a raw line, and nowhere else in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,8 @@ def parse(
 
     Raises ValueError that says what is wrong.
     """
-    text = line.rstrip(b"\r\n")
+    text, raw, texts = line.rstrip(b"\r\n").partition(_RAW)
+    text += raw[:1]
     if _FRAME.match(text):
         checksum, text = text[:8], text[9:]
         if int(checksum, 16) != zlib.crc32(text):
@@ -80,7 +86,16 @@ def parse(
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
-    return _event(value, default_id, default_ts, default_source)
+    event = _event(value, default_id, default_ts, default_source)
+    return replace(event, body={**event.body, "raw": _texts(texts)}) if raw else event
+
+
+def _texts(texts: bytes) -> dict[str, str]:
+    *parts, end = texts.decode("utf-8").split("\0")
+    pairs = {name: text for name, _, text in (part.partition("=") for part in parts)}
+    if end or len(pairs) < len(parts):
+        raise ValueError("the texts of a raw line are not whole")
+    return pairs
 
 
 def read_from(path: Path, offset: int = 0) -> Iterator[Line]:
@@ -95,16 +110,46 @@ def read_from(path: Path, offset: int = 0) -> Iterator[Line]:
         file.seek(offset)
         changed = os.fstat(file.fileno()).st_mtime
         start = offset
-        while raw := file.readline():
-            if not raw.endswith(b"\n") and living:
+        while raw := _line_of(file):
+            if living and not _is_whole(raw) and not file.peek(1):
                 return
             yield _line(path, start, raw, changed)
             start += len(raw)
 
 
+def _line_of(file: BufferedReader) -> bytes:
+    """The next line of a file, a raw one with all its newlines.
+
+    If another begins within that, it is torn there.
+    """
+    line = file.readline()
+    if not _is_raw(line):
+        return line
+    lines = [line]
+    at = line.index(_RAW) + 1
+    while True:
+        if (mark := line.find(_RAW, at)) >= 0 and (head := line.rfind(b'{"v":', at, mark)) >= 0:
+            file.seek(head - len(line), os.SEEK_CUR)
+            lines[-1] = line[:head]
+            break
+        if line.endswith(b"\0\n") or not (line := file.readline()):
+            break
+        lines.append(line)
+        at = 0
+    return b"".join(lines)
+
+
+def _is_raw(line: bytes) -> bool:
+    return line.startswith(b"{") and _RAW in line
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.endswith(b"\0\n" if _is_raw(line) else b"\n")
+
+
 def _line(path: Path, start: int, raw: bytes, changed: float) -> Line:
     end = start + len(raw)
-    if not raw.endswith(b"\n"):
+    if not _is_whole(raw):
         return Line(start, end, None, raw, "the line is torn: its producer died while writing it")
     try:
         event = parse(

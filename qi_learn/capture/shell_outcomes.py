@@ -8,43 +8,14 @@ further. Events of the hooks before, which told commands, pass as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
 
-from qi_learn import codec
 from qi_learn.capture.command_kind import CommandKind, listed_kind
+from qi_learn.capture.shell_line import ShellLine, line_of, raw_line_of
 from qi_learn.capture.shell_parts import AND, Part, Parts, Shell, parts_of
 from qi_learn.records import Event
-
-
-@dataclass(frozen=True, slots=True)
-class ShellLine:
-    """The body of an `outcome` event of a shell: a line, and how it ended."""
-
-    line: str
-    """As the history has it."""
-    code: int
-    """The exit code of the line."""
-    seconds: float
-    cwd: str
-    """The directory in which it ended, without links."""
-    pipes: str = ""
-    """The exit codes of its last pipeline, if that is one of several commands."""
-    moved: int = 0
-    """1: it ended in another directory than it began in."""
-    first: str | None = None
-    """The command that bash ran first, if it is not the line."""
-    alone: int = 0
-    """1: bash's history cannot tell the line; it is this one if it is of one command."""
-    run: str | None = None
-    """What zsh ran, its aliases replaced, if it is not the line."""
-    options: str = ""
-    """Letters of `$-`, and `failglob`, of a line for which they count."""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    """Those of bash among its words."""
-    functions: str = ""
-    """Functions among its words."""
 
 
 Told = tuple[int, int]
@@ -70,11 +41,17 @@ def outcomes_of(event: Event) -> tuple[Event, ...]:
     Their ids follow from its own, so that a line that comes again makes no new ones. Raises
     ValueError if the line is not of the form that the hooks write.
     """
-    if event.kind != "outcome" or "line" not in event.body:
+    if event.kind != "outcome" or not {"line", "raw"} & event.body.keys():
         return (event,)
     if event.source not in _SHELLS:
         raise ValueError(f"a line of the shell {event.source!r} cannot be understood")
-    line = _line(event.body)
+    if "raw" in event.body:
+        raw, end = raw_line_of(event.body)
+        if raw is None:
+            return ()
+        line, event = raw, replace(event, ts=end)
+    else:
+        line = line_of(event.body)
     told = told_of(line, cast(Shell, event.source))
     return tuple(
         replace(
@@ -90,21 +67,6 @@ def outcomes_of(event: Event) -> tuple[Event, ...]:
         )
         for number, (command, kind, code) in enumerate(told)
     )
-
-
-def _line(body: Mapping[str, Any]) -> ShellLine:
-    line = codec.build(ShellLine, dict(body))
-    texts = [line.line, line.cwd, line.pipes, line.options, line.functions]
-    texts += [text for text in (line.first, line.run) if text is not None]
-    if not isinstance(line.aliases, Mapping):
-        raise ValueError("the aliases of the line are not an object")
-    texts += [*line.aliases, *line.aliases.values()]
-    numbers = (line.code, line.moved, line.alone)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("what stands where the line has a text is none")
-    if not all(isinstance(number, int) for number in numbers):
-        raise ValueError("what stands where the line has a number is none")
-    return line
 
 
 def told_of(line: ShellLine, shell: Shell) -> tuple[tuple[str, CommandKind, int], ...]:
@@ -136,7 +98,7 @@ def _parts(line: ShellLine, shell: Shell) -> Parts | None:
 
 def _is_the_line(line: ShellLine, parts: Parts) -> bool:
     """Whether the line of the history is the one that ran: it begins with its first command."""
-    if line.alone and len(parts.parts) > 1:
+    if (line.alone and len(parts.parts) > 1) or line.count > len(parts.parts):
         return False
     text = re.sub(r"\A(?:(?:time|-p)\s+)*", "", parts.parts[0].text)
     return _as_bash_writes(text) == _as_bash_writes(line.line if line.first is None else line.first)

@@ -7,8 +7,10 @@ import pty
 import select
 import shutil
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from qi_learn.capture.shell_line import raw_line_of
 from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.paths import Paths
 from qi_learn.records import Event
@@ -129,14 +131,27 @@ class Terminal:
 
 def events(home: Path) -> list[Event]:
     """What waits in the spool, as it is taken in: of the shells' lines what they tell."""
-    return [told for event in written(home) for told in outcomes_of(event)]
+    return [told for event in raw(home) for told in outcomes_of(event)]
 
 
 def written(home: Path) -> list[Event]:
     """What the hooks have written."""
+    return [as_read(event) for event in raw(home)]
+
+
+def raw(home: Path) -> list[Event]:
     lines = [line for path in spool_files(home / "state/spool") for line in read_from(path)]
     assert [line.problem for line in lines if line.problem] == []
     return [line.event for line in lines if line.event is not None]
+
+
+def as_read(event: Event) -> Event:
+    """What bash passes on with the fields that the other shells write."""
+    if "raw" not in event.body:
+        return event
+    line, _ = raw_line_of(event.body)
+    assert line is not None
+    return replace(event, body=asdict(line))
 
 
 def said(home: Path) -> list[tuple[str, int]]:
