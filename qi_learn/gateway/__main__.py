@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
@@ -188,7 +188,7 @@ def _checked(upstream: str, port: int) -> str:
             f"serve.ollama: {WITHOUT_CREDENTIALS}",
         )
     parts = urlsplit(upstream)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
         raise SettingsError(
             f"{upstream!r} is no address of a server.", 'It looks like "http://127.0.0.1:11434".'
         )
@@ -198,6 +198,14 @@ def _checked(upstream: str, port: int) -> str:
             "Set serve.ollama to where Ollama listens, usually http://127.0.0.1:11434.",
         )
     return upstream.rstrip("/")
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether an address names a port that there is, or none."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _runner(door: Door) -> web.ServerRunner:

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from multidict import CIMultiDict
 
@@ -26,6 +26,11 @@ CONNECT = 30.0
 _SAFE_TWICE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """What may be asked again if a kept connection breaks off (RFC 9110, 9.2.2)."""
 
+_IN_A_PATH = "/%:@!$&'()*+,;=~"
+"""What stays as it is in a path, beside letters and digits (RFC 3986, 3.3)."""
+_HAVE_BODIES = frozenset(("POST", "PUT", "PATCH"))
+"""What says so if it has no body (RFC 9110, 8.6)."""
+
 
 class Upstream:
     """One server, by its address. To be used on one loop."""
@@ -34,8 +39,8 @@ class Upstream:
         """`url` has no slash at its end and no credentials."""
         parts = urlsplit(url)
         self.url = url
-        self._prefix = parts.path
-        self._host = parts.hostname or ""
+        self._prefix = quote(parts.path, safe=_IN_A_PATH)
+        self._host = unquote(parts.hostname or "")  # `%25` in front of an IPv6 address's zone
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._named = parts.netloc
@@ -52,20 +57,16 @@ class Upstream:
         pieces, and made anew for a whole one. Raises ServerUnreachable if no connection is made,
         and BrokenOff.
         """
-        framed = self._framed(headers, body)
-        while True:
-            link = self._kept_link() or await self._connect()
-            answer = link.ask(method, self._prefix + target, framed, body)
-            try:
-                await answer.head()
-                return answer
-            except BrokenOff:
-                again = link.used and method in _SAFE_TWICE and (body is None or body == b"")
-                if not again:
-                    raise
-            except BaseException:
-                link.close()
+        framed = self._framed(method, headers, body)
+        target = self._prefix + target
+        if (link := self._kept_link()) is None:
+            return await _answered(await self._connect(), method, target, framed, body)
+        try:
+            return await _answered(link, method, target, framed, body)
+        except BrokenOff:  # it may have been closed for its age just now
+            if link.heard or method not in _SAFE_TWICE or body:
                 raise
+        return await _answered(await self._connect(), method, target, framed, body)
 
     def close(self) -> None:
         """End the kept connections."""
@@ -74,14 +75,18 @@ class Upstream:
         while self._idle:
             self._idle.pop().close()
 
-    def _framed(self, headers: CIMultiDict[str], body: Body) -> CIMultiDict[str]:
+    def _framed(self, method: str, headers: CIMultiDict[str], body: Body) -> CIMultiDict[str]:
         """The headers as they go out: with the server's name, and what frames the body."""
         framed: CIMultiDict[str] = CIMultiDict(Host=self._named)
         framed.extend(headers)
         if isinstance(body, bytes):
             framed["Content-Length"] = str(len(body))
-        elif body is not None and "Content-Length" not in framed:
+        elif "Content-Length" in framed:
+            pass
+        elif body is not None:
             framed["Transfer-Encoding"] = "chunked"
+        elif method in _HAVE_BODIES:
+            framed["Content-Length"] = "0"
         return framed
 
     def _kept_link(self) -> UpstreamLink | None:
@@ -98,7 +103,7 @@ class Upstream:
                 _, link = await loop.create_connection(
                     lambda: UpstreamLink(self._keep), self._host, self._port, ssl=self._tls
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: a name that is none
             raise ServerUnreachable(f"no connection to {self.url}: {error}") from error
         return link
 
@@ -116,3 +121,16 @@ class Upstream:
             self._idle.popleft().close()
         if self._idle:
             self._sweep = asyncio.get_running_loop().call_later(KEPT / 2, self._let_go)
+
+
+async def _answered(
+    link: UpstreamLink, method: str, target: str, headers: CIMultiDict[str], body: Body
+) -> UpstreamAnswer:
+    """Ask over a connection, and wait for the head of the answer. Raises BrokenOff."""
+    answer = link.ask(method, target, headers, body)
+    try:
+        await answer.head()
+    except BaseException:
+        link.close()
+        raise
+    return answer

@@ -22,10 +22,12 @@ class BrokenOff(ServerError):
 
 
 class UpstreamAnswer:
-    """One answer. `status` is 0 until its head has come."""
+    """One answer. `status` is 0 until its head has come.
+
+    `let_go` gives its connection up, `read_on` goes on reading from it.
+    """
 
     def __init__(self, let_go: Callable[[], None], read_on: Callable[[], None]) -> None:
-        """`let_go` gives the connection up, `read_on` goes on reading from it."""
         self.status = 0
         self.reason = ""
         self.headers: CIMultiDict[str] = CIMultiDict()
@@ -53,7 +55,7 @@ class UpstreamAnswer:
             await self._wait()
         pieces, self._pieces, waited = self._pieces, [], self._waiting
         self._waiting = 0
-        if waited >= READ_AHEAD and not self._ended:
+        if waited >= READ_AHEAD:
             self._read_on()
         return pieces, self._ended
 
@@ -67,23 +69,30 @@ class UpstreamAnswer:
 
         Without effect on one that has come to its end.
         """
-        if not self._ended:
-            self._let_go()
+        self._let_go()
 
-    def put(self, piece: bytes) -> bool:
-        """Take a piece of the body; whether enough of it waits now."""
-        self._pieces.append(piece)
-        self._waiting += len(piece)
+    @property
+    def is_full(self) -> bool:
+        """Whether so much of the body waits that no more is to be read."""
         return self._waiting >= READ_AHEAD
 
-    def end(self) -> None:
-        """Note that the body is whole."""
-        self._ended = True
+    def begin(self, status: int, reason: str, headers: CIMultiDict[str]) -> None:
+        """Take the head."""
+        self.status, self.reason, self.headers = status, reason, headers
 
-    def break_off(self, reason: str) -> None:
-        """Note that nothing more comes, though the body is not whole."""
-        if not self._ended:
-            self._broken = self._broken or reason
+    def put(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        self._pieces.append(piece)
+        self._waiting += len(piece)
+
+    def end(self, broken: str) -> None:
+        """Note that nothing more comes, and why the answer is not whole; empty if it is."""
+        if broken:
+            self._broken = self._broken or broken
+        else:
+            self._ended = True
+        self._let_go = self._read_on = _nothing
+        self.tell()
 
     def tell(self) -> None:
         """Wake the reader: something has come."""
@@ -99,3 +108,7 @@ class UpstreamAnswer:
             await self._news
         finally:
             self._news = None
+
+
+def _nothing() -> None:
+    """What is left to be done for an answer that has ended."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import aiohttp
@@ -16,10 +16,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from qi_learn.errors import ServerUnreachable
+from qi_learn.gateway.answer_parser import HEAD_LIMIT
 from qi_learn.gateway.header_bytes import head_bytes
 from qi_learn.gateway.upstream import Upstream
-from qi_learn.gateway.upstream_answer import READ_AHEAD, BrokenOff, UpstreamAnswer
-from qi_learn.gateway.upstream_link import HEAD_LIMIT, Body
+from qi_learn.gateway.upstream_answer import READ_AHEAD, BrokenOff
+from qi_learn.gateway.upstream_link import Body
+from tests.support.upstreams import answering, whole, with_server
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -29,63 +31,6 @@ HEADERS: tuple[list[tuple[str, str]], ...] = (
     [("Content-Type", "application/json"), ("X-A", "1"), ("X-A", "2")],
     [("Cookie", "a=b; c=d"), ("Content-Encoding", "gzip"), ("X-Latin", "caf\udce9")],
 )
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Ask = Callable[[Upstream], Awaitable[None]]
-
-
-def with_server(serve: Serve, ask: Ask) -> None:
-    """Ask a server of this behaviour."""
-
-    async def run() -> None:
-        serving: set[asyncio.Future[None]] = set()
-
-        async def remembered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            serving.add(served := asyncio.ensure_future(serve(reader, writer)))
-            await served
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-        async with await asyncio.start_server(remembered, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            upstream = Upstream(f"http://127.0.0.1:{port}")
-            try:
-                await asyncio.wait_for(ask(upstream), 60)
-            finally:
-                upstream.close()
-                await asyncio.wait_for(asyncio.gather(*serving), 60)
-                await asyncio.sleep(0.01)
-
-    asyncio.run(run())
-
-
-def answering(*parts: bytes, leave: bool = False) -> Serve:
-    """A server that answers each head with these bytes, a part at a time."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                for part in parts:
-                    writer.write(part)
-                    await writer.drain()
-                    await asyncio.sleep(0.01)
-                if leave:
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        writer.close()
-
-    return serve
-
-
-async def whole(answer: UpstreamAnswer) -> list[bytes]:
-    """The pieces of a body."""
-    pieces: list[bytes] = []
-    ended = False
-    while not ended:
-        more, ended = await answer.more()
-        pieces += more
-    return pieces
 
 
 async def sent(headers: list[tuple[str, str]], body: Body, *, by_aiohttp: bool = False) -> bytes:
