@@ -44,7 +44,7 @@ _CLOSE = r"(?:\\{0,8}[\"'`]|[\])]|\*\*){0,3}"
 _OPERATOR = r"[ \t]{0,24}(?::=|=>|={1,3}|::?|->|<-|\|)"
 _ASSIGNED = re.compile(
     rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
-    r"(?:[ \t]{0,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
+    r"(?:[ \t]{0,24}|[ \t]{0,4}[>|][+-]?[ \t]{0,4}\n[ \t]{1,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
 # "first half" + "second half", also on the next line and with a backslash between
@@ -70,7 +70,8 @@ _PAIRS = (
 )
 _PAIRED = re.compile(rf"{_CLOSE}(?:{'|'.join(_PAIRS)})(?:{_QUOTED}|{_BARE})")
 _AFTER_BLANK = re.compile(
-    r"(?:[ \t]{1,8}(?:is|was)[ \t]|[ \t\n]\s{0,8})(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
+    r"(?:[ \t]{1,8}(?:is|was|ist|lautet):?[ \t]|[ \t\n]\s{0,8})"
+    r"(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
 )
 _TAIL = re.compile("[A-Za-z0-9_-]{0,40}+")
 _OPTION = re.compile(r"(?:^|[\s\"'=\[,(`])--?[\w.-]*\Z")
