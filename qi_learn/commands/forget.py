@@ -24,7 +24,7 @@ from qi_learn.daemon.forget_receipt import (
 )
 from qi_learn.daemon.hung import refuse_hung
 from qi_learn.daemon.untaken import waiting_answers
-from qi_learn.errors import Busy, DaemonError, NotFound
+from qi_learn.errors import Busy, DaemonError, NotFound, SettingsError
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
@@ -60,8 +60,9 @@ def forget(
     `directory`: `last` is the last answer of its project, as for `rate`; `tell` is told id and
     question of each answer that was asked for by its id, before anything goes.
 
-    Raises NotFound if nothing was recorded or an id names no turn, DaemonError, Busy, StoreError;
-    Busy too if a newer answer waits than the `last` that is known.
+    Raises NotFound if nothing was recorded or an id names no turn, SettingsError for a pattern that
+    is found everywhere, DaemonError, Busy, StoreError; Busy too if a newer answer waits than the
+    `last` that is known.
     """
     if not paths.database.exists():
         raise NotFound("Nothing was recorded yet.", "`qi-learn status` says whether it records.")
@@ -69,6 +70,7 @@ def forget(
         refuse_unusable_home(paths)
     if directory is not None and "last" in request.ids:
         request = replace(request, ids=_named(paths, request.ids, directory))
+    _refuse_everything(request.grep)
     _refuse_no_project(paths, request.project)
     _tell_questions(paths, request.ids, tell)
     if dry_run:
@@ -118,6 +120,15 @@ def _tell_questions(paths: Paths, ids: Sequence[str], tell: Tell) -> None:
                 refuse_other_kind(paths, named)
             with suppress(NotFound):
                 tell(question_line(store, turn_named(store, named)))
+
+
+def _refuse_everything(pattern: str) -> None:
+    """Raise SettingsError for a pattern that is found in a text of no words, and so in all."""
+    if pattern and (not pattern.strip() or says(pattern)("")):
+        raise SettingsError(
+            f"{pattern!r} is found in every text.",
+            "Name words that are to go; everything goes with --since 1970-01-01.",
+        )
 
 
 def _refuse_no_project(paths: Paths, project: str) -> None:
@@ -252,7 +263,8 @@ def _counted(kind: str, count: int) -> str:
     if count != 1:
         return f"{count} {words}"
     first, *rest = words.split(" ")
-    return " ".join((str(count), first.removesuffix("s"), *rest))
+    one = f"{first[:-3]}y" if first.endswith("ies") else first.removesuffix("s")
+    return " ".join((str(count), one, *rest))
 
 
 def _lines(receipt: Receipt) -> Iterator[str]:

@@ -9,6 +9,7 @@ import re
 import time
 
 from qi_learn.errors import SettingsError
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
 from qi_learn.rundir.recording_pause import begin_pause, end_pause, until_text
@@ -36,7 +37,8 @@ def parse_span(text: str) -> int:
 def pause(paths: Paths, span: str | None) -> str:
     """Pause for the span, or with no end; says what that means."""
     _ensure(paths)
-    begun = begin_pause(paths.pause, time.time(), None if span is None else parse_span(span))
+    seconds = None if span is None else parse_span(span)
+    begun = begin_pause(paths.pause, time.time(), seconds, boot_clock())
     return (
         f"Paused {until_text(begun)}. Requests pass and are answered as before; none of them is "
         "recorded, nor is what becomes of code meanwhile. `qi-learn resume` ends it."
@@ -46,7 +48,7 @@ def pause(paths: Paths, span: str | None) -> str:
 def resume(paths: Paths) -> str:
     """End the pause; says what holds from now on."""
     _ensure(paths)
-    if end_pause(paths.pause, time.time()):
+    if end_pause(paths.pause, time.time(), boot_clock()):
         return "Recording goes on."
     return "It was not paused."
 

@@ -15,6 +15,7 @@ from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.forgetting import Forgetting, abandon
 from qi_learn.daemon.lock import take_lock
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.rundir.recording_pause import PauseFile
@@ -31,7 +32,7 @@ class TakingIn:
     def __init__(self, paths: Paths, store: Store) -> None:
         self._paths = paths
         self._store = store
-        pauses = PauseFile(paths.pause)
+        pauses = PauseFile(paths.pause, mark=boot_clock)
         self._paused = lambda ts: pauses.at(ts) is not None
         self._memory = DrainMemory(store, paused=self._paused)
 

@@ -30,6 +30,7 @@ from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.seen_evidence import SeenEvidence
 from qi_learn.daemon.standing import Standing
 from qi_learn.errors import QiError
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths
 from qi_learn.records import Event, SetAside, Turn
 from qi_learn.records.watching import WatchState
@@ -90,7 +91,7 @@ class Intake:
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
-        self._pauses = PauseFile(self.paths.pause)
+        self._pauses = PauseFile(self.paths.pause, mark=boot_clock)
         self._standing = Standing(self.paths.stood)
         self._projects = FollowedProjects(self.paths, self.guard, self._standing, wait=self.wait)
         self._contexts = TurnContexts(self._background, self.guard)

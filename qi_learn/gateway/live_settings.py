@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from qi_learn.errors import QiError
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths
 from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.settings import Settings
@@ -28,7 +29,7 @@ class LiveRecord:
     ) -> None:
         self._file = paths.settings_file
         self._name = str(self._file)  # looked at with every request
-        self._pauses = PauseFile(paths.pause)
+        self._pauses = PauseFile(paths.pause, clock, boot_clock)
         self._pauses.look()
         self._clock = clock
         self._record = settings.gateway.record
@@ -66,6 +67,14 @@ class LiveRecord:
     def paused(self) -> bool:
         """Whether a person has paused the recording, likewise."""
         return self._pauses.known_now(self._clock()) is not None
+
+    def paused_since(self, started: float, seconds: float) -> bool:
+        """Whether there was a pause, likewise, in what began then and took so long.
+
+        Both by the clock as it was then and as it is now: it may have been set meanwhile.
+        """
+        now = self._clock()
+        return self._pauses.known_between(min(started, now - seconds), max(now, started + seconds))
 
     def _says(self) -> tuple[object, ...]:
         return (self._record, self._unregistered, self.paused, self.problem)

@@ -99,12 +99,17 @@ class Recorder:
 
     def _keep(self, exchange: Exchange, *, cancelled: bool) -> None:
         """Write a turn, unless it is not to be recorded. Raises SpoolError."""
-        if reason := exchange.not_recorded or self._not_now():
+        if reason := exchange.not_recorded or self._not_now() or self._paused_meanwhile(exchange):
             self.counters.not_recorded(reason)
             return
         self._append(exchange, cancelled=cancelled)
         self._failure = None
         self.counters.count("recorded")
+
+    def _paused_meanwhile(self, exchange: Exchange) -> str:
+        """`paused` if a pause began and ended while the exchange went on."""
+        seconds = time.perf_counter() - exchange.began
+        return "paused" if self._live.paused_since(exchange.started, seconds) else ""
 
     def _lose(self, reason: str) -> None:
         self._failure = reason

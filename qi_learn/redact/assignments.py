@@ -44,7 +44,7 @@ _CLOSE = r"(?:\\{0,8}[\"'`]|[\])]|\*\*){0,3}"
 _OPERATOR = r"[ \t]{0,24}(?::=|=>|={1,3}|::?|->|<-|\|)"
 _ASSIGNED = re.compile(
     rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
-    r"(?:[ \t]{0,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
+    r"(?:[ \t]{0,24}|[ \t]{0,4}[>|][+-]?[ \t]{0,4}\n[ \t]{1,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
 # "first half" + "second half", also on the next line and with a backslash between
@@ -70,7 +70,8 @@ _PAIRS = (
 )
 _PAIRED = re.compile(rf"{_CLOSE}(?:{'|'.join(_PAIRS)})(?:{_QUOTED}|{_BARE})")
 _AFTER_BLANK = re.compile(
-    r"(?:[ \t]{1,8}(?:is|was)[ \t]|[ \t\n]\s{0,8})(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
+    r"(?:[ \t]{1,8}(?:is|was|ist|lautet):?[ \t]|[ \t\n]\s{0,8})"
+    r"(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
 )
 _TAIL = re.compile("[A-Za-z0-9_-]{0,40}+")
 _OPTION = re.compile(r"(?:^|[\s\"'=\[,(`])--?[\w.-]*\Z")
@@ -89,12 +90,11 @@ def beside(text: str, start: int, end: int) -> Span | None:
     assert tail_match is not None
     at, tail = tail_match.end(), tail_match[0]
     match = _ASSIGNED.match(text, at) or _PAIRED.match(text, at)
+    after = _AFTER_BLANK.match(text, at)
+    if (match is None and after is None) or not is_secret_name(text, start, end, tail):
+        return None
     password = text[start:end].lower() in PASSWORDS
-    if (
-        match is not None
-        and is_secret_name(text, start, end, tail)
-        and _placed(text, start, end, match.groupdict())
-    ):
+    if match is not None and _placed(text, start, end, match.groupdict()):
         group = next(g for g in ("quoted", "wrapped", "bare") if match.groupdict().get(g))
         literal, begin = match[group], match.start(group)
         if group == "bare":
@@ -103,7 +103,7 @@ def beside(text: str, start: int, end: int) -> Span | None:
             return joined
         if _counts(literal, password=password, group=group):
             return Span(begin, begin + len(literal), "assigned")
-    return _after_blank(text, start, end, at, password=password)
+    return _after_blank(text, start, at, after, password=password) if after else None
 
 
 def _joined(text: str, match: re.Match[str], *, password: bool) -> Span | None:
@@ -143,17 +143,13 @@ def _counts(literal: str, *, password: bool, group: str) -> bool:
     return (is_password if password else is_key)(literal, quoted=group != "bare")
 
 
-def _after_blank(text: str, start: int, end: int, at: int, *, password: bool) -> Span | None:
+def _after_blank(
+    text: str, start: int, at: int, match: re.Match[str], *, password: bool
+) -> Span | None:
     """A bare literal after a blank: of an option, a login in netrc, ENV, or in prose."""
-    match = _AFTER_BLANK.match(text, at)
-    if match is None:
-        return None
-    tail = text[end:at]
     literal = match["bare"].rstrip(".,;:!?")
     jumbled = password and is_jumbled(literal, _IN_PROSE)
     if not (jumbled or any(c.isdigit() for c in literal)):
-        return None
-    if not is_secret_name(text, start, end, tail):
         return None
     before = text[max(0, start - _BEFORE) : start]
     named = _OPTION.search(before) or _NETRC.search(before) or _DOCKER.search(before)

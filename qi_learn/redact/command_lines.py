@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from qi_learn.redact.letter_pairs import is_jumbled
 from qi_learn.redact.literals import is_basic_auth, is_key, is_password, is_random, is_reference
 
 Find = Callable[[str, int], tuple[int, int] | None]
@@ -46,7 +47,11 @@ _NETRC = re.compile(
 _IDENTIFIED = re.compile(
     r"identified\s+by\s+(?:password\s+)?[\"'](?P<secret>[^\"'\n]{6,200})", re.I
 )
-_PGPASS = re.compile(r":\d{2,5}:[^\s:]{1,60}:[^\s:]{1,60}:(?P<secret>[^\s:\"']{8,100})(?=\s|$)")
+_PGPASS = re.compile(
+    r":(?:\d{2,5}|\*):[^\s:]{1,60}:[^\s:]{1,60}:(?P<secret>[^\s:\"']{8,100})(?=\s|$)"
+)
+_PORTS = tuple(f":{port}:" for port in (*range(5431, 5440), 3306, 6432, 6543, 25060, 26257, "*"))
+_SEND = re.compile(r"send \"(?P<secret>[^\s\"\\]{8,100})(?:\\{1,8}r| ?\r)\"")
 _HERE = re.compile(r"<<<\s{0,3}[\"'](?P<secret>[^\"'\n]{8,400})[\"']")
 _STDIN = re.compile(
     r"(?:echo|printf)\s+(?:-n\s+)?(?P<quote>[\"']?)(?P<secret>[^\s\"'|]{8,200})(?P=quote)"
@@ -86,6 +91,10 @@ def _at(pattern: re.Pattern[str], counts: Callable[[str], bool]) -> Find:
 
 def _password(secret: str) -> bool:
     return is_password(secret, quoted=False)
+
+
+def _random(secret: str) -> bool:
+    return is_jumbled(secret) and is_password(secret, quoted=True)
 
 
 def _quoted_password(secret: str) -> bool:
@@ -135,7 +144,8 @@ RULES: tuple[tuple[str, tuple[str, ...], Find], ...] = (
     ("cookie", ("cookie",), _cookie),
     ("login", ("login",), _at(_NETRC, _password)),
     ("login", ("identified",), _at(_IDENTIFIED, _quoted_password)),
-    ("login", (":5432:", ":3306:", ":5433:", ":6432:"), _at(_PGPASS, _password)),
+    ("login", _PORTS, _at(_PGPASS, _password)),
+    ("login", ('send "',), _at(_SEND, _random)),
     ("login", ("<<<",), _at(_HERE, _quoted_password)),
     ("login", ("echo ", "printf "), _at(_STDIN, _quoted_password)),
     ("login", ("convertto-securestring",), _at(_SECURE_STRING, _quoted_password)),

@@ -22,6 +22,10 @@ _LINE = re.compile(
 )
 _FIELD = re.compile(rf"[{_MARGIN}]{{0,20}}(?:[A-Z][A-Za-z-]{{2,20}}: .{{0,200}}|[\s\"'+]*)")
 _RUN = re.compile(r"[A-Za-z0-9+/]{24,}")
+_PUTTY = re.compile(
+    r"Private-Lines: \d{1,3}(?:\s{1,3}|\\{1,8}n)"
+    r"(?P<body>(?:[A-Za-z0-9+/=]{16,80}+(?:\s|\\{1,8}n)*+){1,200}+)"
+)
 _BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{60,}+={0,2}")
 
 
@@ -39,6 +43,12 @@ def after_its_head(text: str, at: int) -> tuple[int, int] | None:
         runs = sum(len(run) for run in _RUN.findall(body))
         return (start, end) if runs >= 40 and not held else None
     return _without_end(text, start)
+
+
+def of_putty(text: str, at: int) -> tuple[int, int] | None:
+    """The private part of a key as PuTTY writes it."""
+    match = _PUTTY.match(text, at)
+    return match.span("body") if match else None
 
 
 def in_base64(text: str, at: int) -> tuple[int, int] | None:

@@ -65,7 +65,8 @@ _TEXT_TOKENS = _words(
 )
 # What may be joined to `pass` in its own case: `SSHPASS` is one, `bypass` is none.
 _OWNER = re.compile(
-    r"(?:\b|_)(?:db|ssh|ftp|smtp|imap|mail|mysql|pg|redis|ldap|root|admin|user|sudo|vnc|rdp|my)\Z",
+    r"(?:\b|_)(?:db|ssh|ftp|smtp|imap|mail|mysql|pg|redis|ldap|root|admin|user|sudo|vnc|rdp|my"
+    r"|store|key|trust|require)\Z",
     re.I,
 )
 _PLAIN_AFTER = frozenset({"key", "s", "data", "value", "val", "string", "str"})

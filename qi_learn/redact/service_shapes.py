@@ -220,6 +220,8 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
         _DISCORD,
         r"(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9]{22,27}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,50}+",
     ),
+    ("login", "eyjhdxrocy", r"eyJhdXRocy[A-Za-z0-9+/]{40,20000}+={0,2}"),
+    ("assigned", "fernet(", r"(?i:fernet)\(\s{0,8}b?[\"'](?P<s>[A-Za-z0-9_-]{43}=)"),
     ("age-key", "age-secret-key-1", r"AGE-SECRET-KEY-1[0-9A-Z]{50,70}+"),
     ("mailchimp-key", "-us", r"-us[0-9]{1,2}(?![A-Za-z0-9])"),
     ("terraform-token", ".atlasv1.", r"\.atlasv1\.[A-Za-z0-9_=-]{60,100}+"),
@@ -293,6 +295,7 @@ def _rules() -> Iterator[Rule]:
         find = _matching(re.compile(pattern), _BEFORE.get(kind))
         yield Rule(kind, tuple(needles.split()), find)
     yield Rule("private-key", ("private key",), private_keys.after_its_head)
+    yield Rule("private-key", ("private-lines",), private_keys.of_putty)
     yield Rule("private-key", ("ls0tls1crudjti",), private_keys.in_base64)
     yield Rule("url-password", ("://",), urls.password)
     for kind, words, find in command_lines.RULES:

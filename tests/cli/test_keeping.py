@@ -79,6 +79,19 @@ def test_it_has_to_be_said_what(filled: Terminal, words: tuple[str, ...]) -> Non
     assert len(json.loads(filled.qi("log", "--json").out)["turns"]) == 5
 
 
+@pytest.mark.parametrize("pattern", [" ", "\t \n", ".*", "x*", "(falcon)?", "^"])
+def test_a_pattern_that_is_found_everywhere_forgets_nothing(filled: Terminal, pattern: str) -> None:
+    before = files_with(filled.paths)
+    said = filled.qi("forget", "--grep", pattern)
+    assert said.code == EXIT_USAGE
+    assert "is found in every text" in said.err
+    assert files_with(filled.paths) == before
+
+
+def test_what_goes_is_told_in_words_for_one(filled: Terminal) -> None:
+    assert "1 copy of an older schema" in filled.qi("forget", "--grep", WORD).out
+
+
 def test_an_unknown_id(filled: Terminal) -> None:
     said = filled.qi("forget", "01NOSUCHTURN")
     assert said.code == EXIT_FAILED

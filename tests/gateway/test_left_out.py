@@ -151,6 +151,25 @@ def test_an_answer_under_way_when_the_pause_begins_is_not_recorded(
     assert counts(own) == {"paused": 1, "recorded": 0}
 
 
+def test_an_answer_in_which_a_pause_begins_and_ends_is_not_recorded(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    go_on = threading.Event()
+    fake.play([head("HTTP/1.1 200 OK", ("Content-Length", "13")), b'{"don', go_on, b'e":true}'])
+    begin_pause(own.paths.pause, time.time(), None)
+    end_pause(own.paths.pause, time.time())
+    client = threading.Thread(target=ask, args=(own.url, "POST", "/api/chat", SAID))
+    client.start()
+    wait_until(lambda: bool(fake.received))
+    begin_pause(own.paths.pause, time.time(), None)
+    end_pause(own.paths.pause, time.time())
+    go_on.set()
+    client.join(60)
+    assert counts(own) == {"paused": 1, "recorded": 0}
+    ask(own.url, "POST", "/api/chat", SAID)
+    assert counts(own) == {"paused": 1, "recorded": 1}, "one that began after it is recorded"
+
+
 def test_metadata_has_counts_and_no_text_and_counts_at_once(
     fake: FakeOllama, own: GatewayProcess
 ) -> None:

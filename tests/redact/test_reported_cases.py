@@ -65,6 +65,22 @@ MISSED = [
     ('password: "{}"', "-vuUyV05E&e63Dr9uH%U"),
     ("aws_secret_access_key = {}", "/Ki7pzfpqnO3zk1hcSWBH2V7NBeOuleoVNPHBd4e"),
     ("SECRET_KEY={}", "b8d330feaaaac258d32c1bb0dc290106c9981904c09d0da8a25c23e98fde4fcc"),
+    ("db.example:6543:app:me:{}", SHORT),
+    ("*:*:*:me:{}", SHORT),
+    ("password: >-\n  {}\n", SHORT),
+    ("keytool -genkey -storepass {}", SHORT),
+    ("requirepass {}\n", "ALDgxkhOFosZYG9uVqv8ExVu"),
+    ("Das Passwort lautet: {}", "kLoaz48FcB9Q88"),
+    ('send "{}\\r"', SHORT),
+    ('Fernet(b"{}")', "8vPcGpKnG8Od6LwpZA6m78USOI8SL0_qywfyRLH1aME="),
+    (
+        ".dockerconfigjson: {}",
+        "eyJhdXRocyI6" + "IHsiZ2hjci5pbyI6IHsiYXV0aCI6ICJkVG8wWjBWT1FYTkpjbk5FIn19fQ==",
+    ),
+    (
+        "Public-Lines: 1\nAAAA\nPrivate-Lines: 1\n{}\n",
+        "4yZCAqZcBhfAIGx4yZCAqZcBhfAIGx4yZCAqZcBhfAIGx4y=",
+    ),
     ("SECRET_KEY = '{}'", "django-insecure-u*+cqif!$(w1#_s3r@kq+9xb@+6x+r@rwg=a$3mj4$w6!&s7"),
 ]
 KEPT = [
@@ -93,6 +109,11 @@ KEPT = [
     "bypass: Qwen3OmniMoeConvNeXtBlock",
     "the password ResetPasswordConfirmationEmail",
     'proxy_set_header Authorization "Bearer $token";',
+    "requirepass changeme",
+    'send "yes\\r"',
+    "trespass Qx7",
+    "Fernet(key)",
+    "12:5434:a:b:production",
     "mkdir /MTE1/abc.defghi.klm",
 ]
 
