@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_learn.cycle import trigger
-from qi_learn.cycle.trigger import GRACE, _interval_left, decide
+from qi_learn.cycle.trigger import GRACE, FreshExamples, _interval_left, decide
 from qi_learn.errors import SettingsError
 from qi_learn.records import Decision, Event, RunState, Score
 from qi_learn.settings import GateSettings, Settings, TrainSettings
@@ -345,3 +346,34 @@ def asked(store: Store) -> Iterator[list[str]]:
     store.conn.set_trace_callback(statements.append)
     yield statements
     store.conn.set_trace_callback(None)
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_decision_reads_no_conversation_and_the_next_one_only_what_is_new(
+    store: Store, auto: bool
+) -> None:
+    """It is asked every second: it costs the same with any number of examples."""
+    steps, statements = [], set[str]()
+    for sessions in (4, 36):
+        work(store, {f"{sessions}-{n}": 10 for n in range(sessions)}, first=sessions)
+        settings, examples = with_train(auto=auto), FreshExamples()
+        for _ in range(2):  # the first one of a process, and the next
+            while ask(store, settings).reason == trigger.STILL_LOOKING:
+                pass
+            taken = [0]
+            store.conn.set_progress_handler(lambda taken=taken: _count(taken), 1)
+            store.conn.set_trace_callback(statements.add)
+            given = {"learned_runs": (), "now": NOW, "busy": False, "examples": examples}
+            decide(store, settings, **given)
+            store.conn.set_progress_handler(None, 0)
+            store.conn.set_trace_callback(None)
+            steps.append(taken[0])
+    first, again, first_of_many, again_of_many = steps
+    assert again_of_many < again + 100 < first
+    assert first_of_many < 20 * first
+    assert [each for each in statements if re.search(r"\bmessages\b", each)] == []
+
+
+def _count(taken: list[int]) -> int:
+    taken[0] += 1
+    return 0
