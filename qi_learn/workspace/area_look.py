@@ -144,6 +144,8 @@ def _compare(
         for name, content in contents.items()
         if not _is_known(area, found, name, content, after)
     }
+    for name in {text.name for text in found.texts} & (contents.keys() - new.keys()):
+        found.texts.append(NewText(name, contents[name].text or "", False))  # git took it back
     for name in _as_git_filters(repository, found, new):
         del new[name]
     texts = {name: content.text for name, content in new.items()}
