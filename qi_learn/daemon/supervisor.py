@@ -22,13 +22,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from qi_learn import __version__, logs
-from qi_learn.daemon.gateway_client import ANSWER_SECONDS, answers_at
+from qi_learn.daemon.answers import Answers
 from qi_learn.daemon.held_port import HeldPort, inheriting
 from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, end_process, find, read_listening
@@ -38,10 +37,6 @@ BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Least seconds between two starts, by how many there were in a row."""
 SETTLED_SECONDS = 60.0
 """A child that lived this long starts at the front of `BACKOFF` again."""
-ASK_SECONDS = 15.0
-"""Seconds between two questions whether a child still answers."""
-SILENT_SECONDS = 60.0
-"""A child that has answered nothing for this long is killed and started again."""
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -58,14 +53,6 @@ def open_log(file: Path) -> BinaryIO:
         logs.shift(file)
         file.replace(logs.beside(file, 1))
     return open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
-
-
-@dataclass(slots=True)
-class _Answers:
-    """When a child was last asked whether it answers, and when it last did."""
-
-    asked: float = float("-inf")
-    well: float = float("-inf")
 
 
 class SupervisedProcess:
@@ -106,7 +93,7 @@ class SupervisedProcess:
         self._starts = 0
         self._port: int | None = None
         self._was_ready = False
-        self._answers = _Answers()
+        self._answers = Answers()
         self._log_begins = 0
         self._lock = threading.RLock()
 
@@ -219,7 +206,7 @@ class SupervisedProcess:
             self._started = time.monotonic()
             self._starts += 1
             self._was_ready = False
-            self._answers = _Answers()
+            self._answers = Answers()
             logger.info("started %s (pid %d)", self.module, self._process.pid)
 
     def _command(self) -> list[str]:
@@ -263,16 +250,12 @@ class SupervisedProcess:
 
     def _ask(self) -> None:
         """See whether it still answers; one that is silent for too long is killed."""
-        now = time.monotonic()
-        if not self._health or now - self._answers.asked < ASK_SECONDS:
+        if not self._health or not self._answers.due:
             return
-        first = self._answers.asked == float("-inf")
-        self._answers.asked = now
-        url = self.url
-        if first or (url is not None and answers_at(url + self._health, timeout=ANSWER_SECONDS)):
-            self._answers.well = now
-        elif now - self._answers.well > SILENT_SECONDS and (pid := self.pid) is not None:
-            logger.error("%s has not answered for %.0f s", self.module, now - self._answers.well)
+        url, pid = self.url, self.pid
+        silent = self._answers.ask(None if url is None else url + self._health, pid)
+        if silent is not None and pid is not None:
+            logger.error("%s has not answered for %.0f s", self.module, silent)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

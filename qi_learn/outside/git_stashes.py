@@ -18,6 +18,8 @@ from qi_learn.outside.file_birth import birth_ns
 _MOST = 5000
 """New objects up to which they are looked through: git made them by something else."""
 _HEAD_BYTES = 4096
+_CLOCK_NS = 20_000_000
+"""By so much the time when a file was made may be after that when it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,10 @@ def made_by(common: Path, stash: LooseStash, blob: str) -> int | None:
 
     Where the clock of the file system is too coarse to tell, it had.
     """
-    born = birth_ns(_file(common, blob))
-    return born if born is not None and born > stash.begun_ns else None
+    born, written = birth_ns(_file(common, blob)), _written_ns(common, blob)
+    if born is None or written is None or born > written + _CLOCK_NS:  # it lay in a pack before
+        return None
+    return born if born > stash.begun_ns else None
 
 
 def _new_objects(common: Path, since_ns: int) -> Iterator[tuple[str, bytes]]:

@@ -144,6 +144,8 @@ def _compare(
         for name, content in contents.items()
         if not _is_known(area, found, name, content, after)
     }
+    for name in {text.name for text in found.texts} & (contents.keys() - new.keys()):
+        found.texts.append(NewText(name, contents[name].text or "", False))  # git took it back
     for name in _as_git_filters(repository, found, new):
         del new[name]
     texts = {name: content.text for name, content in new.items()}
@@ -269,7 +271,7 @@ def _passed_by(area: Area, found: Look, watched: set[str], now: float) -> None:
             history = area.files.get(name)
             if blob in earlier.get(name, ()) or in_conflict((text or "").encode()):
                 continue  # git brought it, from another commit
-            if text is not None and (history is None or history.newest != text):
+            if text is not None and not (history is not None and history.had(text, blob or "")):
                 found.known.setdefault(name, known.get(name, []))
                 ts = min(now, taken_up(repository.common, blob, moved.move.ts))
                 found.texts.append(NewText(name, text, True, ts))
@@ -291,12 +293,14 @@ def _put_away(area: Area, found: Look, marked: set[str], now: float) -> None:
             found.known.setdefault(name, versions)
         before = partial(_text_before, area, found)
         odd = repository.filtered(names)
-        saves = put_away(repository, stash, {n: held[n] for n in names if n not in odd}, before)
+        asked = {name: held[name] for name in names if name not in odd}
+        saves = put_away(repository, stash, asked, before)
         told = {(new.name, new.text) for new in found.texts}
         found.texts += [
             NewText(save.name, save.text, True, min(now, save.ts))
             for save in saves
             if (save.name, save.text) not in told
+            and not ((had := area.files.get(save.name)) and had.had(save.text, held[save.name]))
         ]
 
 

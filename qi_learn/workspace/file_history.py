@@ -84,6 +84,12 @@ class FileHistory:
             return content.has_id(newest.id)
         return newest is not None and content.text == _unpacked(newest)
 
+    def had(self, text: str, blob: str) -> bool:
+        """Whether a text, which git keeps as `blob`, is one of those kept. git is not asked."""
+        packed = _packed(text)
+        ids = (v.id for _, v in self._versions if isinstance(v, Blob))
+        return blob in ids or any(v == packed for _, v in self._versions)
+
     @property
     def size(self) -> int:
         """Bytes that the texts take."""

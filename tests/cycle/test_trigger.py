@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from qi_learn.errors import SettingsError
 from qi_learn.records import Decision, Event, RunState, Score
 from qi_learn.settings import GateSettings, Settings, TrainSettings
 from qi_learn.store import feedback
+from qi_learn.store.candidates import FreshExamples
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.runs import Run, apply_cycle
 from tests.support.dataset_world import keep, suggestion, turn, work
@@ -345,3 +349,33 @@ def asked(store: Store) -> Iterator[list[str]]:
     store.conn.set_trace_callback(statements.append)
     yield statements
     store.conn.set_trace_callback(None)
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_decision_reads_no_conversation_and_the_next_one_only_what_is_new(
+    store: Store, auto: bool
+) -> None:
+    """It is asked every second: it costs the same with any number of examples."""
+    steps, statements = [], set[str]()
+    for sessions in (4, 36):
+        work(store, {f"{sessions}-{n}": 10 for n in range(sessions)}, first=sessions)
+        settings, examples = with_train(auto=auto), FreshExamples()
+        for _ in range(2):  # the first one of a process, and the next
+            while ask(store, settings).reason == trigger.STILL_LOOKING:
+                pass
+            taken = itertools.count()
+            store.conn.set_progress_handler(partial(_note, taken), 1)
+            store.conn.set_trace_callback(statements.add)
+            decide(store, settings, learned_runs=(), now=NOW, busy=False, examples=examples)
+            store.conn.set_progress_handler(None, 0)
+            store.conn.set_trace_callback(None)
+            steps.append(next(taken))
+    first, again, first_of_many, again_of_many = steps
+    assert again_of_many < again + 100 < first
+    assert first_of_many < 20 * first
+    assert [each for each in statements if re.search(r"\bmessages\b", each)] == []
+
+
+def _note(taken: Iterator[int]) -> int:
+    next(taken)
+    return 0  # go on

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from qi_learn import __version__
-from qi_learn.daemon import supervisor
+from qi_learn.daemon import answers
 from qi_learn.daemon.supervisor import SupervisedProcess, open_log
 from qi_learn.errors import DaemonError
 from qi_learn.logs import LIMIT
@@ -42,6 +42,10 @@ if told.mode != "dawdling":
     with open(told.ready + ".tmp", "w") as file:
         file.write(text)
     os.rename(told.ready + ".tmp", told.ready)
+while told.mode == "asleep":
+    time.sleep(3600)
+while told.mode == "busy" and os.getppid() == int(told.parent):
+    pass
 while told.parent is None or os.getppid() == int(told.parent):
     time.sleep(0.05)
 """
@@ -191,9 +195,9 @@ def test_one_that_lives_and_answers_nothing_is_started_again(
     made: Callable[..., SupervisedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kid's port accepts, and nothing ever answers there."""
-    monkeypatch.setattr(supervisor, "ASK_SECONDS", 0.0)
-    monkeypatch.setattr(supervisor, "SILENT_SECONDS", 0.1)
-    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(answers, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(answers, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.5)
     child = made("good", health="/qi/state")
     child.wait_ready(SECONDS)
     first = pid_of(tmp_path)
@@ -203,6 +207,38 @@ def test_one_that_lives_and_answers_nothing_is_started_again(
         return child.url is not None and pid_of(tmp_path) != first
 
     wait_until(another, 120)
+
+
+@pytest.mark.parametrize(
+    ("mode", "ends"), [("asleep", True), ("busy", False), ("held", False)], ids=lambda v: str(v)
+)
+def test_one_that_does_nothing_is_not_waited_for_as_long_as_one_that_works(
+    made: Callable[..., SupervisedProcess],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    ends: bool,
+) -> None:
+    """Nothing answers, and a minute has not passed."""
+    monkeypatch.setattr(answers, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(answers, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(answers, "SILENT_SECONDS", 3600.0)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.7)
+    child = made("busy" if mode == "busy" else "asleep", health="/qi/state")
+    child.wait_ready(SECONDS)
+    first = pid_of(tmp_path)
+    if mode == "held":
+        os.kill(first, signal.SIGSTOP)
+
+    def another() -> bool:
+        child.watch()
+        return child.url is not None and pid_of(tmp_path) != first
+
+    if ends:
+        wait_until(another, 120)
+        return
+    assert not any(another() for _ in range(8))
+    os.kill(first, signal.SIGCONT)
 
 
 def test_one_that_outlives_is_taken_over_only_if_it_is_what_is_wanted(

@@ -69,6 +69,21 @@ def test_a_save_that_is_stashed_at_once_is_told_once(
     assert [save for save in told if save[0] == file] == [(file, OWN)]
 
 
+@pytest.mark.parametrize("then", ["", "; git stash drop -q", "; git stash pop -q; git checkout ."])
+def test_what_the_file_has_then_is_known_to_be_gits(
+    repo: Repository, watcher: Watcher, then: str
+) -> None:
+    rest(watcher, repo.root)
+    path = repo.root / "b.py"
+    path.write_text(OWN)
+    _run(repo, f"git stash -q{then}")
+    assert _told(watcher, repo) == [("b.py", OWN)]
+    assert watcher.history(path).newest == "b = 1\n"
+    time.sleep(1.2)
+    path.write_text("b = 1\n")
+    assert _told(watcher, repo) == []
+
+
 def test_it_is_told_once_if_it_was_read_before(repo: Repository, watcher: Watcher) -> None:
     (repo.root / "b.py").write_text(OWN)
     told = _told(watcher, repo)

@@ -305,6 +305,23 @@ def test_what_git_wrote_is_its_own_though_the_commit_before_is_gone_and_no_log_t
     assert texts(rest(watcher, repo.root)) == []
 
 
+def test_an_old_text_that_git_brought_and_that_was_committed_is_not_told_again(
+    watcher: Watcher, repo: Repository
+) -> None:
+    """No commit of before says that git had it: rebasing gave it a later date."""
+    for text in ("m3 = 'first'\n", "m3 = 'second'\n"):
+        repo.write("pkg/m3.py", text)
+        assert texts(rest(watcher, repo.root)) == [("pkg/m3.py", text)]
+        later = ENV | {"GIT_COMMITTER_DATE": f"{int(time.time()) + 100} +0000"}
+        words = ["git", "commit", "-qm", text, "pkg/m3.py"]
+        subprocess.run(words, cwd=repo.root, env=later, check=True)
+        rest(watcher, repo.root)
+    repo.git("restore", "--source=HEAD~", "--staged", "--worktree", "pkg/m3.py")
+    repo.git("commit", "-qm", "Taken again")
+    repo.git("checkout", "-q", "side")
+    assert texts(rest(watcher, repo.root)) == []
+
+
 def test_moves_that_were_told_are_not_told_again_by_the_next_watcher(repo: Repository) -> None:
     """HEAD came twice through the commit where it stood, in the seconds that are looked back."""
     repo.git("checkout", "-q", "-b", "other")
