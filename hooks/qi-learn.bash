@@ -177,8 +177,9 @@ _qi_learn_look_at() {
     local _qi_learn_name IFS=$' \t\n;|&/=('
     [[ $- != *[eux]* && $1 != *[*?[]* ]] || { local - && set +eux -f; }
     for _qi_learn_name in $1; do
-        [[ -z $_qi_learn_name || ${_qi_learn_heads[$_qi_learn_name]-}${_qi_learn_heads[\
-${_qi_learn_name%-*}]-} != *1* ]] || _qi_learn_armed=3
+        _qi_learn_word=${_qi_learn_name%-*}
+        [[ ${_qi_learn_heads[${_qi_learn_name:-.}]-}${_qi_learn_heads[${_qi_learn_word:-.}]-} \
+            != *1* ]] || _qi_learn_armed=3
         [[ $_qi_learn_name != [A-Za-z_]* || $_qi_learn_name == *[!A-Za-z0-9_.:@%+,-]* ]] ||
             _qi_learn_names+=" $_qi_learn_name"
     done
@@ -314,6 +315,7 @@ _qi_learn_later() {
 # whatever stands in the others.
 _qi_learn_precmd() {
     _qi_learn_code=$? _qi_learn_pipes="${PIPESTATUS[@]}"
+    [[ $- != *x* ]] || { local - && set +x; } 2>/dev/null
     [[ $_qi_learn_armed$_qi_learn_direct$_qi_learn_traced == [02]1 ]] || _qi_learn_ended || :
     _qi_learn_armed=0
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
@@ -323,7 +325,6 @@ _qi_learn_precmd() {
 
 # The end of a line that is not done with: what began it may be another's trap, or none.
 _qi_learn_ended() {
-    [[ $- != *x* ]] || { local - && set +x; } 2>/dev/null
     _qi_learn_traced=
     [[ $_qi_learn_armed$_qi_learn_direct == [234]1 ]] || _qi_learn_look
     [[ $_qi_learn_armed == [34] ]] || return 0

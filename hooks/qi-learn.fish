@@ -13,6 +13,8 @@
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
 set -g _qi_learn_from
+set -g _qi_learn_list /
+set -g _qi_learn_listed
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 set -g _qi_learn_heads cargo go pytest py.test hyperfine asv npm pnpm yarn bun make kubectl \
@@ -40,8 +42,8 @@ set -g _qi_learn_head
 set -g _qi_learn_run '(?:^|[;|&])\s*(?:(?:time|[A-Za-z_]\w*=\S*)\s+)*'
 set _qi_learn_run $_qi_learn_run'(?!(?:cd|clear|date|echo|false|git|ls|sleep|true)(?:[\s;|&]|$))'
 set _qi_learn_run $_qi_learn_run'(?<words>[A-Za-z0-9_.:@%+,-]+)'
-set -g _qi_learn_form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s",'
-set _qi_learn_form $_qi_learn_form'"body":{"line":"%s","code":%d,"seconds":%s,"cwd":"%s"%s}}\n'
+set -g _qi_learn_begin '{"v":1,"kind":"outcome","source":"fish","author":"person",'
+set -g _qi_learn_rest '"line":"%s","code":%d,"seconds":%s%s}}\n'
 
 # No command substitution below: each costs as much as fifteen other steps. Each step counts, so
 # what a line of one command needs is in few of them: a match sets several variables at once.
@@ -68,29 +70,31 @@ function _qi_learn_find
     set -g _qi_learn_pause $state/pause.json
 end
 
+# What is known of a directory holds until the list, the directory or the places change.
+function _qi_learn_stale --on-variable PWD --on-variable HOME --on-variable QI_LEARN_HOME \
+        --on-variable XDG_DATA_HOME --on-variable XDG_STATE_HOME
+    set -e _qi_learn_real
+end
+
 # Whether the working directory, without links or as it is written, is in a registered project that
-# events can be written for: _qi_learn_found is the innermost one. What is known of a directory
-# holds until the list, the directory or the places change.
-function _qi_learn_project
-    set -l places "$PWD:$QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME"
-    if test "$places" = "$_qi_learn_places" -a -d "$_qi_learn_real" -a -r "$_qi_learn_list"
-        read -lz text <$_qi_learn_list
-        test "$text" = "$_qi_learn_listed"; or _qi_learn_look $places $text
-    else
+# a line can be written for now: then _qi_learn_place is the spool, and _qi_learn_form the line for
+# the innermost one. $argv[1] is the list.
+function _qi_learn_project -a text
+    if not test "$text" = "$_qi_learn_listed" -a -d "$_qi_learn_real"
         _qi_learn_find
         test -r $_qi_learn_list; or return 1
         read -lz text <$_qi_learn_list
-        _qi_learn_look $places $text
+        _qi_learn_look $text
     end
-    test -n "$_qi_learn_found" -a -w $_qi_learn_spool
+    test -w "$_qi_learn_place"; or return 1
+    not test -e $_qi_learn_pause; or not _qi_learn_paused
 end
 
-# Look for the project in the list. What is found is kept as it stands in JSON.
+# Look for the project in the list. Where the line is, is kept as it stands in the file.
 function _qi_learn_look
-    set -g _qi_learn_found ''
+    set -g _qi_learn_place ''
     set -g _qi_learn_real (builtin pwd -P); or return 1
-    set -g _qi_learn_places $argv[1]
-    set -g _qi_learn_listed $argv[2]
+    set -g _qi_learn_listed $argv[1]
     set -l found ''
     set -l unescaped
     set -l listed (string replace -rf -- '^\s*"(.*)",?$' '$1' <$_qi_learn_list)
@@ -110,8 +114,11 @@ function _qi_learn_look
         test (string length -- $held) -gt (string length -- "$found"); and set found $held
     end
     test -n "$found"; or return 1
-    set -g _qi_learn_found (_qi_learn_escaped $found)
-    set -g _qi_learn_cwd (_qi_learn_escaped $_qi_learn_real)
+    set -g _qi_learn_place $_qi_learn_spool
+    set -l place '"project":"'(_qi_learn_escaped $found)'","body":{"cwd":"'
+    set place $place(_qi_learn_escaped $_qi_learn_real)'",'
+    set place (string replace -a -- '\\' '\\\\' $place | string replace -a -- % %%)
+    set -g _qi_learn_form $_qi_learn_begin$place$_qi_learn_rest
 end
 
 # Print a text as it stands within a JSON string.
@@ -139,13 +146,17 @@ end
 # known of it, in a file of its own (0600), whose time is the event's: fish has no clock. The number
 # in its name is chance and a count, so it cannot come again.
 function _qi_learn_record
-    test -e $_qi_learn_pause; and _qi_learn_paused; and return 0
+    set -l text
+    test -r $_qi_learn_list; and read -z text <$_qi_learn_list
+    if test "$text" != "$_qi_learn_listed" -o -e "$_qi_learn_pause"
+        or not test -d "$_qi_learn_real" -a -w "$_qi_learn_place"
+        _qi_learn_project "$text"; or return 0
+    end
     set -q _qi_learn_units[1]; or _qi_learn_count
-    set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
-    printf $_qi_learn_form $_qi_learn_found $argv[1..2] $CMD_DURATION"e-3" $_qi_learn_cwd $argv[3] \
-        >>$_qi_learn_spool/$file
+    printf $_qi_learn_form $argv[1..2] $CMD_DURATION"e-3" $argv[3] \
+        >>$_qi_learn_place/$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set umask $mask
     set -e _qi_learn_units[1]
 end
@@ -157,7 +168,7 @@ function _qi_learn_count
     set -e _qi_learn_tens[1]
     if test -z "$_qi_learn_tens[1]"
         set -g _qi_learn_tens $digits$digits
-        set -g _qi_learn_chance (random 1000000000 999999999999999)
+        set -g _qi_learn_chance fish-$fish_pid-(random 1000000000 999999999999999)
     end
 end
 
@@ -166,7 +177,6 @@ end
 # Write down a line that is no single command of plain words: $argv are its exit codes, its own and
 # those of the last pipeline.
 function _qi_learn_ended -a line code
-    _qi_learn_project; or return 0
     set -l more ''
     set -l words
     set -l named ''
@@ -196,8 +206,7 @@ function _qi_learn_postexec --on-event fish_postexec
             set -q fish_private_mode; and return
             contains -- $codes[1] 145 146 147 148 149 150; and return
             functions -q -- $_qi_learn_head; and return
-            _qi_learn_project 2>/dev/null; or return
-            _qi_learn_record $argv[1] $codes[1] '' 2>/dev/null
+            _qi_learn_record $argv[1] $codes[1] ''
             return
         end
         set -q _qi_learn_before_$_qi_learn_head; or return
