@@ -15,6 +15,9 @@ set -g _qi_learn_loaded 1
 set -g _qi_learn_from
 set -g _qi_learn_list /
 set -g _qi_learn_listed
+set -g _qi_learn_pause
+test / -ot / 2>/dev/null
+set -g _qi_learn_older (test $status = 1; and echo -- -ot; or echo =) # "=" is never so
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 set -g _qi_learn_heads cargo go pytest py.test hyperfine asv npm pnpm yarn bun make kubectl \
@@ -78,12 +81,14 @@ end
 
 # Whether the working directory, without links or as it is written, is in a registered project that
 # a line can be written for now: then _qi_learn_place is the spool, and _qi_learn_form the line for
-# the innermost one. $argv[1] is the list.
-function _qi_learn_project -a text
+# the innermost one.
+function _qi_learn_project
+    set -l text
+    test -r $_qi_learn_list; and read -z text <$_qi_learn_list
     if not test "$text" = "$_qi_learn_listed" -a -d "$_qi_learn_real"
         _qi_learn_find
         test -r $_qi_learn_list; or return 1
-        read -lz text <$_qi_learn_list
+        read -z text <$_qi_learn_list
         _qi_learn_look $text
     end
     test -w "$_qi_learn_place"; or return 1
@@ -144,19 +149,20 @@ end
 
 # Write down the line $argv[1] as it stands in JSON, that ended with $argv[2], and what else is
 # known of it, in a file of its own (0600), whose time is the event's: fish has no clock. The number
-# in its name is chance and a count, so it cannot come again.
+# in its name is chance and a count, so it cannot come again. What is known of the project holds if
+# the list of projects is older than the file that was written last.
 function _qi_learn_record
-    set -l text
-    test -r $_qi_learn_list; and read -z text <$_qi_learn_list
-    if test "$text" != "$_qi_learn_listed" -o -e "$_qi_learn_pause"
-        or not test -d "$_qi_learn_real" -a -w "$_qi_learn_place"
-        _qi_learn_project "$text"; or return 0
-    end
     set -q _qi_learn_units[1]; or _qi_learn_count
+    if not test $_qi_learn_list $_qi_learn_older $_qi_learn_last
+        or not test -r $_qi_learn_list
+        or test -e $_qi_learn_pause
+        or not test -d "$_qi_learn_real" -a -w "$_qi_learn_place"
+        _qi_learn_project; or return 0
+    end
+    set -g _qi_learn_last $_qi_learn_place/$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
-    printf $_qi_learn_form $argv[1..2] $CMD_DURATION"e-3" $argv[3] \
-        >>$_qi_learn_place/$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
+    printf $_qi_learn_form $argv[1..2] $CMD_DURATION"e-3" $argv[3] >>$_qi_learn_last
     set umask $mask
     set -e _qi_learn_units[1]
 end
@@ -165,6 +171,7 @@ end
 function _qi_learn_count
     set -l digits 0 1 2 3 4 5 6 7 8 9
     set -g _qi_learn_units $digits$digits
+    set -g _qi_learn_last '' # and what is known of the projects is looked at again
     set -e _qi_learn_tens[1]
     if test -z "$_qi_learn_tens[1]"
         set -g _qi_learn_tens $digits$digits

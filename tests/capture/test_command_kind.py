@@ -133,9 +133,18 @@ _FISH = """while read -l x
     end
     string match -qr -- $_qi_learn_any $x; and echo yes; or echo no
 end <FILE"""
+_BASH = """asked='[[ -z $on || $BASH_COMMAND == @(on=*|eval *) ]] || { _qi_learn_debug; false; }'
+shopt -s extdebug # nothing of the lines runs, as the trap fails
+trap "$asked" DEBUG
+while IFS= read -r x; do
+    _qi_learn_armed=1
+    on=1
+    eval "$x"
+    on=
+    [[ $_qi_learn_armed == 3 ]] && echo yes || echo no
+done <FILE"""
 ASKED = {
-    "bash": "set -f; while IFS= read -r x; do seen= aliases= functions= line=$x;"
-    ' _qi_learn_ours "$x" >/dev/null && echo yes || echo no; done <FILE',
+    "bash": _BASH,
     "zsh": "while IFS= read -r x; do _qi_learn_preexec $x '' $x;"
     " [[ -n $_qi_learn_line ]] && echo yes || echo no; done <FILE",
     "fish": _FISH,
