@@ -66,7 +66,6 @@ def line_of(body: Mapping[str, Any]) -> ShellLine:
     return line
 
 
-
 def raw_line_of(body: Mapping[str, Any]) -> tuple[ShellLine | None, float]:
     """The line that bash passed on, and the time it ended; None if the history holds another.
 

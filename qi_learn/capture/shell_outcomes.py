@@ -17,7 +17,6 @@ from qi_learn.capture.shell_line import ShellLine, line_of, raw_line_of
 from qi_learn.capture.shell_parts import AND, Part, Parts, Shell, parts_of
 from qi_learn.records import Event
 
-
 Told = tuple[int, int]
 """The number of a command in its line, and its exit code."""
 _SHELLS = ("bash", "zsh", "fish")
