@@ -48,7 +48,8 @@ begin() {{
     trap "$trapped" DEBUG
 }}
 trapped='s=${{EPOCHREALTIME/[.,]/}}; _qi_learn_debug "$_"
-    e=${{EPOCHREALTIME/[.,]/}}; [[ $BASH_COMMAND == report ]] || {{ ((spent += e - s)); at=$e; }}'
+    [[ $BASH_COMMAND == report ]] ||
+        {{ ((spent += ${{EPOCHREALTIME/[.,]/}} - s)); at=${{EPOCHREALTIME/[.,]/}}; }}'
 report() {{
     echo -n "$((spent + s - at)) " >&7
     ((++reported % 3 == 1 && reported > 1)) || return 0
