@@ -166,7 +166,10 @@ _qi_learn_read() {
     local REPLY text
     [[ -z ${HISTTIMEFORMAT-} ]] || local HISTTIMEFORMAT='' 2>/dev/null || return 1
     [[ -o history ]] && _qi_learn_noted history 1 && text=${REPLY:5} || return 1
-    [[ ${REPLY:0:5} == *"$_qi_learn_number" ]] || text=${REPLY#"$_qi_learn_number"}
+    if [[ " ${REPLY:0:5}" != *" $_qi_learn_number" ]]; then # it has more letters, or is another
+        text=${REPLY#"$_qi_learn_number"}
+        [[ $text != "$REPLY" ]] || return 1
+    fi
     [[ $text == [\ *]\ [![:space:]]* && $text != *$'\n'* &&
         (-z $_qi_learn_alone || $text == *"$_qi_learn_first"*) ]] && _qi_learn_entry=$REPLY
 }
@@ -258,9 +261,9 @@ _qi_learn_debug() {
             ;;
     esac
     _qi_learn_word=${BASH_COMMAND%% *}
-    case ${_qi_learn_heads[${_qi_learn_word:=.}]-}$_qi_learn_word in
-        1*) _qi_learn_armed=3 _qi_learn_names+=" $_qi_learn_word" ;;
-        [23]* | py* | *[!A-Za-z0-9_.+]*) _qi_learn_odd || : ;;
+    case ${_qi_learn_heads[${_qi_learn_word:=.}]-}:$_qi_learn_word in
+        1:*) _qi_learn_armed=3 _qi_learn_names+=" $_qi_learn_word" ;;
+        [23]:* | :py* | :*[!A-Za-z0-9_.+]*) _qi_learn_odd || : ;;
         *) _qi_learn_names+=" $_qi_learn_word" ;;
     esac
     return 0
