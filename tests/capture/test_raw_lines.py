@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from qi_learn.capture.shell_outcomes import outcomes_of
-from qi_learn.spool import read_from, spool_files
+from qi_learn.capture.wire import decode
+from qi_learn.spool import read_from, retire, spool_files
+from qi_learn.store.database import Store, open_store
+from qi_learn.store.ingest import Drained, drain
 from tests.support.drained_spool import dead_pid
 from tests.support.terminals import Terminal, events, make_home, need
 
@@ -198,3 +201,33 @@ def test_a_prompt_that_begins_with_a_subshell_hides_no_exit_code(home: Path) -> 
         terminal.type(line)
     terminal.close()
     assert [e.body["exit_code"] for e in events(home)] == [3, 4]
+
+
+# --- into the store ------------------------------------------------------------------------------
+
+
+def test_it_is_stored_once_and_the_line_itself_is_not(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    file = spool / f"bash-{os.getpid()}-1.jsonl"
+    secret = "  501  mysql --user=me hunter2hunter2; pytest 3\n"
+    names = "alias hidden='hunter2hunter2'\n"
+    with open_store(tmp_path / "db") as store:
+        hidden = frame(line=secret, first=secret[7:].split(";")[0], names=names)
+        file.write_bytes(frame() + hidden[:-5])
+        first = taken(store, spool)
+        with file.open("ab") as more:
+            more.write(hidden[-5:] + frame(code="4", line="  501  pytest 4\n", first="pytest 4"))
+        second = taken(store, spool)
+        assert retire(file)  # a shell's file, which it finds by its name
+        third = taken(store, spool)
+        rows = store.rows("SELECT command, exit_code FROM commands ORDER BY id")
+    assert (first.count, second.count, third.count) == (1, 1, 0)
+    assert first.bad + second.bad + third.bad == 0
+    assert [tuple(row) for row in rows] == [("pytest 3", 3), ("pytest 4", 4)]
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("db*"))
+    assert b"hunter2" not in held
+
+
+def taken(store: Store, spool: Path) -> Drained:
+    return drain(store, spool, decode=decode, suggest=lambda _: (), outcomes=outcomes_of, now=2e9)
