@@ -245,10 +245,10 @@ _qi_learn_careful() {
 # line runs, and one more at the prompt: so it says whether the line is new there. A function costs
 # bash by its length, even what does not run of it: so what is seldom needed has its own.
 _qi_learn_debug() {
-    case $-$_qi_learn_armed in
-        *[04]) return 0 ;;
-        *x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
-        *[23]) _qi_learn_later && return 0 ;;
+    case $_qi_learn_armed${-//[!x]/}:$BASH_COMMAND in # leaves $? as it is
+        [04]* | [23]:_qi_learn_precmd | [23]x:_qi_learn_precmd) return 0 ;;
+        ?x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
+        [23]*) _qi_learn_later && return 0 ;;
         *)
             _qi_learn_begin=$EPOCHREALTIME _qi_learn_number=$HISTCMD _qi_learn_first=$BASH_COMMAND
             _qi_learn_from=$PWD _qi_learn_direct=${#FUNCNAME[@]} _qi_learn_count=1
@@ -301,8 +301,6 @@ _qi_learn_later() {
         _qi_learn_armed=0
     elif [[ $_qi_learn_armed == 2 ]]; then
         _qi_learn_armed=0
-    elif [[ $BASH_COMMAND == _qi_learn_precmd ]]; then
-        return 0
     elif [[ -z $_qi_learn_traced && ${PROMPT_COMMAND[0]-} == "$BASH_COMMAND"* ]]; then
         _qi_learn_code=$code _qi_learn_pipes=$pipes
         _qi_learn_tell ''
@@ -319,7 +317,11 @@ _qi_learn_later() {
 _qi_learn_precmd() {
     _qi_learn_code=$? _qi_learn_pipes="${PIPESTATUS[@]}"
     [[ $- != *x* ]] || { local - && set +x; } 2>/dev/null
-    [[ $_qi_learn_armed$_qi_learn_direct$_qi_learn_traced == [02]1 ]] || _qi_learn_ended || :
+    case $_qi_learn_armed$_qi_learn_direct$_qi_learn_traced/${#FUNCNAME[@]} in
+        [02]1/*) ;;
+        [34]1/1) _qi_learn_tell '' || : ;;
+        *) _qi_learn_ended || : ;;
+    esac
     _qi_learn_armed=0
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
     _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
