@@ -166,7 +166,10 @@ _qi_learn_read() {
     local REPLY text
     [[ -z ${HISTTIMEFORMAT-} ]] || local HISTTIMEFORMAT='' 2>/dev/null || return 1
     [[ -o history ]] && _qi_learn_noted history 1 && text=${REPLY:5} || return 1
-    [[ ${REPLY:0:5} == *"$_qi_learn_number" ]] || text=${REPLY#"$_qi_learn_number"}
+    if [[ " ${REPLY:0:5}" != *" $_qi_learn_number" ]]; then # it has more letters, or is another
+        text=${REPLY#"$_qi_learn_number"}
+        [[ $text != "$REPLY" ]] || return 1
+    fi
     [[ $text == [\ *]\ [![:space:]]* && $text != *$'\n'* &&
         (-z $_qi_learn_alone || $text == *"$_qi_learn_first"*) ]] && _qi_learn_entry=$REPLY
 }
@@ -177,8 +180,9 @@ _qi_learn_look_at() {
     local _qi_learn_name IFS=$' \t\n;|&/=('
     [[ $- != *[eux]* && $1 != *[*?[]* ]] || { local - && set +eux -f; }
     for _qi_learn_name in $1; do
-        [[ -z $_qi_learn_name || ${_qi_learn_heads[$_qi_learn_name]-}${_qi_learn_heads[\
-${_qi_learn_name%-*}]-} != *1* ]] || _qi_learn_armed=3
+        _qi_learn_word=${_qi_learn_name%-*}
+        [[ ${_qi_learn_heads[${_qi_learn_name:-.}]-}${_qi_learn_heads[${_qi_learn_word:-.}]-} \
+            != *1* ]] || _qi_learn_armed=3
         [[ $_qi_learn_name != [A-Za-z_]* || $_qi_learn_name == *[!A-Za-z0-9_.:@%+,-]* ]] ||
             _qi_learn_names+=" $_qi_learn_name"
     done
@@ -241,10 +245,10 @@ _qi_learn_careful() {
 # line runs, and one more at the prompt: so it says whether the line is new there. A function costs
 # bash by its length, even what does not run of it: so what is seldom needed has its own.
 _qi_learn_debug() {
-    case $-$_qi_learn_armed in
-        *[04]) return 0 ;;
-        *x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
-        *[23]) _qi_learn_later && return 0 ;;
+    case $_qi_learn_armed${-//[!x]/}:$BASH_COMMAND in # leaves $? as it is
+        [04]* | [23]:_qi_learn_precmd | [23]x:_qi_learn_precmd) return 0 ;;
+        ?x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
+        [23]*) _qi_learn_later && return 0 ;;
         *)
             _qi_learn_begin=$EPOCHREALTIME _qi_learn_number=$HISTCMD _qi_learn_first=$BASH_COMMAND
             _qi_learn_from=$PWD _qi_learn_direct=${#FUNCNAME[@]} _qi_learn_count=1
@@ -257,9 +261,9 @@ _qi_learn_debug() {
             ;;
     esac
     _qi_learn_word=${BASH_COMMAND%% *}
-    case ${_qi_learn_heads[${_qi_learn_word:=.}]-}$_qi_learn_word in
-        1*) _qi_learn_armed=3 _qi_learn_names+=" $_qi_learn_word" ;;
-        [23]* | py* | *[!A-Za-z0-9_.+]*) _qi_learn_odd || : ;;
+    case ${_qi_learn_heads[${_qi_learn_word:=.}]-}:$_qi_learn_word in
+        1:*) _qi_learn_armed=3 _qi_learn_names+=" $_qi_learn_word" ;;
+        [23]:* | :py* | :*[!A-Za-z0-9_.+]*) _qi_learn_odd || : ;;
         *) _qi_learn_names+=" $_qi_learn_word" ;;
     esac
     return 0
@@ -297,8 +301,6 @@ _qi_learn_later() {
         _qi_learn_armed=0
     elif [[ $_qi_learn_armed == 2 ]]; then
         _qi_learn_armed=0
-    elif [[ $BASH_COMMAND == _qi_learn_precmd ]]; then
-        return 0
     elif [[ -z $_qi_learn_traced && ${PROMPT_COMMAND[0]-} == "$BASH_COMMAND"* ]]; then
         _qi_learn_code=$code _qi_learn_pipes=$pipes
         _qi_learn_tell ''
@@ -314,7 +316,12 @@ _qi_learn_later() {
 # whatever stands in the others.
 _qi_learn_precmd() {
     _qi_learn_code=$? _qi_learn_pipes="${PIPESTATUS[@]}"
-    [[ $_qi_learn_armed$_qi_learn_direct$_qi_learn_traced == [02]1 ]] || _qi_learn_ended || :
+    [[ $- != *x* ]] || { local - && set +x; } 2>/dev/null
+    case $_qi_learn_armed$_qi_learn_direct$_qi_learn_traced/${#FUNCNAME[@]} in
+        [02]1/*) ;;
+        [34]1/1) _qi_learn_tell '' || : ;;
+        *) _qi_learn_ended || : ;;
+    esac
     _qi_learn_armed=0
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
     _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
@@ -323,7 +330,6 @@ _qi_learn_precmd() {
 
 # The end of a line that is not done with: what began it may be another's trap, or none.
 _qi_learn_ended() {
-    [[ $- != *x* ]] || { local - && set +x; } 2>/dev/null
     _qi_learn_traced=
     [[ $_qi_learn_armed$_qi_learn_direct == [234]1 ]] || _qi_learn_look
     [[ $_qi_learn_armed == [34] ]] || return 0

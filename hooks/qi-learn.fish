@@ -13,6 +13,11 @@
 status is-interactive; and not set -q _qi_learn_loaded; or exit 0
 set -g _qi_learn_loaded 1
 set -g _qi_learn_from
+set -g _qi_learn_list /
+set -g _qi_learn_listed
+set -g _qi_learn_pause
+test / -ot / 2>/dev/null
+set -g _qi_learn_older (test $status = 1; and echo -- -ot; or echo =) # "=" is never so
 
 # --- from qi_learn/capture/command_kind.py, by scripts/hook_patterns ---
 set -g _qi_learn_heads cargo go pytest py.test hyperfine asv npm pnpm yarn bun make kubectl \
@@ -40,8 +45,8 @@ set -g _qi_learn_head
 set -g _qi_learn_run '(?:^|[;|&])\s*(?:(?:time|[A-Za-z_]\w*=\S*)\s+)*'
 set _qi_learn_run $_qi_learn_run'(?!(?:cd|clear|date|echo|false|git|ls|sleep|true)(?:[\s;|&]|$))'
 set _qi_learn_run $_qi_learn_run'(?<words>[A-Za-z0-9_.:@%+,-]+)'
-set -g _qi_learn_form '{"v":1,"kind":"outcome","source":"fish","author":"person","project":"%s",'
-set _qi_learn_form $_qi_learn_form'"body":{"line":"%s","code":%d,"seconds":%s,"cwd":"%s"%s}}\n'
+set -g _qi_learn_begin '{"v":1,"kind":"outcome","source":"fish","author":"person",'
+set -g _qi_learn_rest '"line":"%s","code":%d,"seconds":%s%s}}\n'
 
 # No command substitution below: each costs as much as fifteen other steps. Each step counts, so
 # what a line of one command needs is in few of them: a match sets several variables at once.
@@ -68,29 +73,33 @@ function _qi_learn_find
     set -g _qi_learn_pause $state/pause.json
 end
 
-# Whether the working directory, without links or as it is written, is in a registered project that
-# events can be written for: _qi_learn_found is the innermost one. What is known of a directory
-# holds until the list, the directory or the places change.
-function _qi_learn_project
-    set -l places "$PWD:$QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME"
-    if test "$places" = "$_qi_learn_places" -a -d "$_qi_learn_real" -a -r "$_qi_learn_list"
-        read -lz text <$_qi_learn_list
-        test "$text" = "$_qi_learn_listed"; or _qi_learn_look $places $text
-    else
-        _qi_learn_find
-        test -r $_qi_learn_list; or return 1
-        read -lz text <$_qi_learn_list
-        _qi_learn_look $places $text
-    end
-    test -n "$_qi_learn_found" -a -w $_qi_learn_spool
+# What is known of a directory holds until the list, the directory or the places change.
+function _qi_learn_stale --on-variable PWD --on-variable HOME --on-variable QI_LEARN_HOME \
+        --on-variable XDG_DATA_HOME --on-variable XDG_STATE_HOME
+    set -e _qi_learn_real
 end
 
-# Look for the project in the list. What is found is kept as it stands in JSON.
+# Whether the working directory, without links or as it is written, is in a registered project that
+# a line can be written for now: then _qi_learn_place is the spool, and _qi_learn_form the line for
+# the innermost one.
+function _qi_learn_project
+    set -l text
+    test -r $_qi_learn_list; and read -z text <$_qi_learn_list
+    if not test "$text" = "$_qi_learn_listed" -a -d "$_qi_learn_real"
+        _qi_learn_find
+        test -r $_qi_learn_list; or return 1
+        read -z text <$_qi_learn_list
+        _qi_learn_look $text
+    end
+    test -w "$_qi_learn_place"; or return 1
+    not test -e $_qi_learn_pause; or not _qi_learn_paused
+end
+
+# Look for the project in the list. Where the line is, is kept as it stands in the file.
 function _qi_learn_look
-    set -g _qi_learn_found ''
+    set -g _qi_learn_place ''
     set -g _qi_learn_real (builtin pwd -P); or return 1
-    set -g _qi_learn_places $argv[1]
-    set -g _qi_learn_listed $argv[2]
+    set -g _qi_learn_listed $argv[1]
     set -l found ''
     set -l unescaped
     set -l listed (string replace -rf -- '^\s*"(.*)",?$' '$1' <$_qi_learn_list)
@@ -110,8 +119,11 @@ function _qi_learn_look
         test (string length -- $held) -gt (string length -- "$found"); and set found $held
     end
     test -n "$found"; or return 1
-    set -g _qi_learn_found (_qi_learn_escaped $found)
-    set -g _qi_learn_cwd (_qi_learn_escaped $_qi_learn_real)
+    set -g _qi_learn_place $_qi_learn_spool
+    set -l place '"project":"'(_qi_learn_escaped $found)'","body":{"cwd":"'
+    set place $place(_qi_learn_escaped $_qi_learn_real)'",'
+    set place (string replace -a -- '\\' '\\\\' $place | string replace -a -- % %%)
+    set -g _qi_learn_form $_qi_learn_begin$place$_qi_learn_rest
 end
 
 # Print a text as it stands within a JSON string.
@@ -137,15 +149,20 @@ end
 
 # Write down the line $argv[1] as it stands in JSON, that ended with $argv[2], and what else is
 # known of it, in a file of its own (0600), whose time is the event's: fish has no clock. The number
-# in its name is chance and a count, so it cannot come again.
+# in its name is chance and a count, so it cannot come again. What is known of the project holds if
+# the list of projects is older than the file that was written last.
 function _qi_learn_record
-    test -e $_qi_learn_pause; and _qi_learn_paused; and return 0
     set -q _qi_learn_units[1]; or _qi_learn_count
-    set -l file fish-$fish_pid-$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
+    if not test $_qi_learn_list $_qi_learn_older $_qi_learn_last
+        or not test -r $_qi_learn_list
+        or test -e $_qi_learn_pause
+        or not test -d "$_qi_learn_real" -a -w "$_qi_learn_place"
+        _qi_learn_project; or return 0
+    end
+    set -g _qi_learn_last $_qi_learn_place/$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077
-    printf $_qi_learn_form $_qi_learn_found $argv[1..2] $CMD_DURATION"e-3" $_qi_learn_cwd $argv[3] \
-        >>$_qi_learn_spool/$file
+    printf $_qi_learn_form $argv[1..2] $CMD_DURATION"e-3" $argv[3] >>$_qi_learn_last
     set umask $mask
     set -e _qi_learn_units[1]
 end
@@ -154,10 +171,11 @@ end
 function _qi_learn_count
     set -l digits 0 1 2 3 4 5 6 7 8 9
     set -g _qi_learn_units $digits$digits
+    set -g _qi_learn_last '' # and what is known of the projects is looked at again
     set -e _qi_learn_tens[1]
     if test -z "$_qi_learn_tens[1]"
         set -g _qi_learn_tens $digits$digits
-        set -g _qi_learn_chance (random 1000000000 999999999999999)
+        set -g _qi_learn_chance fish-$fish_pid-(random 1000000000 999999999999999)
     end
 end
 
@@ -166,7 +184,6 @@ end
 # Write down a line that is no single command of plain words: $argv are its exit codes, its own and
 # those of the last pipeline.
 function _qi_learn_ended -a line code
-    _qi_learn_project; or return 0
     set -l more ''
     set -l words
     set -l named ''
@@ -196,8 +213,7 @@ function _qi_learn_postexec --on-event fish_postexec
             set -q fish_private_mode; and return
             contains -- $codes[1] 145 146 147 148 149 150; and return
             functions -q -- $_qi_learn_head; and return
-            _qi_learn_project 2>/dev/null; or return
-            _qi_learn_record $argv[1] $codes[1] '' 2>/dev/null
+            _qi_learn_record $argv[1] $codes[1] ''
             return
         end
         set -q _qi_learn_before_$_qi_learn_head; or return

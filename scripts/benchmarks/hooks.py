@@ -1,17 +1,18 @@
 """What a shell hook costs a command line, and the command line its start: `scripts/bench hooks`.
 
-Each hook is called in its own shell as a command line calls it (begin, end), a few hundred times,
-in a project, beside 20 other projects, in turn for: a line of one command, each time another, and
-one of two with quotes and redirections (a line of JSON is written for each); one that holds nothing
-of ours, as most do. Between them, call by call, so that a reader sees what shell and machine cost
-by themselves: a function that does nothing, and a bare one that only writes a line as long, where
-the hook writes its own (for fish: into a file of its own each time). Target: a median and a 99th
-percentile of 1 ms at most in the slowest shell; `qi-learn --help` 150 ms, `qi-learn rate` 200 ms
-over Python's own start (design 8), beside a bare `python -c pass` of the same run. `first_ms` is
-the first line of a shell. fish has no clock: its calls are timed from outside. `over_1ms` counts
-the calls of a kind that took longer. Of 300 calls the 99th percentile is about the third from the
-end, and what `nothing` has there is the machine's own: ask for 1,000 calls for one that holds. The
-last line is one JSON object.
+Each hook is called in its own shell a few hundred times as a command line calls it (begin, end; in
+bash by an interactive shell itself, whose lines come through a pipe: `bash` with the HISTCONTROL
+that Debian and Ubuntu set, `bash_plain` with none), in a project, beside 20 other projects, in turn
+for: a line of one command, each time another, and one of two with quotes and redirections (a line
+of JSON is written for each); one that holds nothing of ours, as most do. Between them, call by
+call, so that a reader sees what shell and machine cost by themselves: a function that does nothing,
+and a bare one that only writes a line as long, where the hook writes its own (for fish: into a file
+of its own each time). Target: a median and a 99th percentile of 1 ms at most in the slowest shell;
+`qi-learn --help` 150 ms, `qi-learn rate` 200 ms over Python's own start (design 8), beside a bare
+`python -c pass` of the same run. `first_ms` is the first line of a shell. fish has no clock: its
+calls are timed from outside. `over_1ms` counts the calls of a kind that took longer. Of 300 calls
+the 99th percentile is about the third from the end, and what `nothing` has there is the machine's
+own: ask for 1,000 calls for one that holds. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -39,26 +40,28 @@ OTHER = "git status --short"
 KINDS = ("", "compound_", "other_", "nothing_", "bare_")
 """What is timed in turn."""
 BASH = f"""
-set -o history; . {HOOKS}/qi-learn.bash
+. {HOOKS}/qi-learn.bash
 nothing() {{ return 0; }}
-bare() {{ printf '%s\\n' "$1" >>"$file"; }}
-ended() {{ echo -n "$((${{EPOCHREALTIME/[.,]/}} - t + spent)) "; }}
-trapped='t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_debug "$_"
-    ((spent += ${{EPOCHREALTIME/[.,]/}} - t))'
-PROMPT_COMMAND+=('trap - DEBUG')
-file=$QI_LEARN_HOME/state/bare
-for ((i = 0; i < $1; i++)); do
-    for line in "{LINE}$i" "{COMPOUND}$i" "{OTHER}"; do
-        history -s "$line"; _qi_learn_next=$HISTCMD
-        t=${{EPOCHREALTIME/[.,]/}}; : "${{_qi_learn_arm@P}}"
-        spent=$((${{EPOCHREALTIME/[.,]/}} - t))
-        eval 'trap "$trapped" DEBUG; '"$line"
-        trap - DEBUG; t=${{EPOCHREALTIME/[.,]/}}; _qi_learn_precmd; ended
-    done
-    pytest; spent=0; t=${{EPOCHREALTIME/[.,]/}}; nothing; nothing; ended
-    pytest; t=${{EPOCHREALTIME/[.,]/}}; bare "$2"; ended; echo
-done
+bare() {{ printf '%s\\n' "$written" >>"$QI_LEARN_HOME/state/bare"; }}
+begin() {{
+    PROMPT_COMMAND=(_qi_learn_precmd report)
+    trap "$trapped" DEBUG
+}}
+trapped='s=${{EPOCHREALTIME/[.,]/}}; _qi_learn_debug "$_"
+    [[ $BASH_COMMAND == report ]] ||
+        {{ ((spent += ${{EPOCHREALTIME/[.,]/}} - s)); at=${{EPOCHREALTIME/[.,]/}}; }}'
+report() {{
+    echo -n "$((spent + s - at)) " >&7
+    ((++reported % 3 == 1 && reported > 1)) || return 0
+    pytest; t=${{EPOCHREALTIME/[.,]/}}; nothing; nothing; ended
+    pytest; t=${{EPOCHREALTIME/[.,]/}}; bare; ended; echo >&7
+}}
+ended() {{ echo -n "$((${{EPOCHREALTIME/[.,]/}} - t)) " >&7; }}
+written={"x" * 270} reported=0
+PS0='${{_b[b=${{EPOCHREALTIME/[.,]/}}]-}}'"$PS0"'${{_b[spent=${{EPOCHREALTIME/[.,]/}}-b]-}}'
+PROMPT_COMMAND+=(begin)
 """
+"""The start-up file: what PS0, the trap and the prompt cost is added up, line by line."""
 ZSH = f"""
 . {HOOKS}/qi-learn.zsh
 nothing() {{ return 0 }}
@@ -113,10 +116,11 @@ def main() -> None:
 def measure(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         home = _home(Path(directory))
-        found = {name: timed for name, timed in SHELLS.items() if shutil.which(name)}
+        found = {name: timed for name, timed in SHELLS.items() if _is_there(name)}
         spent = {name: timed(home, count) for name, timed in found.items()}
-        lines = [line for file in (home / "state/spool").iterdir() for line in file.open()]
-        assert len(lines) == 2 * count * len(spent), f"{len(lines)} lines were written"
+        files = (file.read_bytes() for file in (home / "state/spool").iterdir())
+        lines = sum(text.count(b'{"v":1,') for text in files)
+        assert lines == 2 * count * len(spent), f"{lines} lines were written"
         result: dict[str, Any] = {}
         for name, rows in spent.items():
             result[f"{name}_first_ms"] = round(rows[0][0], 3)
@@ -129,6 +133,10 @@ def measure(count: int) -> dict[str, Any]:
             for part in ("p50", "p99")
         }
         return {**slowest, **result, **_starts(home), "calls": count}
+
+
+def _is_there(name: str) -> bool:
+    return shutil.which(name.split("_", 1)[0]) is not None
 
 
 def _home(root: Path) -> Path:
@@ -166,8 +174,26 @@ def _in_shell(words: list[str], home: Path, count: int) -> list[Row]:
     return [tuple(float(word) / 1000 for word in line.split()) for line in lines]
 
 
-def _bash(home: Path, count: int) -> list[Row]:
-    return _in_shell(["bash", "--norc", "--noprofile", "-i", "-c", BASH], home, count)
+def _bash(home: Path, count: int, before: str = "HISTCONTROL=ignoreboth") -> list[Row]:
+    (home / "bashrc").write_text(f"{before}\n{BASH}")
+    typed = "".join(f"{LINE}{i}\n{COMPOUND}{i}\n{OTHER}\n" for i in range(count))
+    with (home / "times").open("wb") as times:
+        subprocess.run(
+            ["bash", "-c", f"exec bash --noprofile --rcfile {home}/bashrc -i 7>&1 >/dev/null"],
+            env=_environment(home),
+            cwd=home / "project/src",
+            input=f"true\n{typed}".encode(),
+            stdout=times,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            start_new_session=True,
+        )
+    numbers = [float(word) / 1000 for word in (home / "times").read_text().split()][1:]
+    return list(zip(*[iter(numbers)] * len(KINDS), strict=True))
+
+
+def _bash_plain(home: Path, count: int) -> list[Row]:
+    return _bash(home, count, "unset HISTCONTROL")
 
 
 def _zsh(home: Path, count: int) -> list[Row]:
@@ -206,7 +232,12 @@ def _fish(home: Path, count: int) -> list[Row]:
         return rows
 
 
-SHELLS: dict[str, Callable[[Path, int], list[Row]]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+SHELLS: dict[str, Callable[[Path, int], list[Row]]] = {
+    "bash": _bash,
+    "bash_plain": _bash_plain,
+    "zsh": _zsh,
+    "fish": _fish,
+}
 
 
 def _starts(home: Path) -> dict[str, float]:

@@ -115,6 +115,7 @@ LINES = (
 NOT_OURS = (
     *("ls", "git push", "git status --short", "cd web && ls -l | cat", "echo done; date", ""),
     *("mysql -p secret", "vim makefile", "for i in 1 2; do echo; done", "A=b ls", "sudo ls"),
+    *("1password get", "2to3 x", "3d && 7z x", "- x", "* x", "@ x", "'' x"),
 )
 
 
@@ -133,9 +134,18 @@ _FISH = """while read -l x
     end
     string match -qr -- $_qi_learn_any $x; and echo yes; or echo no
 end <FILE"""
+_BASH = """asked='[[ -z $on || $BASH_COMMAND == @(on=*|eval *) ]] || { _qi_learn_debug; false; }'
+shopt -s extdebug # nothing of the lines runs, as the trap fails
+trap "$asked" DEBUG
+while IFS= read -r x; do
+    _qi_learn_armed=1
+    on=1
+    eval "$x"
+    on=
+    [[ $_qi_learn_armed == 3 ]] && echo yes || echo no
+done <FILE"""
 ASKED = {
-    "bash": "set -f; while IFS= read -r x; do seen= aliases= functions= line=$x;"
-    ' _qi_learn_ours "$x" >/dev/null && echo yes || echo no; done <FILE',
+    "bash": _BASH,
     "zsh": "while IFS= read -r x; do _qi_learn_preexec $x '' $x;"
     " [[ -n $_qi_learn_line ]] && echo yes || echo no; done <FILE",
     "fish": _FISH,
