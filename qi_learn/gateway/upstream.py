@@ -2,7 +2,7 @@
 
 No limit, no cookie, no proxy of the environment, no redirection followed, and no header added but
 `Host` and what frames the body. aiohttp's client does all that as well, at 140 of the 840
-microseconds that the gateway added to a request (decision 0056).
+microseconds that the gateway added to a request (decision 0053).
 """
 
 from __future__ import annotations

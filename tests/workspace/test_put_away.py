@@ -133,7 +133,7 @@ def test_some_of_the_changes_that_are_stashed_are_no_save(
 def test_what_would_be_lost_at_once_is_told_a_moment_later(
     repo: Repository, watcher: Watcher, command: str
 ) -> None:
-    """Decision 0054 says what is lost if git follows before a save is read."""
+    """Decision 0052 says what is lost if git follows before a save is read."""
     own = _with({11: "a11 = 'mine'\n"})
     (repo.root.parent / "own").write_text(own)
     _told(watcher, repo)
