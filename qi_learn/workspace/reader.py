@@ -89,6 +89,7 @@ class Reader:
                 self._lost, self._idle_at = True, time.monotonic() + FAILED_SECONDS
 
     def _round(self, marks: Marks, *, idle: bool) -> None:
+        began = time.monotonic()
         if idle and self._lost:
             marks.lost, self._lost = True, False
         projects = self._projects()
@@ -102,8 +103,8 @@ class Reader:
                 self._put_back(project, marks, touched)
             else:
                 self._look_at(project, marks, touched, idle=idle or marks.lost)
-        now = time.monotonic()  # what is still due belongs to an area that is gone
-        self._later = {key: due for key, due in self._later.items() if due > now}
+        # What was due before and was not looked at belongs to an area that is gone.
+        self._later = {key: due for key, due in self._later.items() if due > began}
 
     def _timeout(self) -> float:
         due = min((self._idle_at, self._rules.due, *self._later.values()))
