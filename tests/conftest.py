@@ -1,8 +1,8 @@
 """What holds for every test, and what the end of a run says of those that did not run.
 
-`pytest -n 2` (scripts/test does) runs the files side by side in processes of their own. The tests
+`pytest -n 3` (scripts/test does) runs the files side by side in processes of their own. The tests
 of one file stay together and in order, and so do those of a folder that shares what takes long to
-prepare.
+prepare. Those that mostly wait go out one by one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ DESELECTED = pytest.StashKey[list[list[str]]]()
 TOGETHER = ("tests/cycle/test_learn",)
 """Beginnings of the names of files that share a server and learned homes (fixtures of a package):
 one process runs them all.
+"""
+APART = ("tests/workspace/",)
+"""Beginnings of the names of files whose tests share nothing and mostly wait: any process takes the
+next of them.
 """
 
 
@@ -61,10 +65,12 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 class Files(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
-    """Hand out the tests by file, and those of files that share more all at once."""
+    """Hand out the tests by file, those of files that share more all at once, others alone."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
+        if file.startswith(APART):
+            return nodeid
         return next((name for name in TOGETHER if file.startswith(name)), file)
 
 

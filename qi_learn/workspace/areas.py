@@ -159,6 +159,8 @@ class Areas:
 
     def look_again_at(self, project: WatchedProject, area: Area) -> None:
         """Watch an area's tree anew, and have all in it read."""
+        if area.repository is not None:
+            self._watch_repository(project, area)
         self.watch_tree(project, area, area.top, fresh=True)
         area.pending |= {name for name, _ in area.files.below()}
         if area.repository is not None:

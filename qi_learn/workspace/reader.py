@@ -91,6 +91,7 @@ class Reader:
                 self._lost, self._idle_at = True, time.monotonic() + FAILED_SECONDS
 
     def _round(self, marks: Marks, *, idle: bool) -> None:
+        began = time.monotonic()
         if idle and self._lost:
             marks.lost, self._lost = True, False
         projects = self._projects()
@@ -105,8 +106,8 @@ class Reader:
             else:
                 self._look_at(project, marks, touched, idle=idle or marks.lost)
         self._away = {project.root for project in projects if not os.path.isdir(project.root)}
-        now = time.monotonic()  # what is still due belongs to an area that is gone
-        self._later = {key: due for key, due in self._later.items() if due > now}
+        # What was due before and was not looked at belongs to an area that is gone.
+        self._later = {key: due for key, due in self._later.items() if due > began}
 
     def _timeout(self) -> float:
         due = min((self._idle_at, self._rules.due, *self._later.values()))

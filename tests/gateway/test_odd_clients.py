@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import sys
-import time
 
 import pytest
 
@@ -125,10 +124,7 @@ def test_what_is_no_http_stays_out_of_the_log(fake: FakeOllama, own: GatewayProc
             link.sendall(sent)
             while link.recv(65536):
                 pass
-    deadline = time.monotonic() + 20
-    while own.log.read_text().count("no HTTP") < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    log = own.log.read_text()
+    log = own.log.read_text()  # it logs before it answers; of a wrong method it says nothing
     assert "a request that is no HTTP was refused" in log
     assert "secret" not in log
     assert "Traceback" not in log

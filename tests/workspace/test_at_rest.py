@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from qi_learn.workspace.area_look import Look, look
 from qi_learn.workspace.repository_state import RepositoryState
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import Repository
-from tests.support.watching import Seen, commits, until
+from tests.support.watching import Seen, commits, rest, until
 
 
 @pytest.fixture
@@ -89,3 +91,31 @@ def test_at_rest_it_is_looked_at_once_and_what_no_event_tells_is_found(
         repo.write("a.py", "a = 2\n")
         repo.commit()
         until(watcher, lambda seen: any(move.files == ("a.py",) for move in commits(seen)))
+
+
+def test_a_commit_is_seen_while_another_project_takes_long(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that waited for git to end is taken also if its time came in the middle of a round."""
+    slow, begun = tmp_path / "slow", threading.Event()
+    slow.mkdir()
+
+    def slowly(area: Area, names: list[str], now: float) -> Look | None:
+        if area.top == str(slow):
+            begun.set()
+            time.sleep(0.2)
+        return look(area, names, now)
+
+    repo.write("a.py", "a = 1\n")
+    repo.commit()
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        watcher.add(slow)
+        repo.write("a.py", "a = 2\n")
+        rest(watcher, repo.root)
+        monkeypatch.setattr(reader, "look", slowly)
+        (slow / "b.py").write_text("b = 1\n")
+        assert begun.wait(20)
+        (slow / "b.py").write_text("b = 2\n")
+        commit = repo.commit()
+        until(watcher, lambda seen: commit in [c.commit for c in commits(seen)], seconds=20)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.workspace import reader
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import Repository
@@ -166,9 +167,10 @@ def test_a_project_that_is_a_link_itself(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("pause", [0.0, 1.0])
 @pytest.mark.parametrize("polling", [False, True], ids=["events", "polling"])
 def test_a_project_that_is_removed_and_made_again_is_watched_on(
-    root: Path, pause: float, polling: bool
+    root: Path, pause: float, polling: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A checkout that is cloned anew, a directory that a tool makes from nothing."""
+    monkeypatch.setattr(reader, "IDLE_SECONDS", 2.0)  # of its return no event tells
     in_git = (root / ".git").exists()
     with Watcher(polling=polling) as watcher:
         watcher.add(root)
@@ -196,7 +198,10 @@ def test_a_project_that_is_removed_and_made_again_is_watched_on(
         until(watcher, lambda seen: ("a.py", NEW) in texts(seen))
 
 
-def test_a_project_that_was_moved_away_and_another_put_in_its_place(root: Path) -> None:
+def test_a_project_that_was_moved_away_and_another_put_in_its_place(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "IDLE_SECONDS", 2.0)
     with Watcher() as watcher:
         watcher.add(root)
         root.rename(root.parent / "aside")

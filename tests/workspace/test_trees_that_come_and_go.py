@@ -130,7 +130,7 @@ def test_a_repository_whose_place_a_link_took_for_a_while_is_seen(
         _saved(watcher, repo.root, "lib/m.py")
         _saved(watcher, repo.root, "lib/other.py")
         commit = inner.commit("Mine")
-        until(watcher, lambda seen: commit in [c.commit for c in commits(seen)])
+        until(watcher, lambda seen: commit in [c.commit for c in commits(seen)], seconds=20)
 
 
 @pytest.mark.parametrize("then", ["repaired", "saved", "committed"])
