@@ -222,7 +222,7 @@ class Areas:
                 if stood is not None and (commit is not None or made):
                     since = stood.at
                 read = 0 if stood is None else stood.logs.get(area.top, 0)
-                begun = begun_at(top, git_dir, project.added) if fresh else None
+                begun = begun_at(project, top, git_dir) if fresh else None
                 if begun is not None:
                     since, commit, read = begun
                 area.repository = RepositoryState(

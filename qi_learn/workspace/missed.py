@@ -19,6 +19,7 @@ from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records.watching import Stood
 from qi_learn.workspace.area import Area
+from qi_learn.workspace.places import identity
 from qi_learn.workspace.watched_project import WatchedProject
 
 _FEW = 50
@@ -52,19 +53,29 @@ def made_since(project: WatchedProject, area: Area, git_dir: Path, stood: Stood)
     return not moves[0].old and moves[0].ts >= int(stood.at)
 
 
-def begun_at(top: Path, git_dir: Path, since: float) -> tuple[float, str | None, int] | None:
-    """From where the moves of HEAD are to be told of a repository that was made since a time.
+def begun_at(
+    project: WatchedProject, top: Path, git_dir: Path
+) -> tuple[float, str | None, int] | None:
+    """From where the moves of HEAD are to be told of a repository that appeared in a project.
 
-    When that was, the commit that git put there, and up to which byte the log of HEAD has it. None
-    if it was not made since, or git keeps no log of it. Raises NotFound if git does not answer.
+    When it was made, the commit that git put there, and up to which byte the log of HEAD has it.
+    None if it was made before the project was watched, or was there already and only moved, or git
+    keeps no log of it. Raises NotFound if git does not answer.
     """
     head = git.head(top)  # before the log is read: git may be at work here
     moves = _first_moves(git_dir, 2)
+    unborn = (identity(str(git_dir)), 0.0, "")
     if not moves:
-        return (time.time(), None, 0) if head is None else None
+        if head is not None:
+            return None
+        project.begun.add(unborn)
+        return time.time(), None, 0
     first, size = moves[0]
-    if first.old or first.ts < int(since):
+    mark = (unborn[0], first.ts, first.new)
+    known = mark in project.begun or (first.action == "commit" and unborn in project.begun)
+    if known or first.old or first.ts < int(project.added):
         return None
+    project.begun.add(mark)
     if first.action == "commit":  # the first one, of a person
         return first.ts, None, 0
     again = len(moves) > 1 and moves[1][0].new == first.new  # `git worktree add` resets its tree

@@ -65,6 +65,8 @@ class WatchedProject:
     """What a person should know if that could not be done."""
     identity: tuple[int, int] | None = None
     """Which directory its root is: device and number."""
+    begun: set[tuple[tuple[int, int] | None, float, str]] = field(default_factory=set)
+    """The repositories that appeared meanwhile: directory of each, time and commit of its start."""
     set_aside: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:

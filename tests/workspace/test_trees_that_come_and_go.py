@@ -107,6 +107,21 @@ def test_a_linked_working_tree_that_is_moved_is_seen(repo: Repository, tmp_path:
         assert watcher.notes == ()
 
 
+def test_a_repository_that_is_moved_within_its_project_is_not_told_again(repo: Repository) -> None:
+    with Watcher() as watcher:
+        watcher.add(repo.root)
+        inner = Repository(repo.root / "made")
+        _saved(watcher, repo.root, "made/a.py")
+        commit = inner.commit("Mine")
+        until(watcher, lambda seen: commit in [c.commit for c in commits(seen)])
+        inner.root.rename(repo.root / "moved")
+        time.sleep(1)
+        seen = watcher.poll()
+        assert texts([s for s in seen if s.project == str(repo.root)]) == []
+        assert commits(seen) == []
+        _saved(watcher, repo.root, "moved/a.py")
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.5])
 @pytest.mark.parametrize("kind", ["nested", "submodule"])
 def test_a_repository_whose_place_a_link_took_for_a_while_is_seen(
