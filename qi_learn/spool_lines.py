@@ -15,7 +15,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -120,23 +120,30 @@ def read_from(path: Path, offset: int = 0) -> Iterator[Line]:
 def _line_of(file: BufferedReader) -> bytes:
     """The next line of a file, a raw one with all its newlines.
 
-    If another begins within that, it is torn there.
+    If another begins within that, in its head or in its texts, it is torn there.
     """
     line = file.readline()
     if not _is_raw(line):
         return line
     lines = [line]
-    at = line.index(_RAW) + 1
+    mark = line.index(_RAW)
+    spans = [(1, mark), (mark + 1, line.find(_RAW, mark + 1))]
     while True:
-        if (mark := line.find(_RAW, at)) >= 0 and (head := line.rfind(b'{"v":', at, mark)) >= 0:
+        if (head := _another(line, spans)) >= 0:
             file.seek(head - len(line), os.SEEK_CUR)
             lines[-1] = line[:head]
             break
         if line.endswith(b"\0\n") or not (line := file.readline()):
             break
         lines.append(line)
-        at = 0
+        spans = [(0, line.find(_RAW))]
     return b"".join(lines)
+
+
+def _another(line: bytes, spans: Iterable[tuple[int, int]]) -> int:
+    """Where a line begins in front of a mark (each span ends at one, or at -1); -1 if none does."""
+    heads = (line.rfind(b'{"v":', begin, mark) for begin, mark in spans if mark >= 0)
+    return next((head for head in heads if head >= 0), -1)
 
 
 def _is_raw(line: bytes) -> bool:

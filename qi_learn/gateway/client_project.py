@@ -68,7 +68,7 @@ class ClientProjects:
         self._answers[transport] = answer
         ends = _ends(transport)
         owner = self._by_owner(ends)
-        if owner.left_out:
+        if ends is None or owner.left_out:
             answer.set_result(owner)
             return
         self._waiting.append((ends, answer))
@@ -138,11 +138,11 @@ class ClientProjects:
                 found[ends] = self._origins.of(client.directory)
         return found
 
-    def _by_owner(self, ends: Ends) -> Origin:
+    def _by_owner(self, ends: Ends | None) -> Origin:
         """Whether the client is another user's, or gone before it could be asked."""
         if sys.platform != "linux":
             return NOWHERE
-        row = tcp_table.listed([ends]).get(ends)
+        row = tcp_table.listed([ends]).get(ends) if ends is not None else None
         if row is not None and row.held:
             return NOWHERE if row.owner == os.geteuid() else ANOTHERS
         if self._gone is None:
@@ -161,10 +161,10 @@ def owners_are_told() -> bool:
         return row is not None and row.held and row.owner == os.geteuid()
 
 
-def _ends(transport: asyncio.BaseTransport) -> Ends:
-    """The other end of a connection, and ours."""
-    near, far = (transport.get_extra_info(name)[:2] for name in ("peername", "sockname"))
-    return near, far
+def _ends(transport: asyncio.BaseTransport) -> Ends | None:
+    """The other end of a connection, and ours; None if it was gone before it was asked about."""
+    near, far = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+    return (near[:2], far[:2]) if near and far else None
 
 
 def client_ends(connections: Iterable[Ends], recent: Sequence[str] = ()) -> dict[Ends, ClientEnd]:

@@ -17,10 +17,18 @@ MOST_KINDS = 50
 """Pairs of path and client that are counted apart; what comes after them is counted together."""
 LONGEST_NAME = 100
 OTHER = "(others)"
-NOT_RECORDED = ("asked", "paused", "off", "other_user", "unknown_user", "unregistered")
+NOT_RECORDED = (
+    "asked",
+    "paused",
+    "off",
+    "other_user",
+    "unknown_user",
+    "unregistered",
+    "no_answer",
+)
 """The reasons for which a request passes and is not recorded: its header asks for it, a pause,
 `gateway.record = false`, another user's program sent it, its client was gone before it was known
-whose it is, it comes from no registered project.
+whose it is, it comes from no registered project, no server answered it.
 """
 
 

@@ -43,7 +43,7 @@ from qi_learn.gateway.guard import Guard, end_to_end
 from qi_learn.gateway.missing import is_missing, read_error
 from qi_learn.gateway.question import Question, Sending, read_question
 from qi_learn.gateway.recorder import RecordedExchange, Recorder
-from qi_learn.gateway.relay import Relay
+from qi_learn.gateway.relay import AlreadyAnswered, Relay
 from qi_learn.gateway.routes import RouteFile, Routes
 from qi_learn.gateway.turn_ids import TurnIds
 from qi_learn.gateway.upstream import Upstream
@@ -127,6 +127,8 @@ class Gateway:
             except ServerError as error:
                 return self._no_answer(error, request.path)
             return await Relay(request, answer).run()
+        except ConnectionError:
+            return AlreadyAnswered(keep=False)  # the client has left
         finally:
             if answer is not None:
                 answer.close()
@@ -143,6 +145,8 @@ class Gateway:
             try:
                 reply = await self._reply(target, question)
             except ServerError as error:
+                if copy is not None:  # else it was counted before
+                    self.recorder.counters.not_recorded("no_answer")
                 return self._no_answer(error, endpoint)
             return await Relay(request, reply.answer, copy, reply.to, reply.begun).run()
         except BaseException as error:
@@ -150,6 +154,8 @@ class Gateway:
                 # Once the gateway is to stop, it is the one that leaves, not the client.
                 left = isinstance(error, (asyncio.CancelledError, ConnectionError))
                 copy.abandon(cancelled=left and not self.stop.is_set())
+            if isinstance(error, ConnectionError):
+                return AlreadyAnswered(keep=False)  # the client has left
             raise
         finally:
             if reply is not None:

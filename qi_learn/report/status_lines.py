@@ -43,6 +43,7 @@ _NOT_RECORDED = {
     "off": "while gateway.record was false",
     "other_user": "of another user's program",
     "unknown_user": "of clients that were gone before it was known whose they are",
+    "no_answer": "that no server answered",
     "unregistered": "from a directory in no registered project (`qi-learn init PATH`)",
 }
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import socket
+import struct
 import time
 import tracemalloc
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -18,7 +21,7 @@ from qi_learn.errors import SettingsError
 from qi_learn.gateway.__main__ import _checked
 from qi_learn.gateway.upstream import Upstream
 from qi_learn.gateway.upstream_answer import BrokenOff
-from tests.support.fake_ollama import FakeOllama, GatewayProcess
+from tests.support.fake_ollama import DIE, FakeOllama, GatewayProcess
 from tests.support.upstreams import answering, whole, with_server
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -297,3 +300,40 @@ def test_a_client_that_still_sends_gets_an_early_answer(
                 come += piece
             assert come.startswith(b"HTTP/1.1 200")
     fake.read_bodies = True
+
+
+def test_a_client_that_leaves_puts_no_error_into_the_log(
+    own: GatewayProcess, fake: FakeOllama
+) -> None:
+    """It reads the head of a long answer and is gone; also one of a path that is only passed on."""
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n" + bytes(4_000_000)
+    fake.play([long])
+    at = urlsplit(own.url)
+    body = b'{"model":"m","prompt":"x"}'
+    for path in (b"/api/generate", b"/api/tags", b"/api/generate") * 5:
+        with socket.create_connection((at.hostname, at.port)) as client:
+            head = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+            client.sendall(head % (path, len(body)) + body)
+            assert client.recv(100)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    fake.play([ANSWER])
+    with socket.create_connection((at.hostname, at.port)) as client:
+        client.sendall(b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(100)
+    log = own.paths.logs / "gateway.log"
+    assert "Traceback" not in (log.read_text() if log.exists() else "")
+
+
+def test_a_request_that_no_server_answered_is_counted(
+    own: GatewayProcess, fake: FakeOllama
+) -> None:
+    fake.play([DIE])
+    with socket.create_connection((urlsplit(own.url).hostname, urlsplit(own.url).port)) as client:
+        body = b'{"model":"m","prompt":"x"}'
+        head = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+        client.sendall(head % len(body) + body)
+        assert b" 502 " in client.recv(1000)
+    with urllib.request.urlopen(own.url + "/qi/state") as answer:
+        state = json.load(answer)
+    assert (state["requests"], state["recorded"]) == (1, 0)
+    assert state["not_recorded"] == {"no_answer": 1}
