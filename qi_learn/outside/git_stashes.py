@@ -33,6 +33,8 @@ class LooseStash:
     """The commit of what git's index had."""
     begun_ns: int
     """When git had the index, and began to read the files."""
+    branch: str = ""
+    """The branch that it was made on; `(no branch)` if there was none."""
 
 
 def read_stash(common: Path, commit: str) -> LooseStash | None:
@@ -45,7 +47,29 @@ def read_stash(common: Path, commit: str) -> LooseStash | None:
     if _parents(index) != parents[:1] or "\n\nindex on " not in index:
         return None
     begun = _written_ns(common, parents[1])
-    return None if begun is None else LooseStash(commit, parents[0], parents[1], begun)
+    branch = index.partition("\n\nindex on ")[2].partition(":")[0]
+    return None if begun is None else LooseStash(commit, parents[0], parents[1], begun, branch)
+
+
+def is_anothers(common: Path, git_dir: Path, branch: str) -> bool:
+    """Whether a stash that was made on a branch is of another working tree than that of `git_dir`.
+
+    It is if another has that branch, which git lets only one have. Without a branch it may be of
+    any that has none.
+    """
+    trees = [common, *(path.parent for path in common.glob("worktrees/*/HEAD"))]
+    others = [t for t in trees if (t / "index").exists() and not t.samefile(git_dir)]
+    heads = [_first_line(tree / "HEAD") for tree in others]
+    if branch == "(no branch)":
+        return any(not head.startswith("ref: ") for head in heads)
+    return f"ref: refs/heads/{branch}" in heads
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace").partition("\n")[0]
+    except OSError:
+        return ""
 
 
 def stashes_since(common: Path, since_ns: int) -> list[LooseStash]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git, git_blobs
+from qi_learn.outside.git_stashes import is_anothers
 from qi_learn.workspace.area import Area
 from qi_learn.workspace.file_history import Blob
 from qi_learn.workspace.files import NOT_TEXT, FileContent, in_conflict
@@ -287,6 +288,8 @@ def _put_away(area: Area, found: Look, marked: set[str], now: float) -> None:
     for stash, held in stashes if len(marked) <= MOST_MARKED else ():
         names = sorted(held.keys() & marked)
         if stash.parent not in stood or not names:
+            continue
+        if is_anothers(repository.common, repository.git_dir, stash.branch):
             continue
         fresh = [name for name in names if area.files.get(name) is None]
         for name, versions in repository.known(fresh).items():

@@ -139,3 +139,28 @@ def test_what_would_be_lost_at_once_is_told_a_moment_later(
     _told(watcher, repo)
     _run(repo, command)
     assert [text for _, text in _told(watcher, repo) if "mine" in text][:1] == [own]
+
+
+@pytest.mark.parametrize("back", ["pop", "apply"])
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_stash_of_another_working_tree_is_no_save_here(
+    repo: Repository, watcher: Watcher, back: str, at_once: bool, detached: bool
+) -> None:
+    """It is told once, of the tree in which it was written; of none if both are on no branch and
+    it was not read there.
+    """
+    branch = "--detach -q" if detached else "-q -b second"
+    _run(repo, f"git worktree add {branch} ../second main")
+    if detached:
+        _run(repo, "git checkout -q --detach")
+    time.sleep(1.2)
+    rest(watcher, repo.root)
+    (repo.root / "b.py").write_text(OWN)
+    told = [] if at_once else _told(watcher, repo)
+    _run(repo, "git stash -q")
+    told += _told(watcher, repo)
+    time.sleep(1.2)
+    _run(repo, f"git -C ../second stash {back} -q")
+    told += _told(watcher, repo)
+    assert told == ([] if at_once and detached else [("b.py", OWN)])
