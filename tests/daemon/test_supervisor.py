@@ -37,6 +37,8 @@ if told.mode == "mute":
     sys.exit("the library is not there")
 if told.mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if told.mode == "tidy":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 listener = socket.create_server(("127.0.0.1", int(told.port or 0)))
 if told.mode != "dawdling":
     text = json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}", "pid": os.getpid()})
@@ -178,7 +180,7 @@ def test_one_that_ignores_sigterm_is_killed(
 def test_one_that_is_held_is_let_go_and_ends_by_itself(
     made: Callable[..., SupervisedProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    child = made("good")
+    child = made("tidy")
     child.wait_ready(SECONDS)
     pid = pid_of(tmp_path)
     os.kill(pid, signal.SIGSTOP)
