@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
+from qi_learn.report.gpu_use import GpuUse, gpu_use
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.store.short_ids import short_id
-
-if TYPE_CHECKING:
-    from qi_learn.report.gpu_use import GpuUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +50,8 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     progress = read_progress(run.path)
     training = progress if progress is not None and progress.phase != "done" else None
     shown = progress_text(run.path) if state != "deferred" else ""
-    gpus = _gpus(run) if training is not None and state == "running" else ()
+    gpus = gpu_use(run) if training is not None and state == "running" else ()
     return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
-
-
-def _gpus(run: RunDirectory) -> tuple[GpuUse, ...]:
-    from qi_learn.report.gpu_use import gpu_use  # only while it trains
-
-    return gpu_use(run)
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
@@ -80,12 +70,3 @@ def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) ->
 def _step(run: RunDirectory) -> str:
     history = run.history()
     return str(history[-1].get("step")) if history else "starting"
-
-
-def gpu_lines(gpus: tuple[GpuUse, ...]) -> list[str]:
-    """The GPUs that train, one a line."""
-    if not gpus:
-        return []
-    from qi_learn.report.gpu_use import gpu_text
-
-    return [f"trains on   {gpu_text(gpu)}" for gpu in gpus]

@@ -24,8 +24,9 @@ from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.records import Decision
 from qi_learn.report import keeping, running, status_lines
+from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
-from qi_learn.report.run_line import gpu_lines, newest_run
+from qi_learn.report.run_line import newest_run
 from qi_learn.report.words import one_line
 from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
@@ -259,7 +260,7 @@ def as_text(s: Status) -> str:
     if s.run is not None:
         told = s.run.progress or s.run.reason
         lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
-        lines += gpu_lines(s.run.gpus)
+        lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.lost(s.lost)
     lines += status_lines.set_aside(s.set_aside, s.bad_lines)

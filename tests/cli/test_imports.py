@@ -24,7 +24,7 @@ HEAVY = {
     *("qi_learn.daemon.daemon", "qi_learn.daemon.supervisor", "qi_learn.dataset.select"),
     *("qi_learn.records.gating", "qi_learn.records.training", "qi_learn.redact"),
     *("logging", "traceback", "subprocess", "qi_learn.outside.process"),
-    *("qi_learn.settings_lines", "qi_learn.report.gpu_use", "qi_learn.store.audit"),
+    *("qi_learn.settings_lines", "qi_learn.store.audit"),
 }
 """What none of the quick commands needs, each some milliseconds."""
 NO_STORE = {"sqlite3", "qi_learn.store"}
