@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
@@ -31,7 +34,7 @@ class _Ids:
         self._pid = 0
         self._milliseconds = 0
         self._random = 0
-        self._chance = random.Random()
+        self._chance: Random
 
     def next(self, now: float) -> int:
         milliseconds = int(now * 1000)
@@ -39,12 +42,18 @@ class _Ids:
             if self._pid != os.getpid():
                 # once a process: a system call for every event would cost more than the event
                 self._pid, self._milliseconds = os.getpid(), 0
-                self._chance.seed(os.urandom(32))
+                self._chance = _chance()
             if milliseconds > self._milliseconds:
                 self._milliseconds, self._random = milliseconds, self._chance.getrandbits(79)
             else:
                 self._random += 1
             return self._milliseconds << 80 | self._random
+
+
+def _chance() -> Random:
+    from random import Random  # who only reads ids draws none
+
+    return Random(os.urandom(32))
 
 
 _ids = _Ids()

@@ -19,7 +19,7 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 """Schemes of the Origins that applications and editors' webviews have: they are on this machine."""
 
-_UNSPECIFIED = re.compile(r"0\.0\.0\.0(:\d{1,5})?")
+_UNSPECIFIED = r"0\.0\.0\.0(:\d{1,5})?"
 WITHOUT_CREDENTIALS = (
     "write the address without a name or a password: every status and log would show them, and "
     "they cannot go with a client's own Authorization. A proxy in front of the server can add them."
@@ -60,5 +60,5 @@ def is_local_origin(value: str) -> bool:
     parts = urlsplit(value)
     return parts.scheme in SCHEMES or (
         parts.scheme in ("http", "https")
-        and (is_local_host(parts.netloc) or _UNSPECIFIED.fullmatch(parts.netloc) is not None)
+        and (is_local_host(parts.netloc) or re.fullmatch(_UNSPECIFIED, parts.netloc) is not None)
     )

@@ -10,11 +10,11 @@ import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import DiskFull, SettingsError, StoreError
 from qi_learn.home_name import fault_of_name
+from qi_learn.record_class import dataclass
 
 APP = "qi-learn"
 ELSEWHERE = "Set QI_LEARN_HOME to a directory of yours on this machine's own disk."

@@ -6,8 +6,10 @@ are made of them. What the command line passes wins over file and environment (s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any, Literal
+
+from qi_learn.record_class import dataclass
 
 Record = bool | Literal["metadata"]
 HIGHEST_RANK = 256

@@ -29,7 +29,6 @@ from qi_learn.settings import (
     Settings,
     settings_table,
 )
-from qi_learn.settings_lines import unusable
 from qi_learn.settings_rules import out_of_range
 
 PREFIX = "QI_LEARN__"
@@ -59,6 +58,8 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     settings = Settings(**built)
     problems += out_of_range(settings)
     if problems:
+        from qi_learn.settings_lines import unusable  # most settings can be used
+
         raise unusable(path, problems)
     return settings
 

@@ -66,8 +66,8 @@ ROTATE_AT = 8 * 1024 * 1024
 LARGEST = 1024 * 1024 * 1024
 """Bytes in the spool from which on `Spool` refuses to begin another file: nothing takes them in."""
 LOCK_TRIES = 20
-_NOTE = re.compile(r"\.qi-learn-[a-z]+-(?P<pid>\d+)")
-_SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NOTE = r"\.qi-learn-[a-z]+-(?P<pid>\d+)"
+_SOURCE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def sweep(directory: Path) -> int:
     """Delete what shells that are gone have left behind beside their files; how many there were."""
     swept = 0
     for path in directory.glob(".qi-learn-*"):
-        match = _NOTE.fullmatch(path.name)
+        match = re.fullmatch(_NOTE, path.name)
         if match is not None and not alive(int(match["pid"])):
             path.unlink(missing_ok=True)
             swept += 1
@@ -182,7 +182,7 @@ class Spool:
         clock: Callable[[], float] = time.time,
         largest: int = LARGEST,
     ) -> None:
-        if not _SOURCE.fullmatch(source):
+        if not re.fullmatch(_SOURCE, source):
             raise ValueError(
                 f"{source!r} cannot be the source of a spool: letters, digits, `_`, `.` and `-` "
                 "only, as it names a file"

@@ -16,12 +16,13 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from qi_learn.record_class import dataclass
 from qi_learn.records import AUTHORS, EVENT_KINDS, Event
 
 FORMAT = 1

@@ -23,7 +23,7 @@ _ALARM = re.compile(r"(fault|lost|problem|set aside)  |recording +OFF|MEND  ")
 """How a line begins that needs attention."""
 _INDENT = re.compile(r" *(?:\w+(?: \w+)? {2,}|- |-> )?")
 """What stands before a line's text: blanks, a first column, or the sign of an item."""
-_COMMAND = re.compile(r"(`[^`]+`)")
+_COMMAND = r"(`[^`]+`)"
 _HELD = "\0"
 """Stands for a blank that is no place to cut; it is in no text that was made harmless."""
 
@@ -131,8 +131,8 @@ def wrapped(line: str, width: int) -> list[str]:
 def _around_long_commands(line: str, room: int) -> list[tuple[str, str]]:
     """The line's texts, each with the command after it that has no room on a line."""
     texts, before = [], ""
-    for part in _COMMAND.split(line):
-        if _COMMAND.fullmatch(part) and len(part) > room:
+    for part in re.split(_COMMAND, line):
+        if re.fullmatch(_COMMAND, part) and len(part) > room:
             texts.append((before, part))
             before = ""
         else:
@@ -144,7 +144,7 @@ def _cut(text: str, width: int, indent: str, *, begins: bool) -> list[str]:
     """A text cut between words and commands; `begins`: it begins the line, indent and all."""
     import textwrap
 
-    whole = _COMMAND.sub(lambda command: command[0].replace(" ", _HELD), text)
+    whole = re.sub(_COMMAND, lambda command: command[0].replace(" ", _HELD), text)
     cut = textwrap.wrap(
         whole if begins else whole.strip(),
         width,

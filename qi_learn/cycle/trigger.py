@@ -18,6 +18,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
@@ -28,7 +29,9 @@ from qi_learn.store.candidates import (
     unjudged,
 )
 from qi_learn.store.database import Store
-from qi_learn.store.runs import Run, list_runs
+
+if TYPE_CHECKING:
+    from qi_learn.store.runs import Run
 
 GRACE = 600.0
 """Seconds after a scheduled time within which a cycle may still start (the daemon looks more often
@@ -73,6 +76,8 @@ def decide(
     if not settings.train.auto:
         reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
         return Decision(False, reason, fresh=fresh)
+    from qi_learn.store.runs import list_runs  # with no automatic learning none is looked at
+
     runs = list_runs(store)
     sessions = examples.sessions(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (

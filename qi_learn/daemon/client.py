@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from qi_learn.daemon.lock import locked as locked  # part of finding the daemon
 from qi_learn.errors import EXIT_FAILED, Busy, DaemonError, DiskFull, QiError
 from qi_learn.outside.listening import Listening, end_process, read_listening
 from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
 
 if TYPE_CHECKING:
     import subprocess

@@ -36,6 +36,10 @@ LOOK_SECONDS = (1.0, 5.0)
 """Seconds between two looks at the children: while one has just begun or is down, and else. The
 end of one is looked at at once.
 """
+JOIN_SECONDS = 1.0
+"""How long the thread that looks may take to end: no longer than that a child that hangs, which it
+is just asking, keeps both from being ended. It starts nothing after that.
+"""
 
 
 class Servers:
@@ -129,6 +133,8 @@ class Servers:
     def _supervise(self) -> None:
         while not self._rest():
             for child in self._children:
+                if self._closing.is_set():
+                    return
                 try:
                     child.watch()
                 except Exception:  # one that cannot be started now must not leave the other alone
@@ -137,6 +143,8 @@ class Servers:
 
     def _rest(self) -> bool:
         """Sleep until a child ends, or it is time to look; whether this is the end."""
+        if self._closing.is_set():
+            return True
         children = self._children
         settled = all(child.settled for child in children)
         # the number of one that is down may be another's by now
@@ -147,14 +155,14 @@ class Servers:
     def _follow_engine(self) -> None:
         """Point the gateway to where the engine listens, should its port have been taken."""
         url = self._engine.url if self._engine is not None else None
-        if url is not None and self._gateway is not None:
+        if url is not None and self._gateway is not None and not self._closing.is_set():
             self._gateway.redirect(url)
 
     def _end_thread(self) -> None:
         self._closing.set()
         self._ends.wake()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(JOIN_SECONDS)
         self._ends.close()
 
     def stop(self) -> None:

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 from qi_learn import __version__, logs
 from qi_learn.daemon.answers import Answers
+from qi_learn.daemon.gateway_client import answers_at
 from qi_learn.daemon.held_port import HeldPort, inheriting
 from qi_learn.errors import DaemonError
 from qi_learn.outside.listening import Listening, end_process, find, read_listening
@@ -37,6 +38,10 @@ BACKOFF = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Least seconds between two starts, by how many there were in a row."""
 SETTLED_SECONDS = 60.0
 """A child that lived this long starts at the front of `BACKOFF` again."""
+LAST_ASK_SECONDS = 2.0
+"""How long a child that is to end may take to answer before it counts as hanging."""
+HUNG_SECONDS = 3.0
+"""How long one that hangs has to end by itself: it carries nothing to an end."""
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -231,13 +236,14 @@ class SupervisedProcess:
                 return
             logs.cut(self._log)  # what a library prints past the logging; own lines turn over
             lived = time.monotonic() - self._started
-            if self.alive:
-                self._was_ready = self._was_ready or self.url is not None
-                self._starts = 1 if lived > SETTLED_SECONDS else self._starts
-                self._ask()
-            elif self._found is not None or lived >= self._wait():
-                self._note_end()
-                self.start()
+            if not self.alive:
+                if self._found is not None or lived >= self._wait():
+                    self._note_end()
+                    self.start()
+                return
+            self._was_ready = self._was_ready or self.url is not None
+            self._starts = 1 if lived > SETTLED_SECONDS else self._starts
+        self._ask()  # free to be stopped meanwhile: one that hangs takes seconds to ask
 
     def _wait(self) -> float:
         return self._backoff[min(self._starts, len(self._backoff)) - 1]
@@ -254,10 +260,10 @@ class SupervisedProcess:
             return
         url, pid = self.url, self.pid
         silent = self._answers.ask(None if url is None else url + self._health, pid)
-        if silent is not None and pid is not None:
-            logger.error("%s has not answered for %.0f s", self.module, silent)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        with self._lock:
+            if silent is not None and pid is not None and self.alive and self.pid == pid:
+                logger.error("%s has not answered for %.0f s", self.module, silent)
+                self._signal(signal.SIGKILL)
 
     def wait_ready(self, seconds: float) -> str:
         """Wait until it accepts, and return its URL.
@@ -288,8 +294,13 @@ class SupervisedProcess:
         return error.strip() if own else "\n".join(text.splitlines()[-5:])
 
     def stop(self, seconds: float = 10.0) -> None:
-        """Stop it by SIGTERM, then by SIGKILL."""
+        """Stop it by SIGTERM, then by SIGKILL: soon if it hangs.
+
+        One that is held (SIGSTOP) is let go first, and then ends as any other.
+        """
         with self._lock:
+            self._signal(signal.SIGCONT)
+            seconds = min(seconds, HUNG_SECONDS) if self._hangs() else seconds
             if self._found is not None:
                 end_process(self._found, seconds)
                 self._found = None
@@ -297,6 +308,17 @@ class SupervisedProcess:
                 self._stop_own(self._process, seconds)
                 self._process = None
             self._ready.unlink(missing_ok=True)
+
+    def _hangs(self) -> bool:
+        """Whether it listens and leaves a question unanswered."""
+        if not self._health or (url := self.url) is None:
+            return False
+        return not answers_at(url + self._health, timeout=LAST_ASK_SECONDS)
+
+    def _signal(self, number: int) -> None:
+        if self.alive and (pid := self.pid) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _stop_own(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         process.terminate()

@@ -6,10 +6,10 @@ The newest answer may be one of them, so that what is in the database is not the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from qi_learn.daemon.lock import locked
 from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
 from qi_learn.store.database import open_store
 from qi_learn.store.waiting_turns import count_waiting
 

@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from qi_learn import codec
@@ -25,6 +25,7 @@ from qi_learn.deploy.version import Bump, Version, is_version, next_version, par
 from qi_learn.errors import Busy, DiskFull, NotFound, StoreError
 from qi_learn.outside.ollama_names import parse_name
 from qi_learn.paths import Paths, replace_file
+from qi_learn.record_class import dataclass
 from qi_learn.records import Release
 
 FORMAT = 1

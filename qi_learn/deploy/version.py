@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from qi_learn.errors import NotFound
 
 Bump = Literal["major", "minor", "patch"]
-_VERSION = re.compile(r"v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
+_VERSION = r"v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})"
 
 
 class Version(NamedTuple):
@@ -44,7 +44,7 @@ FIRST = Version(1, 0, 0)
 
 def parse_version(text: str) -> Version:
     """The version in `1.1.0` or `v1.1.0`. Raises NotFound if the text is no version."""
-    match = _VERSION.fullmatch(text.strip())
+    match = re.fullmatch(_VERSION, text.strip())
     if match is None:
         raise NotFound(
             f"{text!r} is not a version.",
@@ -55,7 +55,7 @@ def parse_version(text: str) -> Version:
 
 def is_version(text: str) -> bool:
     """True for `1.1.0` and `v1.1.0`."""
-    return _VERSION.fullmatch(text) is not None
+    return re.fullmatch(_VERSION, text) is not None
 
 
 def next_version(bump: Bump, highest: Version, taken: Container[Version] = ()) -> Version:

@@ -14,12 +14,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from qi_learn import __version__
 from qi_learn.outside.socket_address import address_of
 from qi_learn.paths import replace_file
+from qi_learn.record_class import dataclass
 
 CONNECT_SECONDS = 2.0
 """How long a port on loopback may take to accept."""

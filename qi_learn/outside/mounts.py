@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import StoreError
 from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
 
 MOUNTS = Path("/proc/self/mountinfo")
 SHARED = frozenset(
@@ -31,7 +31,7 @@ memory of a WAL database reaches it (sqlite.org/wal.html). 9p and virtiofs are s
 the whole disk of small virtual machines: they count unless they are the root.
 """
 _SHARED_UNLESS_ROOT = frozenset(("9p", "virtiofs"))
-_OCTAL = re.compile(rb"\\([0-7]{3})")
+_OCTAL = rb"\\([0-7]{3})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def parse_mounts(raw: bytes) -> tuple[Mount, ...]:
         left, _, right = line.partition(b" - ")
         fields, kind = left.split(b" "), right.split(b" ")[0]
         if len(fields) >= 6 and kind:
-            point = _OCTAL.sub(lambda match: bytes((int(match[1], 8),)), fields[4])
+            point = re.sub(_OCTAL, lambda match: bytes((int(match[1], 8),)), fields[4])
             found.append(Mount(os.fsdecode(point), kind.decode("ascii", "replace")))
     return tuple(found)
 

@@ -8,16 +8,16 @@ model store. Names compare without regard to case.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from qi_learn.errors import ServerError
+from qi_learn.record_class import dataclass
 
 HOST, NAMESPACE, TAG = "registry.ollama.ai", "library", "latest"
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}")
-_NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-]{0,79}")
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-:]{0,349}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}"
+_NAMESPACE = r"[A-Za-z0-9_][A-Za-z0-9_\-]{0,79}"
+_HOST = r"[A-Za-z0-9_][A-Za-z0-9_.\-:]{0,349}"
+_DIGEST = r"[0-9a-f]{64}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ def read_name(text: str) -> ModelName | None:
     if "://" in host:  # Ollama does without the scheme, whatever it is
         host = host.partition("://")[2] or HOST
     if not (
-        _HOST.fullmatch(host)
-        and _NAMESPACE.fullmatch(namespace)
-        and _PART.fullmatch(model)
-        and _PART.fullmatch(tag)
+        re.fullmatch(_HOST, host)
+        and re.fullmatch(_NAMESPACE, namespace)
+        and re.fullmatch(_PART, model)
+        and re.fullmatch(_PART, tag)
     ):
         return None
     return ModelName(host, namespace, model, tag)
@@ -95,7 +95,7 @@ def check_digest(digest: str) -> str:
     Raises ServerError for anything else.
     """
     digits = digest.removeprefix("sha256:")
-    if not _DIGEST.fullmatch(digits):
+    if not re.fullmatch(_DIGEST, digits):
         raise ServerError(
             f"{digest!r} is not a sha256 digest.",
             "It must be 64 lower-case hexadecimal digits.",

@@ -5,9 +5,8 @@ Every command, the gateway's answers and `doctor` take their words from here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qi_learn.outside.listening import accepts
+from qi_learn.record_class import dataclass
 
 
 @dataclass(frozen=True, slots=True)

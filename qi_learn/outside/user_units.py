@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qi_learn.errors import ToolMissing
-from qi_learn.outside.process import run
 from qi_learn.paths import Paths, home_mark
 
 DAEMON, GATEWAY, SOCKET = "qi-learn.service", "qi-learn-gateway.service", "qi-learn-gateway.socket"
@@ -45,6 +44,8 @@ def manager_problem() -> str | None:
 
 def call(words: Sequence[str], *, seconds: float = SECONDS) -> str | None:
     """What went wrong with a command of the system, in its own words; None if nothing did."""
+    from qi_learn.outside.process import run  # where no unit is installed, nothing is asked
+
     try:
         done = run(list(words), timeout=seconds)
     except ToolMissing as error:

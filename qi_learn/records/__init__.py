@@ -7,7 +7,7 @@ Records are frozen and carry no behaviour beyond what their own fields say. Time
 false: a signal that nothing reported is not a signal that was negative.
 
 Called by most packages.
-May import nothing of ours.
+May import nothing of ours but how a record is made (record_class.py).
 Never acts: it reads no file, no clock and no other module.
 
 A record's module is loaded when the record is first asked for: a command pays for those it needs.

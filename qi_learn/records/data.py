@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from qi_learn.record_class import dataclass
 
 Split = Literal["train", "dev", "gate"]
 """What an example is for: to be learned, to choose by while learning, to judge by afterwards."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from qi_learn.record_class import dataclass
 
 Author = Literal["person", "agent", "model", "unknown"]
 """What made a change or gave a rating."""

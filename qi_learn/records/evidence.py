@@ -7,8 +7,10 @@ R2 names the learning specification whose records (`LearningInteraction`, `UserF
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from qi_learn.record_class import dataclass
 
 LearningType = Literal["code_generation", "problem_solving", "architecture", "debugging"]
 """The kind of work a turn asked for (`score/classify.py`)."""

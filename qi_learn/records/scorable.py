@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from qi_learn.record_class import dataclass
 from qi_learn.records.evidence import Feedback, Outcome, Suggestion
 
 

@@ -6,9 +6,10 @@ A suggestion with what following it needs of its turn, and what became of a turn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from qi_learn.record_class import dataclass
 from qi_learn.records.evidence import Feedback, Suggestion
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from qi_learn.daemon import client
 from qi_learn.daemon.hung import ASK_SECONDS, silent_gateway
 from qi_learn.outside.server_answers import server_answers
 from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
 from qi_learn.report.asking import at_once
 from qi_learn.rundir.progress import span
 

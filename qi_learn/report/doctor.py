@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
 from qi_learn.errors import QiError
 from qi_learn.paths import Paths
+from qi_learn.report.asking import at_once
 from qi_learn.report.check_files import database, model, permissions, projects, spool
 from qi_learn.report.check_home import home
 from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, secrets, sqlite
@@ -55,13 +57,11 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
     except OSError as error:
         settings = Settings()
         first = _not_looked_at("settings", error)
-    before, *after = CHECKS
-    return (
-        first,
-        *_of(before, paths, settings),
-        *_of_running(paths, settings),
-        *(found for check in after for found in _of(check, paths, settings)),
+    of_running, (before, *after) = at_once(
+        lambda: _of_running(paths, settings),  # what hangs is waited for: meanwhile the others
+        lambda: [_of(check, paths, settings) for check in CHECKS],
     )
+    return (first, *before, *of_running, *chain.from_iterable(after))
 
 
 def _of(check: Check, paths: Paths, settings: Settings) -> list[Finding]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qi_learn import codec
+from qi_learn.record_class import dataclass
 from qi_learn.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.record_class import dataclass
 from qi_learn.report.words import clock
 from qi_learn.settings import KeepSettings
 from qi_learn.store.database import Store, open_store

@@ -6,7 +6,6 @@ Read-only lists for `qi-learn log` and `qi-learn versions`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qi_learn.daemon.untaken import Untaken
 from qi_learn.daemon.untaken import waiting_answers as waiting_answers  # for the face
@@ -14,6 +13,7 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in
 from qi_learn.errors import StoreError
 from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
 from qi_learn.report.turn_table import turn_table
 from qi_learn.report.words import clock, saw_forgotten
 from qi_learn.store.database import open_store

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from qi_learn.outside.port_holder import refuse_taken_port
 from qi_learn.outside.server_answers import server_answers
 from qi_learn.outside.silence import Silence, hanging, silence_of
 from qi_learn.paths import Paths, refuse_unusable_home
+from qi_learn.record_class import dataclass
 from qi_learn.report.asking import at_once
 from qi_learn.rundir.lost_turns import Lost, unseen_lost
 from qi_learn.rundir.progress import span

@@ -12,57 +12,35 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qi_learn.codec import read_object
 from qi_learn.cycle import trigger
-from qi_learn.daemon import client
 from qi_learn.deploy.journal import Deployment, load_deployment
 from qi_learn.deploy.taint import runs_trained_on
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
 from qi_learn.records import Decision
 from qi_learn.report import keeping, running, status_lines
-from qi_learn.report.gpu_use import GpuUse, gpu_text, gpu_use
+from qi_learn.report.gpu_use import gpu_text
+from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
+from qi_learn.report.run_line import newest_run
 from qi_learn.report.words import one_line
-from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
-from qi_learn.rundir.progress import Progress, progress_text, read_progress
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
-from qi_learn.store.short_ids import short_id
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
 _SILENT = " (does not answer)"
 NOTHING_YET = Decision(False, "nothing was recorded yet")
 UNKNOWN = Decision(False, "unknown: the database cannot be read")
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """The newest run: how far it is, or how it ended."""
-
-    id: str
-    state: str
-    """`running`, `waiting` (for the daemon or a quiet moment, to go on), `deferred` (it cannot go
-    on now and is tried again: `reason`), or how it ended: `deployed`, `refused`, `failed`,
-    `cancelled`.
-    """
-    reason: str
-    step: str = ""
-    progress: str = ""
-    training: Progress | None = None
-    """The numbers behind `progress`, while it trains."""
-    gpus: tuple[GpuUse, ...] = ()
-    """The GPUs on which it trains, if it does."""
-    short: str = ""
-    """The beginning of its id, as a person types it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +151,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         lambda: _learning(paths, settings, deployment), (0, 0, 0, UNKNOWN)
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
-    run = attempt(lambda: _newest_run(paths, waiting), None)
+    run = attempt(lambda: newest_run(paths, waiting), None)
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
     told = ("routes_problem", "settings_problem") if usable else ("routes_problem",)
@@ -255,44 +233,6 @@ def _learning(
             unmatched,
             trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy),
         )
-
-
-def _newest_run(paths: Paths, waiting: str) -> RunLine | None:
-    runs = run_directories(paths.runs)
-    if not runs:
-        return None
-    run = runs[-1]
-    short = short_id(run.run_id, *(before.run_id for before in runs[-2:-1]))
-    if run.ended:
-        ended = read_object(run.outcome)
-        reason = str(ended.get("reason") or "")
-        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
-    state, reason = _under_way(
-        run, str(read_object(run.request).get("reason") or ""), waiting, locked=client.locked(paths)
-    )
-    progress = read_progress(run.path)
-    training = progress if progress is not None and progress.phase != "done" else None
-    shown = progress_text(run.path) if state != "deferred" else ""
-    gpus = gpu_use(run) if training is not None and state == "running" else ()
-    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
-
-
-def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
-    """State and reason of a run that has not ended.
-
-    Deferred: its last line says that it cannot go on, and no process works on it now.
-    """
-    last = run.history()[-1:]
-    if waiting or not locked:
-        return "waiting", waiting or reason
-    if last and last[0].get("state") == "waits" and not run.held:
-        return "deferred", str(last[0].get("reason") or reason)
-    return "running", reason
-
-
-def _step(run: RunDirectory) -> str:
-    history = run.history()
-    return str(history[-1].get("step")) if history else "starting"
 
 
 def learning_text(s: Status) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from qi_learn import codec
 from qi_learn.errors import StoreError
 from qi_learn.paths import replace_file
+from qi_learn.record_class import dataclass
 
 T = TypeVar("T")
 

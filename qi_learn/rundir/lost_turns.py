@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from qi_learn.paths import Paths, replace_file
+from qi_learn.record_class import dataclass
 
 LEDGER_BYTES = 512
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from qi_learn import codec
 from qi_learn.paths import replace_file
+from qi_learn.record_class import dataclass
 
 Phase = Literal["loading", "general fisher", "training", "past fisher", "done"]
 

@@ -18,10 +18,11 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.paths import replace_file
+from qi_learn.record_class import dataclass
 
 REMEMBERED = 9 * 86400.0
 """Seconds for which a pause that is over stays in the file: longer than code is followed."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qi_learn.record_class import dataclass
 from qi_learn.store.database import Store
 
 if TYPE_CHECKING:

@@ -12,8 +12,6 @@ Seconds are those of a clock that never jumps.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +22,6 @@ from qi_learn.paths import sync_directory
 from qi_learn.spool import LEFT, finished, retire
 from qi_learn.store.database import Store
 
-logger = logging.getLogger(__name__)
 RETIRE_AFTER = 30.0
 """Seconds after which a file that has something in it is retired."""
 LEFT_FOR = 5.0
@@ -97,6 +94,8 @@ def head_of(path: Path) -> str:
         line = file.readline(HEAD_BYTES)
     if not line.endswith(b"\n") and len(line) < HEAD_BYTES:
         return ""
+    import hashlib  # OpenSSL: with nothing in the spool none is needed
+
     return hashlib.sha256(line).hexdigest()[:32]
 
 
@@ -152,4 +151,7 @@ def delete(store: Store, spool_dir: Path, ended: Sequence[Path]) -> None:
                 path.unlink()
             sync_directory(spool_dir)
     except (DiskFull, OSError) as error:
+        import logging  # who only counts what waits logs nothing
+
+        logger = logging.getLogger(__name__)
         logger.warning("spool files that are taken in could not be deleted yet: %s", error)

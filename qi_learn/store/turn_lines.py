@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
-from dataclasses import dataclass
 
+from qi_learn.record_class import dataclass
 from qi_learn.store.database import Store
 from qi_learn.store.short_ids import short_id
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths, replace_file
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = r"[\x00-\x1f\x7f]"
 
 
 def load_projects(paths: Paths) -> tuple[Path, ...]:
@@ -101,7 +101,7 @@ def _project_directory(project: Path) -> Path:
         raise SettingsError(
             f"{real} is no project: everything below it would be watched and recorded.", todo
         )
-    if _CONTROL.search(os.fspath(real)):
+    if re.search(_CONTROL, os.fspath(real)):
         raise SettingsError(
             f"The path {os.fspath(real)!r} has a line break or another control character in it.",
             "Rename the directory, then register it.",

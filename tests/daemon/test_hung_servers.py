@@ -113,6 +113,18 @@ def test_a_daemon_that_hangs(terminal: Terminal) -> None:
         go_on(terminal, pid)
 
 
+def test_a_restart_ends_gateway_and_engine_that_hang(terminal: Terminal) -> None:
+    """Those that are held are let go, hear that they are to end, and do."""
+    pids = [stop(terminal, name) for name in ("gateway", "engine")]
+    restart = terminal.process("daemon", "restart")
+    assert restart.code == 0, restart.err
+    there = client.listening(terminal.paths)
+    assert sorted(there) == ["engine", "gateway"]
+    assert not {process.pid for process in there.values()} & set(pids)
+    assert "is killed" not in (terminal.paths.logs / "daemon.log").read_text(encoding="utf-8")
+    assert lines(terminal, "status") == []
+
+
 def test_all_of_them(terminal: Terminal) -> None:
     """They are asked at the same time, and a restart ends them all."""
     pids = {name: stop(terminal, name) for name in ("engine", "gateway", "daemon")}

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from qi_learn import __version__
-from qi_learn.daemon import answers
+from qi_learn.daemon import answers, supervisor
 from qi_learn.daemon.supervisor import SupervisedProcess, open_log
 from qi_learn.errors import DaemonError
 from qi_learn.logs import LIMIT
@@ -36,6 +37,8 @@ if told.mode == "mute":
     sys.exit("the library is not there")
 if told.mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if told.mode == "tidy":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 listener = socket.create_server(("127.0.0.1", int(told.port or 0)))
 if told.mode != "dawdling":
     text = json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}", "pid": os.getpid()})
@@ -172,6 +175,59 @@ def test_one_that_ignores_sigterm_is_killed(
     child.stop(0.2)
     assert gone(pid)
     assert "is killed" in caplog.text
+
+
+def test_one_that_is_held_is_let_go_and_ends_by_itself(
+    made: Callable[..., SupervisedProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = made("tidy")
+    child.wait_ready(SECONDS)
+    pid = pid_of(tmp_path)
+    os.kill(pid, signal.SIGSTOP)
+    child.stop(5)
+    assert gone(pid)
+    assert "is killed" not in caplog.text
+
+
+def test_one_that_hangs_gets_less_time_to_end(
+    made: Callable[..., SupervisedProcess],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(supervisor, "LAST_ASK_SECONDS", 0.3)
+    monkeypatch.setattr(supervisor, "HUNG_SECONDS", 1.0)
+    child = made("stubborn", health="/qi/state")
+    child.wait_ready(SECONDS)
+    pid = pid_of(tmp_path)
+    child.stop(3600)
+    assert gone(pid)
+    assert "did not stop within 1 s and is killed" in caplog.text
+
+
+def test_one_that_is_just_asked_can_be_stopped(
+    made: Callable[..., SupervisedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question breaks off with the child, and starts nothing."""
+    monkeypatch.setattr(supervisor, "LAST_ASK_SECONDS", 0.3)
+    monkeypatch.setattr(answers, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 3600.0)
+    child = made("good", health="/qi/state")
+    child.wait_ready(SECONDS)
+    pid = pid_of(tmp_path)
+    child.watch()  # the first time nothing is asked
+    asking = threading.Thread(target=child.watch, daemon=True)
+    asking.start()
+    asking.join(0.5)
+    assert asking.is_alive()
+    stopping = threading.Thread(target=child.stop, daemon=True)
+    stopping.start()
+    stopping.join(SECONDS)
+    assert not stopping.is_alive()
+    assert gone(pid)
+    asking.join(SECONDS)
+    assert not asking.is_alive()
+    assert child.pid is None
 
 
 def test_one_whose_port_was_taken_comes_back_on_another(

@@ -7,10 +7,13 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
+
 from qi_learn.paths import Paths
-from qi_learn.report import doctor
+from qi_learn.report import doctor, running
 from qi_learn.report.finding import Finding
 from tests.support.broken_home import break_everything
+from tests.support.command_line import wait_until
 from tests.support.fake_daemon import STATE, daemon, holding_the_lock
 from tests.support.recorded_home import (
     schema_from_the_future,
@@ -55,6 +58,24 @@ def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -
         assert "is there, <1 is wanted; unsloth_zoo is not installed" in found.what
         assert "train.base_weights is empty" in found.what
         assert bool(found.hint) is not ok
+
+
+def test_what_hangs_keeps_no_other_check_waiting(
+    past: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon here answers once another check was made, that of the interpreter."""
+    monkeypatch.setattr(running, "ASK_SECONDS", 60.0)
+    looked = tmp_path / "looked"
+    (tmp_path / "python").write_text(f'#!/bin/sh\ntouch {looked}\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    past.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    past.settings_file.write_text(
+        f'[train]\nbackend = "unsloth"\npython = "{tmp_path / "python"}"\n'
+    )
+    with daemon(past, before=lambda: wait_until(looked.exists)):
+        found = examined(past)
+    assert found["daemon"].what.startswith("The daemon runs")
+    assert list(found)[:3] == ["settings", "home", "daemon"], "in the order of the page"
 
 
 def test_the_doctor_of_a_sound_home(past: Paths) -> None:

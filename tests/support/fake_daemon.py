@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -63,16 +63,18 @@ def daemon(
     waiting: str = "",
     recorder: Mapping[str, Any] | None = None,
     condition: Mapping[str, Any] | None = None,
+    before: Callable[[], object] = lambda: None,
     **said: Any,
 ) -> Iterator[str]:
     """A process that holds the lock and answers as the daemon does; its gateway's URL.
 
-    `recorder`: what the gateway says of itself; `up`: whether there is one.
+    `recorder`: what the gateway says of itself; `up`: whether there is one; `before`: what it waits
+    for before it answers.
     """
     with gateway(paths, **(recorder or {})) as url:
         paths.daemon_state.write_text(json.dumps(STATE | {"gateway": url, "server": url} | said))
         told = {"gateway": url if up else None, "waiting": waiting, **(condition or {})}
         with holding_the_lock(paths):
-            control = Control(paths.socket, lambda _: told)
+            control = Control(paths.socket, lambda _: (before(), told)[1])
             yield url
             control.close()

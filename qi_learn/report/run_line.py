@@ -1,0 +1,72 @@
+"""The newest run, as `qi-learn status` shows it."""
+
+from __future__ import annotations
+
+from qi_learn.codec import read_object
+from qi_learn.daemon.lock import locked
+from qi_learn.paths import Paths
+from qi_learn.record_class import dataclass
+from qi_learn.report.gpu_use import GpuUse, gpu_use
+from qi_learn.rundir.directory import RunDirectory, run_directories
+from qi_learn.rundir.progress import Progress, progress_text, read_progress
+from qi_learn.store.short_ids import short_id
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """The newest run: how far it is, or how it ended."""
+
+    id: str
+    state: str
+    """`running`, `waiting` (for the daemon or a quiet moment, to go on), `deferred` (it cannot go
+    on now and is tried again: `reason`), or how it ended: `deployed`, `refused`, `failed`,
+    `cancelled`.
+    """
+    reason: str
+    step: str = ""
+    progress: str = ""
+    training: Progress | None = None
+    """The numbers behind `progress`, while it trains."""
+    gpus: tuple[GpuUse, ...] = ()
+    """The GPUs on which it trains, if it does."""
+    short: str = ""
+    """The beginning of its id, as a person types it."""
+
+
+def newest_run(paths: Paths, waiting: str) -> RunLine | None:
+    """How far the newest run is; None if there is none. `waiting`: why the daemon holds it."""
+    runs = run_directories(paths.runs)
+    if not runs:
+        return None
+    run = runs[-1]
+    short = short_id(run.run_id, *(before.run_id for before in runs[-2:-1]))
+    if run.ended:
+        ended = read_object(run.outcome)
+        reason = str(ended.get("reason") or "")
+        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
+    state, reason = _under_way(
+        run, str(read_object(run.request).get("reason") or ""), waiting, locked=locked(paths)
+    )
+    progress = read_progress(run.path)
+    training = progress if progress is not None and progress.phase != "done" else None
+    shown = progress_text(run.path) if state != "deferred" else ""
+    gpus = gpu_use(run) if training is not None and state == "running" else ()
+    return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
+
+
+def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:
+    """State and reason of a run that has not ended.
+
+    Deferred: its last line says that it cannot go on, and no process works on it now.
+    """
+    last = run.history()[-1:]
+    if waiting or not locked:
+        return "waiting", waiting or reason
+    if last and last[0].get("state") == "waits" and not run.held:
+        return "deferred", str(last[0].get("reason") or reason)
+    return "running", reason
+
+
+def _step(run: RunDirectory) -> str:
+    history = run.history()
+    return str(history[-1].get("step")) if history else "starting"
