@@ -259,8 +259,7 @@ _qi_learn_careful() {
 _qi_learn_debug() {
     case $_qi_learn_armed$- in # leaves $? as it is
         [04]*) return 0 ;;
-        *x*) [[ $_qi_learn_armed$BASH_COMMAND != [23]_qi_learn_precmd ]] || return 0
-            { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
+        *x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
         [23]*)
             case $BASH_COMMAND in
                 _qi_learn_precmd) return 0 ;;
