@@ -20,7 +20,7 @@ _qi_learn_first='' _qi_learn_from='' _qi_learn_job='' _qi_learn_entry='' _qi_lea
 _qi_learn_names='' _qi_learn_told='' _qi_learn_code=0 _qi_learn_pipes=0 _qi_learn_word=''
 _qi_learn_options='' _qi_learn_traced=''
 _qi_learn_real='' _qi_learn_logical='' _qi_learn_listed='' _qi_learn_found='' _qi_learn_places=''
-_qi_learn_list='' _qi_learn_spool='' _qi_learn_pause='' _qi_learn_looked=0 _qi_learn_now=0
+_qi_learn_list='' _qi_learn_spool='' _qi_learn_pause='' _qi_learn_looked=0 _qi_learn_known=''
 _qi_learn_form='' _qi_learn_chained=0 _qi_learn_none=()
 _qi_learn_fields='begin=%s\0end=%s\0code=%s\0pipes=%s\0from=%s\0to=%s\0options=%s\0'
 _qi_learn_fields+='shopt=%s\0number=%s\0count=%s\0alone=%s\0first=%s\0line='
@@ -44,14 +44,16 @@ unset _qi_learn_before
 # --- what is outside: project, history, spool ---
 
 # Set REPLY to what a builtin prints. A command substitution would start a process; this goes by way
-# of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell).
+# of a file that bash has unlinked before it is written (a pipe could fill up, and stop the shell;
+# and bash reads one letter at a time from it, as it does up to any end but that of a line).
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 503)); then
     eval '_qi_learn_noted() { REPLY=${ builtin "$@"; }; }'
 else
     _qi_learn_noted() {
-        local BASH_COMPAT=50 TMPDIR=/dev/shm note=()
-        { builtin "$@" >/proc/self/fd/9 && mapfile -u 9 -d '' -t note; } 2>/dev/null 9<<<''
-        REPLY=${note[0]%$'\n'}
+        local BASH_COMPAT=50 TMPDIR=/dev/shm note
+        { builtin "$@" >/proc/self/fd/9 && mapfile -u 9 -t note; } 2>/dev/null 9<<<''
+        REPLY=${note[0]}
+        [[ -z ${note[1]+x} ]] || { printf -v REPLY '%s\n' "${note[@]}" && REPLY=${REPLY%$'\n'}; }
     }
 fi
 
@@ -78,12 +80,13 @@ _qi_learn_find() {
 # a line is written.
 _qi_learn_project() {
     local line path text=() found= REPLY
+    _qi_learn_known=
     [[ ${QI_LEARN_HOME-}:${XDG_DATA_HOME-}:${XDG_STATE_HOME-}:$HOME == "$_qi_learn_places" ]] ||
         _qi_learn_find
     mapfile -d '' -t text <"$_qi_learn_list"
     if [[ $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real ]]; then
         if [[ ${text[0]-} == "$_qi_learn_listed" ]]; then
-            [[ -n $_qi_learn_found ]]
+            _qi_learn_find_known
             return
         fi
     else
@@ -108,7 +111,12 @@ _qi_learn_project() {
     REPLY='"project":"'$found'","body":{"cwd":"'$REPLY'"}}'
     REPLY='{"v":1,"kind":"outcome","source":"bash","author":"person",'${REPLY//\\/\\\\}
     _qi_learn_form="${REPLY//%/%%}\0\0$_qi_learn_fields"
-    [[ -n $_qi_learn_found ]]
+    _qi_learn_find_known
+}
+
+# Set _qi_learn_known to what must be the same for what is known to hold; fail outside of projects.
+_qi_learn_find_known() {
+    [[ -n $_qi_learn_found ]] && _qi_learn_known=$PWD:$_qi_learn_places
 }
 
 # Set REPLY to a text as it stands within a JSON string.
@@ -146,13 +154,13 @@ _qi_learn_paused() {
     local until=
     IFS= read -r until <"$_qi_learn_pause"
     until=${until#*\"until\": } until=${until%%,*}
-    [[ -z $until || $until == *[!0-9]* ]] || ((until > _qi_learn_now / 1000000))
+    [[ -z $until || $until == *[!0-9]* ]] || ((until > EPOCHSECONDS))
 }
 
 # Whether a line may be written now; sees to the project and the file, which hold for a minute.
 _qi_learn_allowed() {
     _qi_learn_project || return
-    _qi_learn_looked=$_qi_learn_now
+    _qi_learn_looked=$EPOCHSECONDS
     [[ $_qi_learn_lines -lt 1024 && -n $_qi_learn_file && -e $_qi_learn_file ]] ||
         _qi_learn_open || return
     [[ ! -e $_qi_learn_pause ]] || ! _qi_learn_paused
@@ -204,19 +212,17 @@ _qi_learn_look_at() {
 _qi_learn_tell() {
     if [[ -z $1 ]]; then
         _qi_learn_options=$-
-        [[ $IFS == $' \t\n' && -z ${HISTTIMEFORMAT-} && $- != *[eux]* && ! -o posix ]] ||
+        [[ $IFS${HISTTIMEFORMAT-} == $' \t\n' && $- != *[eux]* && ! -o posix ]] ||
             { _qi_learn_careful; return 0; }
     fi
-    [[ -z $_qi_learn_alone || $_qi_learn_count$_qi_learn_direct == 11 &&
-        $_qi_learn_pipes == "$_qi_learn_code" && ${!-} == "$_qi_learn_job" ]] || return 0
-    [[ -n $_qi_learn_entry || $HISTCMD -eq $_qi_learn_number+1 ]] || return 0
-    _qi_learn_now=${EPOCHREALTIME/[.,]/}
-    [[ $_qi_learn_list -ot $_qi_learn_file && -e $_qi_learn_list && -n $_qi_learn_found &&
-        $PWD == "$_qi_learn_logical" && $PWD -ef $_qi_learn_real &&
-        $QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME == "$_qi_learn_places" &&
-        $_qi_learn_now -lt $_qi_learn_looked+60000000 && $_qi_learn_lines -lt 1024 &&
-        ! -e $_qi_learn_pause ]] || _qi_learn_allowed 2>/dev/null || return 0
-    [[ -n $_qi_learn_raw$_qi_learn_entry ]] || _qi_learn_read || return 0
+    ((HISTCMD == _qi_learn_number + 1)) || [[ -n $_qi_learn_entry ]] || return 0
+    [[ -z $_qi_learn_alone ]] || _qi_learn_is_alone || return 0
+    [[ $_qi_learn_list -ot $_qi_learn_file && -e $_qi_learn_list && $PWD -ef $_qi_learn_real &&
+        $PWD:$QI_LEARN_HOME:$XDG_DATA_HOME:$XDG_STATE_HOME:$HOME == "$_qi_learn_known" &&
+        ! -e $_qi_learn_pause ]] &&
+        ((EPOCHSECONDS < _qi_learn_looked + 60 && _qi_learn_lines < 1024)) ||
+        _qi_learn_allowed 2>/dev/null || return 0
+    [[ -n $_qi_learn_raw$_qi_learn_entry ]] || { _qi_learn_read && _qi_learn_entry=; } || return 0
     _qi_learn_told="$_qi_learn_number $_qi_learn_first"
     ((_qi_learn_lines++))
     {
@@ -229,6 +235,12 @@ _qi_learn_tell() {
     } 2>/dev/null >>"$_qi_learn_file"
 }
 _qi_learn_say() { printf '%s\n' "$_qi_learn_entry"; }
+
+# Whether a line that is not new in the history was one command that ran in the foreground.
+_qi_learn_is_alone() {
+    [[ $_qi_learn_count$_qi_learn_direct == 11 && $_qi_learn_pipes == "$_qi_learn_code" &&
+        ${!-} == "$_qi_learn_job" ]]
+}
 
 # Tell the line whatever the options are.
 _qi_learn_careful() {
@@ -245,10 +257,15 @@ _qi_learn_careful() {
 # line runs, and one more at the prompt: so it says whether the line is new there. A function costs
 # bash by its length, even what does not run of it: so what is seldom needed has its own.
 _qi_learn_debug() {
-    case $_qi_learn_armed${-//[!x]/}:$BASH_COMMAND in # leaves $? as it is
-        [04]* | [23]:_qi_learn_precmd | [23]x:_qi_learn_precmd) return 0 ;;
-        ?x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
-        [23]*) _qi_learn_later && return 0 ;;
+    case $_qi_learn_armed$- in # leaves $? as it is
+        [04]*) return 0 ;;
+        *x*) { local - && set +x && _qi_learn_traced=1; } 2>/dev/null ;;&
+        [23]*)
+            case $BASH_COMMAND in
+                _qi_learn_precmd) return 0 ;;
+                *) _qi_learn_later && return 0 ;;
+            esac
+            ;;
         *)
             _qi_learn_begin=$EPOCHREALTIME _qi_learn_number=$HISTCMD _qi_learn_first=$BASH_COMMAND
             _qi_learn_from=$PWD _qi_learn_direct=${#FUNCNAME[@]} _qi_learn_count=1
@@ -261,10 +278,16 @@ _qi_learn_debug() {
             ;;
     esac
     _qi_learn_word=${BASH_COMMAND%% *}
-    case ${_qi_learn_heads[${_qi_learn_word:=.}]-}:$_qi_learn_word in
-        1:*) _qi_learn_armed=3 _qi_learn_names+=" $_qi_learn_word" ;;
-        [23]:* | :py* | :*[!A-Za-z0-9_.+]*) _qi_learn_odd || : ;;
-        *) _qi_learn_names+=" $_qi_learn_word" ;;
+    case ${_qi_learn_heads[${_qi_learn_word:=.}]-} in
+        1) _qi_learn_armed=3 _qi_learn_names+=" $_qi_learn_word" ;;
+        *)
+            if [[ $_qi_learn_word == py* || $_qi_learn_word == *[!A-Za-z0-9_.+]* ||
+                ${_qi_learn_heads[$_qi_learn_word]-} ]]; then
+                _qi_learn_odd || :
+            else
+                _qi_learn_names+=" $_qi_learn_word"
+            fi
+            ;;
     esac
     return 0
 }
@@ -317,9 +340,9 @@ _qi_learn_later() {
 _qi_learn_precmd() {
     _qi_learn_code=$? _qi_learn_pipes="${PIPESTATUS[@]}"
     [[ $- != *x* ]] || { local - && set +x; } 2>/dev/null
-    case $_qi_learn_armed$_qi_learn_direct$_qi_learn_traced/${#FUNCNAME[@]} in
-        [02]1/*) ;;
-        [34]1/1) _qi_learn_tell '' || : ;;
+    case $_qi_learn_armed$_qi_learn_direct/${FUNCNAME[1]-}/$_qi_learn_traced in
+        31// | 41//) _qi_learn_tell '' || : ;;
+        [02]1/*/) ;;
         *) _qi_learn_ended || : ;;
     esac
     _qi_learn_armed=0

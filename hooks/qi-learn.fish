@@ -153,12 +153,10 @@ end
 # the list of projects is older than the file that was written last.
 function _qi_learn_record
     set -q _qi_learn_units[1]; or _qi_learn_count
-    if not test $_qi_learn_list $_qi_learn_older $_qi_learn_last
-        or not test -r $_qi_learn_list
-        or test -e $_qi_learn_pause
-        or not test -d "$_qi_learn_real" -a -w "$_qi_learn_place"
-        _qi_learn_project; or return 0
-    end
+    test "$_qi_learn_list" $_qi_learn_older "$_qi_learn_last" -a -r "$_qi_learn_list" \
+        -a ! -e "$_qi_learn_pause" -a -d "$_qi_learn_real" -a -w "$_qi_learn_place"
+    or _qi_learn_project
+    or return 0
     set -g _qi_learn_last $_qi_learn_place/$_qi_learn_chance$_qi_learn_tens[1]$_qi_learn_units[1].jsonl
     set -l mask $umask
     set umask 0077

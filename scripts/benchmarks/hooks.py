@@ -12,7 +12,9 @@ of its own each time). Target: a median and a 99th percentile of 1 ms at most in
 `python -c pass` of the same run. `first_ms` is the first line of a shell. fish has no clock: its
 calls are timed from outside. `over_1ms` counts the calls of a kind that took longer. Of 300 calls
 the 99th percentile is about the third from the end, and what `nothing` has there is the machine's
-own: ask for 1,000 calls for one that holds. The last line is one JSON object.
+own: ask for 1,000 calls for one that holds. On a busy machine it is the time for which another
+process had the core (a slice of about 4 ms; bash's hook waits for nothing): the longer a call, the
+more often. The last line is one JSON object.
 """
 
 from __future__ import annotations
