@@ -136,7 +136,8 @@ def _before(server: FakeOllama, place: Path) -> Terminal:
     """A home in front of that server, which has the base."""
     base = {"name": "base:latest", "model": "base:latest", "digest": "a" * 64, "size": 1}
     server.play(whole(json.dumps({"version": "0.19.0", "models": [base]}).encode()))
-    return Terminal(place, OFFLINE | {"QI_LEARN__SERVE__OLLAMA": server.url})
+    anywhere = {"QI_LEARN__CAPTURE__UNREGISTERED": "true"}  # the tests ask from no project
+    return Terminal(place, OFFLINE | anywhere | {"QI_LEARN__SERVE__OLLAMA": server.url})
 
 
 def _lost(terminal: Terminal, url: str) -> bool:
