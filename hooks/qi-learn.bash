@@ -268,6 +268,7 @@ _qi_learn_debug() {
             ;;
         *)
             _qi_learn_begin=$EPOCHREALTIME _qi_learn_number=$HISTCMD _qi_learn_first=$BASH_COMMAND
+            _qi_learn_previous=$BASH_COMMAND
             _qi_learn_from=$PWD _qi_learn_direct=${#FUNCNAME[@]} _qi_learn_count=1
             _qi_learn_armed=2 _qi_learn_entry= _qi_learn_alone= _qi_learn_names= _qi_learn_raw=
             if [[ $_qi_learn_number/$_qi_learn_direct != "$_qi_learn_next/1" ]]; then
@@ -320,6 +321,9 @@ _qi_learn_later() {
     local code=$? pipes="${PIPESTATUS[@]}"
     [[ ${#FUNCNAME[@]} == 2 ]] || return 0
     if [[ $HISTCMD == "$_qi_learn_number" ]]; then
+        # a trap on ERR shows as the command that failed, once more: not counted
+        [[ $BASH_COMMAND != "$_qi_learn_previous" ]] || return 1
+        _qi_learn_previous=$BASH_COMMAND
         ((_qi_learn_count++ < 64)) && return 1
         _qi_learn_armed=0
     elif [[ $_qi_learn_armed == 2 ]]; then
@@ -348,7 +352,20 @@ _qi_learn_precmd() {
     _qi_learn_armed=0
     [[ ${PS0-} == *_qi_learn_armed* ]] || PS0=$_qi_learn_arm${PS0-}
     _qi_learn_next=$HISTCMD _qi_learn_job=${!-}
+    [[ ${PROMPT_COMMAND[*]: -1} == _qi_learn_precmd ]] || _qi_learn_last
     return 0
+}
+
+# What comes behind ours may read other shells' lines into the history (`history -n`): the number of
+# the next line is known only after it. At the first such prompt it is not known.
+_qi_learn_last() {
+    local i after='_qi_learn_next=$HISTCMD'
+    _qi_learn_next=
+    [[ ${PROMPT_COMMAND[*]: -1} != "$after" ]] || return 0
+    for i in "${!PROMPT_COMMAND[@]}"; do
+        [[ ${PROMPT_COMMAND[i]} != "$after" ]] || unset "PROMPT_COMMAND[$i]"
+    done
+    PROMPT_COMMAND+=("$after")
 }
 
 # The end of a line that is not done with: what began it may be another's trap, or none.

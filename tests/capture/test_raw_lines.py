@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,37 @@ def test_another_terminals_history_is_not_taken_for_the_line(home: Path) -> None
     ]
     spool = b"".join(path.read_bytes() for path in spool_files(home / "state/spool"))
     assert b"hunter2" not in spool
+
+
+@pytest.mark.parametrize("control", ["ignoreboth", "ignorespace", ""])
+def test_a_history_that_grows_behind_the_hook_lets_nothing_hidden_through(
+    home: Path, control: str
+) -> None:
+    """What another shell wrote takes the number that the next line would have had."""
+    others = home / "others"
+    terminal = Terminal(need("bash"), home, before=f"HISTCONTROL={control}")
+    terminal.type(f"PROMPT_COMMAND+=('history -r {others}; : > {others}')")
+    for number in range(4):
+        others.write_text(f"ls-like hunter{number}\n")
+        terminal.type("true")
+        others.write_text(f"pytest 0 other{number}\n")
+        terminal.type(f" pytest 3 hidden{number}")
+        terminal.type("pytest 4")
+    terminal.close()
+    spool = b"".join(path.read_bytes() for path in spool_files(home / "state/spool"))
+    assert not re.findall(rb"hunter\d|hidden\d|other\d", spool)
+    assert {(e.body["command"], e.body["exit_code"]) for e in events(home)} == {("pytest 4", 4)}
+
+
+@pytest.mark.parametrize("trap", ["set -E; trap 'seen=1' ERR", "trap 'false; true' ERR"])
+def test_a_trap_on_errors_hides_no_line_that_failed(home: Path, trap: str) -> None:
+    terminal = Terminal(need("bash"), home, before="HISTCONTROL=ignoreboth")
+    terminal.type(trap)
+    for line in ("pytest 3", "pytest 0", "make 2; pytest 5", "cd web && npm test 4"):
+        terminal.type(line)
+    terminal.close()
+    told = [(e.body["command"], e.body["exit_code"]) for e in events(home)]
+    assert told == [("pytest 3", 3), ("pytest 0", 0), ("pytest 5", 5), ("npm test 4", 4)]
 
 
 def test_a_prompt_that_begins_with_a_subshell_hides_no_exit_code(home: Path) -> None:
