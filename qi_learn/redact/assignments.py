@@ -8,6 +8,7 @@ pair; the end of an XML tag; or only a blank. Then the literal, quoted (escaped 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from qi_learn.redact.frames import framed
 from qi_learn.redact.key_objects import is_chain_key, is_on_a_chain
@@ -48,7 +49,7 @@ _OPERATOR = r"[ \t\u00a0\u202f]{0,24}(?::=|=>|={1,3}|::?|->|<-|\||[\uff1a\uff1d]
 _ASSIGNED = re.compile(
     rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
     r"(?:[ \t]{0,24}|[ \t]{0,4}[>|][+-]?[ \t]{0,4}\n[ \t]{1,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
-    r"(?:!![a-z]{2,12}[ \t]{1,4})?"  # password: !!str x
+    r"(?:(?:!!|&)\w{1,40}[ \t]{1,4})?"  # password: !!str x
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
 # "first half" + "second half", also on the next line and with a backslash between
@@ -133,12 +134,19 @@ def _joined(text: str, match: re.Match[str], *, word: str, group: str) -> Span |
 
 def is_secret_value(name: str, value: str) -> bool:
     """Whether a value is a secret because of the key under which it stands in JSON."""
+    word = _telling_word(name[-_BEFORE:])
+    return word is not None and _counts(value, word=word, group="quoted")
+
+
+@lru_cache(maxsize=1024)
+def _telling_word(name: str) -> str | None:
+    """What in the name of a secret says that it is one."""
     lower = name.lower()
     for word in PASSWORDS + KEYS:
         start = lower.rfind(word)
         if start >= 0 and is_secret_name(name, start, start + len(word), name[start + len(word) :]):
-            return _counts(value, word=word, group="quoted")
-    return False
+            return word
+    return None
 
 
 def _placed(text: str, start: int, word: str, match: re.Match[str]) -> bool:

@@ -17,7 +17,7 @@ _LONGEST = 4000
 _REST = re.compile(r"[A-Za-z0-9+/]{0,4000}+={0,2}")
 _NAMED = re.compile(
     r"(?i:(?P<password>passw(?:or)?d)|secret|token|api_?key)(?:_?[A-Za-z]{0,12})[\"']?\s{0,4}[:=]"
-    r"\s{0,4}(?P<quote>[\"']?)(?P<value>[^\s\"',;]{8,512})"
+    r"\s{0,4}(?P<quote>[\"']?)(?P<value>[^\s\"',;(){}\[\]<>]{8,512}+)(?![(\[])"
 )
 
 

@@ -51,8 +51,8 @@ _FRAMES = {
     "multipart": rf"\\{{0,8}}\"(?:;[^\n]{{0,100}})?{_LINE_END}(?:content-[^\n]{{1,120}}\n){{0,2}}"
     rf"[ \t]{{0,2}}\r?[ \t]?\n(?P<multipart>[^\s\"]{{6,512}}+){_LINE_END}",
     # "password": {"type": "string", "default": "x"}
-    "schema": rf"{_QUOTE}\s{{0,4}}:\s{{0,4}}\{{[^{{}}]{{0,400}}?{_QUOTE}(?:default|const|example)"
-    rf"{_QUOTE}\s{{0,4}}:\s{{0,4}}{_QUOTE}(?P<schema>[^\s\"'\\]{{6,2048}}+)(?={_QUOTE})",
+    "schema": rf"{_QUOTE}\s{{0,4}}:\s{{0,4}}\{{[^{{}}]{{0,400}}?"
+    rf"{_QUOTE}(?:default|const|example|value){_QUOTE}\s{{0,4}}:\s{{0,4}}{_QUOTE}(?P<schema>[^\s\"'\\]{{6,2048}}+)(?={_QUOTE})",
     # password: with `default: x` in a line below it
     "lines": r"[\"']?:[ \t]{0,4}\r?\n(?:[ \t]{2,40}\w[^\n]{0,100}\n){0,4}?"
     r"[ \t]{2,40}default:[ \t]{1,4}"

@@ -64,7 +64,7 @@ def name_beside(key: str, mapping: Mapping[object, object], section: str) -> str
     lower = key.lower()
     if key == "value":
         name = mapping.get("name", mapping.get("key"))
-        return name if isinstance(name, str) else key
+        return name if isinstance(name, str) else section or key
     if key in JWK_PRIVATE and "kty" in mapping:
         return "private_key"
     if lower == "key" and _is_section(section):

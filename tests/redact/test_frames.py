@@ -29,6 +29,7 @@ WHOLE = {
     "an indented here-document": ("  api_key = <<-'END'\n    {}\n  END\n", TOKEN),
     "a here-document of PHP": ("$password = <<<'X'\n{}\nX;\n", SHORT),
     "a tag of YAML": ("password: !!str {}\n", SHORT),
+    "an anchor of YAML": ("db_password: &pw {}\nother: *pw\n", "NUHkSPRGhSODIufr29"),
     "CDATA": ("<password><![CDATA[{}]]></password>", SHORT),
     "%q of Ruby": ("password = %q({})", SHORT),
     "%q with other brackets": ("password = %q{{{}}}", SHORT),
@@ -83,6 +84,10 @@ WHOLE = {
         '"{{\\"api_key\\": {{\\"type\\": \\"string\\", \\"default\\": \\"{}\\"}}}}"',
         TOKEN,
     ),
+    "an output of Terraform": (
+        '"db_password": {{"sensitive": true, "type": "string", "value": "{}"}}',
+        SHORT,
+    ),
     "a schema in YAML": ("api_key:\n  type: string\n  default: {}\n", TOKEN),
     "Russian": ("пароль: {}", SHORT),
     "Russian, a capital": ("Пароль = {}", SHORT),
@@ -136,6 +141,7 @@ KEPT = {
     "a label in a sentence": "пароль: не меньше 12 символов; mot de passe : au moins 8",
     "a review in Portuguese": "resenha: capitulo-12-parte-3",
     "base64 without one": base64.b64encode(b"the password must have 12 letters").decode(),
+    "base64 of a call": base64.b64encode(b"token=jwt.encode4Ft(x9Kq2mZ7p)").decode(),
     "base64 of a reference": base64.b64encode(b"PASSWORD=${DB_PASSWORD_2024}").decode(),
 }
 
@@ -191,6 +197,7 @@ def test_a_text_in_base64_that_names_a_secret_goes(said: str) -> None:
     ("value", "kept"),
     [
         ({"api_key": {"type": "string", "default": TOKEN}}, "string"),
+        ({"db_password": {"sensitive": True, "type": "string", "value": TOKEN}}, "string"),
         ({"Jwt": {"Key": TOKEN, "Issuer": "orders"}}, "orders"),
         ({"kty": "oct", "kid": "2024", "k": TOKEN}, "2024"),
         ({"accounts": [f"0x{HEX}"], "url": "rpc"}, "rpc"),
@@ -207,6 +214,7 @@ def test_a_secret_by_the_object_it_stands_in_goes(value: dict[str, object], kept
     "value",
     [
         {"limit": {"type": "string", "default": TOKEN}},
+        {"limit": {"value": TOKEN}},
         {"cache": {"Key": TOKEN}},
         {"kty": "RSA", "n": TOKEN, "e": "AQAB"},
         {"accounts": [ADDRESS]},
