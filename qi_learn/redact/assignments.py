@@ -49,7 +49,7 @@ _OPERATOR = r"[ \t\u00a0\u202f]{0,24}(?::=|=>|={1,3}|::?|->|<-|\||[\uff1a\uff1d]
 _ASSIGNED = re.compile(
     rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
     r"(?:[ \t]{0,24}|[ \t]{0,4}[>|][+-]?[ \t]{0,4}\n[ \t]{1,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
-    r"(?:(?:!!|&)\w{1,40}[ \t]{1,4})?"  # password: !!str x
+    r"(?:(?:!!|&)\w{1,40}[ \t]{1,4}|[\u201c\u201e\u00ab\u300c\u300e][ \t]?)?"  # password: !!str x
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
 # "first half" + "second half", also on the next line and with a backslash between
@@ -75,7 +75,10 @@ _PAIRS = (
 )
 _PAIRED = re.compile(rf"{_CLOSE}(?:{'|'.join(_PAIRS)})(?:{_QUOTED}|{_BARE})")
 _AFTER_BLANK = re.compile(
-    r"(?:[ \t]{1,8}(?:is|was|ist|lautet):?[ \t]|[ \t\n]\s{0,8})"
+    r"(?:[ \t]{1,8}(?:is|was|ist|lautet|es|est|\u00e8|\u00e9|to|\u044d\u0442\u043e|[\u2013\u2014-])"
+    r":?[ \t]"
+    # Chinese and Japanese
+    r"|[ \t]?[\u662f\u4e3a\u70ba\u306f][:\uff1a]?[ \t]?|[ \t\n]\s{0,8})"
     r"(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
 )
 _TAIL = re.compile("[A-Za-z0-9_-]{0,40}+")

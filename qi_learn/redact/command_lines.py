@@ -16,7 +16,7 @@ Find = Callable[[str, int], tuple[int, int] | None]
 
 _LINE = 400
 _USER = re.compile(
-    r"\s(?:-u|-U|-a|--user|--proxy-user|--auth)(?:[ =]\s{0,3}|)\\{0,4}[\"']?"
+    r"\s[\"']?(?:-u|-U|-a|--user|--proxy-user|--auth)(?:[ =]\s{0,3}|)\\{0,4}[\"']?"
     r"(?P<user>[^\s:%\"'\\$]{1,100})[:%](?P<secret>[^\s\"'\\]{4,200})"
 )
 _SHORT = re.compile(
@@ -36,8 +36,9 @@ _FREERDP_BEFORE = re.compile(r"\b(?:[xws]l?freerdp\d?|sdl-freerdp|mstsc|vncviewe
 _NET_USE = re.compile(
     r"net\s{1,3}use\s{1,3}(?:[A-Za-z*]:?\s{1,3})?[\"']?"
     r"\\(?:\S|[ ][\n\t\r])[^\s\"']{2,160}[\"']?\s{1,3}"
-    r"(?:/user:\S{1,100}\s{1,3})?(?P<secret>[^\s/*]\S{5,200})"
+    r"(?:/u(?:ser)?:\S{1,100}\s{1,3})?(?P<secret>[^\s/*]\S{5,200})"
 )
+_NET_USER = re.compile(r"net\s{1,3}user\s{1,3}[^\s/]{1,60}\s{1,3}(?P<secret>[^\s/*]\S{5,200})")
 _SSM = re.compile(
     r"put-parameter(?=(?:[^\n]|\\\n){0,600}SecureString)"
     r"(?:[^\n]|\\\n){0,400}?\s--value(?:[ =]\s{0,3})"
@@ -78,7 +79,7 @@ _PORTS = tuple(f":{port}:" for port in (*range(5431, 5440), 3306, 6432, 6543, 25
 _SEND = re.compile(r"send \"(?P<secret>[^\s\"\\]{8,100})(?:\\{1,8}r| ?\r)\"")
 _HERE = re.compile(r"<<<\s{0,3}[\"'](?P<secret>[^\"'\n]{8,400})[\"']")
 _STDIN = re.compile(
-    r"(?:echo|printf)\s+(?:-n\s+)?(?P<quote>[\"']?)(?P<secret>[^\s\"'|]{8,200})(?P=quote)"
+    r"(?:echo|printf)\s+(?:-n\s+|[\"']%s[^\"'%]{0,4}[\"']\s+)?(?P<quote>[\"']?)(?P<secret>[^\s\"'|]{8,200})(?P=quote)"
     r"\s{0,3}\|[^\n|]{0,80}(?:--?password-stdin|sudo\s+-S|secret\s+create|--stdin|chpasswd"
     r"|secrets?\s+(?:put|set)|env\s+add|variable\s+set)"
 )
@@ -175,11 +176,16 @@ def _cookie(text: str, at: int) -> tuple[int, int] | None:
 
 
 RULES: tuple[tuple[str, tuple[str, ...], Find], ...] = (
-    ("login", (" -u", " --user", " --proxy-user", " -a", " --auth"), _at(_USER, _password)),
+    (
+        "login",
+        (" -u", " '-u", ' "-u', " --user", " --proxy-user", " -a", " --auth"),
+        _at(_USER, _password),
+    ),
     ("login", (" -p", " -a", " -w", " '-p", ' "-p'), _short),
     ("login", (" -k ",), _behind(_OPENSSL_BEFORE, _OPENSSL)),
     ("login", (" /p:",), _behind(_FREERDP_BEFORE, _FREERDP)),
     ("login", ("net use ",), _at(_NET_USE, _password)),
+    ("login", ("net user ",), _at(_NET_USER, _password)),
     ("assigned", ("put-parameter",), _at(_SSM, _quoted_password)),
     ("assigned", ("authorization",), _header),
     ("login", ("basic ",), _at(_BASIC, is_basic_auth)),

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 _QUOTE = r"\\{0,8}[\"']"
 _CLOSE = r"(?:\\{0,8}[\"'`]|[\])]){0,3}"
-_IS = r"[ \t]{0,24}(?::=|=>|=|:)[ \t]{0,4}"
+# also behind a type
+_IS = (
+    r"(?:[ \t]{0,4}:[ \t]{0,4}[A-Za-z_&?*\[(][^=\n\"'`;{}()]{0,60}?[ \t]{0,4}="
+    r"|[ \t]{0,24}(?::=|=>|=|:))[ \t]{0,4}"
+)
 _LINE_END = r"[ \t]{0,4}\\?\r?[ \t]?\n"
 _ENTITY = r"&(?:quot|apos|#0?3[49]|#x2[27]);"
 _PART = r"[\"'][^\s\"'\\]{1,512}[\"']"
@@ -21,8 +25,9 @@ _FRAMES = {
     "entity": rf"(?:{_ENTITY})?\s{{0,4}}[:=]\s{{0,4}}{_ENTITY}"
     rf"(?P<entity>(?:[^\s<>\"'&]|&(?!quot;|apos;|#)){{6,512}}+)(?={_ENTITY})",
     # password%22%3A%22x%22
-    "percent": r"(?i:(?:%5C)?(?:%22|%27)?(?:%20|\+)?(?:%3A|%3D)(?:%20|\+)?(?:%5C)?(?:%22|%27)?)"
-    r"(?P<percent>(?:[A-Za-z0-9._~*/-]|%(?!22|26|27|5[Cc]|0[AaDd]|7[Dd]|2[Cc]|3[Bb])"
+    "percent": r"(?i:(?:%5C)?(?:%(?:25)?2[27])?(?:%20|\+)?%(?:25)?3[AD](?:%20|\+)?(?:%5C)?"
+    r"(?:%(?:25)?2[27])?)"
+    r"(?P<percent>(?:[A-Za-z0-9._~*/-]|%(?!(?:25)?(?:22|26|27|5[Cc]|0[AaDd]|7[Dd]|2[Cc]|3[Bb]))"
     r"[0-9A-Fa-f]{2}){6,512}+)",
     # <password><![CDATA[x]]>
     "cdata": r"[^<>\n]{0,60}>\s{0,24}<!\[CDATA\[\s{0,24}(?P<cdata>(?:(?!\]\]>)\S){6,2048}+)",
@@ -31,10 +36,12 @@ _FRAMES = {
     r"<(?i:string|value|val|data)>\s{0,24}(?:<!\[CDATA\[)?"
     r"(?P<element>[^<>\s]{6,2048}+)(?=\s{0,24}<|\]\]>)",
     # password = """ and the next line
-    "block": rf"{_CLOSE}{_IS}[rbfuRBFU]{{0,2}}(?P<triple>(?:\\{{0,8}}\"){{3}}|(?:\\{{0,8}}'){{3}})"
+    "block": rf"{_CLOSE}{_IS}(?:[\w.]{{1,40}}\()?[rbfuRBFU]{{0,2}}"
+    rf"(?P<triple>(?:\\{{0,8}}\"){{3}}|(?:\\{{0,8}}'){{3}})"
     rf"{_LINE_END}[ \t]{{0,24}}(?P<block>[^\s\"']{{6,2048}}+)\s{{0,24}}(?P=triple)",
     # password = <<EOF
-    "heredoc": rf"{_CLOSE}(?:{_IS}|[ \t])<<<?[-~]?{_CLOSE}(?P<tag>\w{{1,24}}){_CLOSE}{_LINE_END}"
+    "heredoc": rf"{_CLOSE}(?:{_IS}(?:\$\([ ]?cat[ ])?|[ \t])<<<?[-~]?{_CLOSE}"
+    rf"(?P<tag>\w{{1,24}}){_CLOSE}{_LINE_END}"
     rf"[ \t]{{0,24}}(?P<heredoc>\S{{6,2048}}+){_LINE_END}[ \t]{{0,24}}(?P=tag)",
     # password = %q(x)
     "percent_q": rf"{_CLOSE}{_IS}%[qQ]?(?:"
@@ -48,11 +55,20 @@ _FRAMES = {
     # password = ["x", "y"].join("")
     "listed": rf"{_CLOSE}{_IS}\[\s{{0,24}}(?P<listed>{_PARTS})\s{{0,24}}\]\.join\(",
     # name="password", a blank line
-    "multipart": rf"\\{{0,8}}\"(?:;[^\n]{{0,100}})?{_LINE_END}(?:content-[^\n]{{1,120}}\n){{0,2}}"
+    "multipart": rf"\\{{0,8}}\"(?:;[^\n]{{0,100}})?{_LINE_END}"
+    rf"(?:(?i:content)-[^\n]{{1,120}}\n){{0,2}}"
     rf"[ \t]{{0,2}}\r?[ \t]?\n(?P<multipart>[^\s\"]{{6,512}}+){_LINE_END}",
-    # "password": {"type": "string", "default": "x"}
-    "schema": rf"{_QUOTE}\s{{0,4}}:\s{{0,4}}\{{[^{{}}]{{0,400}}?"
-    rf"{_QUOTE}(?:default|const|example|value){_QUOTE}\s{{0,4}}:\s{{0,4}}{_QUOTE}(?P<schema>[^\s\"'\\]{{6,2048}}+)(?={_QUOTE})",
+    # "password": {"type": "string", "default": "x"}   password: { type: String, default: "x" }
+    "schema": rf"{_CLOSE}\s{{0,4}}:\s{{0,4}}\{{(?:[^{{}}]|\{{\w{{0,20}}\}}){{0,400}}?"
+    rf"(?:{_QUOTE}|\b)(?:default|const|example|value)(?:{_QUOTE})?\s{{0,4}}:\s{{0,4}}"
+    rf"{_QUOTE}(?P<schema>[^\s\"'\\]{{6,2048}}+)(?={_QUOTE})",
+    # password: str = Field(default="x")   password: z.string().default("x")
+    "made": rf"{_CLOSE}{_IS}[\w.]{{1,40}}\("
+    rf"(?:[^()]{{0,100}}?\bdefault\s{{0,4}}=\s{{0,4}}|[\w.()]{{0,60}}?\.default\(){_QUOTE}"
+    rf"(?P<made>[^\s\"'\\]{{6,2048}}+)(?={_QUOTE})",
+    # ("--password", type=str, default="x")
+    "argument": rf"{_QUOTE},[^()]{{0,200}}?\bdefault\s{{0,4}}=\s{{0,4}}{_QUOTE}"
+    rf"(?P<argument>[^\s\"'\\]{{6,2048}}+)(?={_QUOTE})",
     # password: with `default: x` in a line below it
     "lines": r"[\"']?:[ \t]{0,4}\r?\n(?:[ \t]{2,40}\w[^\n]{0,100}\n){0,4}?"
     r"[ \t]{2,40}default:[ \t]{1,4}"

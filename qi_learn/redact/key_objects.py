@@ -21,6 +21,15 @@ _BEFORE = 400
 _MEMBER = re.compile(
     r"[a-z]{1,2}\\{0,8}[\"']\s{0,4}:\s{0,4}\\{0,8}[\"'](?P<secret>[A-Za-z0-9_-]{20,2048}+={0,2})"
 )
+_TYPE = re.compile(r"kty\\{0,8}[\"']")
+_MEMBER_BARE = re.compile(
+    r"kty:\s{0,4}[\"']\w{2,4}[\"'],[^{}]{0,600}?\b[dk]:\s{0,4}[\"'](?P<secret>[A-Za-z0-9_-]{20,2048}+)"
+)
+_KEY_IN_LINES = re.compile(
+    r"[a-z]{3,10}:[ \t]{0,4}\r?\n(?:[ \t]{2,40}\w[^\n]{0,100}\n){0,4}?[ \t]{2,40}key:[ \t]{1,4}"
+    r"[\"']?(?P<secret>[^\s\"'\\]{10,2048}+)",
+    re.I,
+)
 _KEY_IN_SECTION = re.compile(
     r"(?i:key)\\{0,8}[\"']\s{0,4}:\s{0,4}\\{0,8}[\"'](?P<secret>[^\s\"'\\]{10,2048}+)"
 )
@@ -32,15 +41,15 @@ _ACCOUNTS = re.compile(
     rf"(?P<secret>{_CHAIN_KEY}(?:\\{{0,8}}[\"']\s{{0,4}},\s{{0,24}}\\{{0,8}}[\"']{_CHAIN_KEY}){{0,20}})"
 )
 _WALLET = re.compile(
-    rf"wallet\(\s{{0,24}}\\{{0,8}}[\"'](?P<secret>{_CHAIN_KEY})\\{{0,8}}[\"']", re.I
+    rf"(?:wallet|from_key)\(\s{{0,24}}\\{{0,8}}[\"'](?P<secret>{_CHAIN_KEY})\\{{0,8}}[\"']", re.I
 )
 _PAT = re.compile(
-    r"_pat\\{0,8}[\"']?\]?[ \t]{0,24}(?:=>|:=|=|:)[ \t]{0,24}"
+    r"(?<![A-Za-z])pat\\{0,8}[\"']?\]?[ \t]{0,24}(?:=>|:=|=|:)[ \t]{0,24}"
     r"(?:\\{0,8}(?P<quote>[\"'`]))?(?P<secret>[A-Za-z0-9_.-]{20,200}+)(?![(\[{/])",
     re.I,
 )
 _SESSION = re.compile(
-    r"(?:sessionid|PHPSESSID|JSESSIONID|connect\.sid|laravel_session)\\{0,8}[\"']?\s{0,4}[:=,]\s{0,4}"
+    r"(?:sessionid|PHPSESSID|JSESSIONID|connect\.sid|laravel_session)\\{0,8}[\"']?\]?\s{0,4}[:=,]\s{0,4}"
     r"(?:\\{0,8}[\"'])?(?P<secret>[A-Za-z0-9%+/_.~-]{16,1000}+)"
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -84,7 +93,7 @@ def _of_jwk(text: str, at: int) -> tuple[int, int] | None:
     opening = text.rfind("{", max(0, at - _AROUND), at)
     closing = text.find("}", match.end(), match.end() + _AROUND)
     whole = text[opening if opening >= 0 else at : closing if closing >= 0 else match.end()]
-    return match.span("secret") if 'kty"' in whole.replace("\\", "") else None
+    return match.span("secret") if _TYPE.search(whole) else None
 
 
 def _in_section(text: str, at: int) -> tuple[int, int] | None:
@@ -94,6 +103,14 @@ def _in_section(text: str, at: int) -> tuple[int, int] | None:
     opening = text.rfind("{", max(0, at - _BEFORE), at)
     opens = _OPENS.search(text, max(0, opening - 80), opening) if opening >= 0 else None
     return match.span("secret") if opens and _is_section(opens["name"]) else None
+
+
+def _found(pattern: re.Pattern[str]) -> Find:
+    def find(text: str, at: int) -> tuple[int, int] | None:
+        match = pattern.match(text, at)
+        return match.span("secret") if match and is_key(match["secret"], quoted=True) else None
+
+    return find
 
 
 def _of_account(pattern: re.Pattern[str]) -> Find:
@@ -119,13 +136,19 @@ def _named(pattern: re.Pattern[str]) -> Find:
 RULES: tuple[tuple[str, tuple[str, ...], Find], ...] = (
     (
         "private-key",
-        tuple(f'"{member}{escape}":' for member in sorted(JWK_PRIVATE) for escape in ("", "\\")),
+        tuple(
+            f"{opening}{member}{closing}:"
+            for member in sorted(JWK_PRIVATE)
+            for opening, closing in (('"', '"'), ('"', '\\"'), ("'", "'"))
+        ),
         _of_jwk,
     ),
+    ("private-key", ("kty:",), _found(_MEMBER_BARE)),
     ("assigned", ('"key":', '"key\\":', '"key" :'), _in_section),
+    ("assigned", tuple(f"{section}:" for section in sorted(_SECTIONS)), _found(_KEY_IN_LINES)),
     ("private-key", ("accounts",), _of_account(_ACCOUNTS)),
-    ("private-key", ("wallet(",), _of_account(_WALLET)),
-    ("assigned", ("_pat=", "_pat =", "_pat:", '_pat"', "_pat'", "_pat\\"), _named(_PAT)),
+    ("private-key", ("wallet(", "from_key("), _of_account(_WALLET)),
+    ("assigned", ("pat=", "pat =", "pat:", 'pat"', "pat'", "pat\\"), _named(_PAT)),
     (
         "cookie",
         ("sessionid", "phpsessid", "connect.sid", "laravel_session"),

@@ -12,13 +12,24 @@ from unicodedata import normalize
 from qi_learn.redact.literals import is_wordy
 
 _LABELS = """
-passwort kennwort wachtwoord contraseña contrasena senha palavra-passe hasło haslo heslo lösenord
-пароль 密码 密碼 口令 パスワード 비밀번호 şifre parola
+passwort kennwort wachtwoord contraseña contrasena clave senha palavra-passe hasło haslo heslo
+lösenord пароль 密码 密碼 口令 パスワード 비밀번호 şifre parola
 """
+_KEY_LABELS = """
+токен api-ключ 令牌 密钥 密鑰 トークン apiキー api-schlüssel clé_api clave_api clave_de_api
+chiave_api chave_de_api klucz_api
+"""
+
+
+def _in_both_forms(words: str) -> tuple[str, ...]:
+    spelled = [word.replace("_", " ") for word in words.split()]
+    return tuple(dict.fromkeys(normalize(form, w) for w in spelled for form in ("NFC", "NFD")))
+
+
 PASSWORDS = (
     *("password", "passwd", "passphrase", "passcode", "pwd", "pass", "psk", "pw"),
     # in other languages, their accents in one character or in two
-    *dict.fromkeys(normalize(form, word) for word in _LABELS.split() for form in ("NFC", "NFD")),
+    *_in_both_forms(_LABELS),
     *("mot de passe", "parola d'ordine", "parola chiave"),
 )
 _KEY_OF = (
@@ -33,6 +44,8 @@ KEYS = (
     "api key",
     "access key",
     "client-key-data",
+    *("jwt:key", "jwt__key"),
+    *_in_both_forms(_KEY_LABELS),
 )
 _SPLIT = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
