@@ -118,7 +118,8 @@ def _matched(text: str, start: int, word: str, match: re.Match[str]) -> Span | N
         literal = _trimmed(literal)
     elif joined := _joined(text, match, word=word, group=group):
         return joined
-    if word == "pass" and is_of_rendering(text, start, literal):
+    in_prose = group == "quoted" and match["quote"] == "`" and _CALL.search(literal)
+    if word == "pass" and (in_prose or is_of_rendering(text, start, literal)):
         return None
     counts = _counts(literal, word=word, group=group)
     return Span(begin, begin + len(literal), "assigned") if counts else None

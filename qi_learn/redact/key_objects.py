@@ -45,7 +45,7 @@ _WALLET = re.compile(
 )
 _PAT = re.compile(
     r"(?<![A-Za-z])pat\\{0,8}[\"']?\]?[ \t]{0,24}(?:=>|:=|=|:)[ \t]{0,24}"
-    r"(?:\\{0,8}(?P<quote>[\"'`]))?(?P<secret>[A-Za-z0-9_.-]{20,200}+)(?![(\[{/])",
+    r"(?:\\{0,8}(?P<quote>[\"'`]))?(?P<secret>[A-Za-z0-9]{20,200}+)(?![\w.(\[{/-])",
     re.I,
 )
 _SESSION = re.compile(

@@ -163,6 +163,7 @@ KEPT = {
     "a colour": 'pass: "#A1B2C3D4"',
     "a pass of rendering": 'renderPass: "GBuffer_Pass_01"',
     "a pass of a shader": 'pass = "DepthPrepassRGBA16F"',
+    "a call to pass": "what you'd pass to `model.generate(**sample_inputs)`",
     "a sealed secret": f"encryptedData:\n  password: AgB{LINE}{LINE}{LINE}",
     "what KMS encrypted": f'password: "AQICAHh{LINE}{LINE}"',
     "what OpenSSL encrypted": f'password: "U2FsdGVkX1{LINE}"',
