@@ -8,10 +8,13 @@ pair; the end of an XML tag; or only a blank. Then the literal, quoted (escaped 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
+from qi_learn.redact.frames import framed
+from qi_learn.redact.key_objects import is_chain_key, is_on_a_chain
 from qi_learn.redact.letter_pairs import is_jumbled
 from qi_learn.redact.literals import is_key, is_password, is_random
-from qi_learn.redact.secret_names import KEYS, PASSWORDS, is_secret_name
+from qi_learn.redact.secret_names import KEYS, PASSWORDS, is_of_rendering, is_secret_name
 from qi_learn.redact.spans import Span
 
 _QUOTE = r"\\{0,8}(?:\"\"\"|'''|[\"'`])"
@@ -41,10 +44,12 @@ _TYPES = (
     r"\[\d{0,4}\][ \t]{0,4}=",
 )
 _CLOSE = r"(?:\\{0,8}[\"'`]|[\])]|\*\*){0,3}"
-_OPERATOR = r"[ \t]{0,24}(?::=|=>|={1,3}|::?|->|<-|\|)"
+# also the full-width signs, and the narrow blank that French sets before its colon
+_OPERATOR = r"[ \t\u00a0\u202f]{0,24}(?::=|=>|={1,3}|::?|->|<-|\||[\uff1a\uff1d])"
 _ASSIGNED = re.compile(
     rf"{_CLOSE}(?:{'|'.join(_TYPES)}|{_OPERATOR})\*{{0,2}}"
     r"(?:[ \t]{0,24}|[ \t]{0,4}[>|][+-]?[ \t]{0,4}\n[ \t]{1,24}|\s{0,24}(?=\\{0,8}[\"'`]))"
+    r"(?:(?:!!|&)\w{1,40}[ \t]{1,4}|[\u201c\u201e\u00ab\u300c\u300e][ \t]?)?"  # password: !!str x
     rf"(?:{_QUOTED}|(?P<wrap>{_WRAP}){_WRAPPED}|{_BARE})"
 )
 # "first half" + "second half", also on the next line and with a backslash between
@@ -70,7 +75,10 @@ _PAIRS = (
 )
 _PAIRED = re.compile(rf"{_CLOSE}(?:{'|'.join(_PAIRS)})(?:{_QUOTED}|{_BARE})")
 _AFTER_BLANK = re.compile(
-    r"(?:[ \t]{1,8}(?:is|was|ist|lautet):?[ \t]|[ \t\n]\s{0,8})"
+    r"(?:[ \t]{1,8}(?:is|was|ist|lautet|es|est|\u00e8|\u00e9|to|\u044d\u0442\u043e|[\u2013\u2014-])"
+    r":?[ \t]"
+    # Chinese and Japanese
+    r"|[ \t]?[\u662f\u4e3a\u70ba\u306f][:\uff1a]?[ \t]?|[ \t\n]\s{0,8})"
     r"(?P<bare>[A-Za-z0-9+/=_~^!#%*@$.-]{6,2048}+)"
 )
 _TAIL = re.compile("[A-Za-z0-9_-]{0,40}+")
@@ -91,63 +99,83 @@ def beside(text: str, start: int, end: int) -> Span | None:
     at, tail = tail_match.end(), tail_match[0]
     match = _ASSIGNED.match(text, at) or _PAIRED.match(text, at)
     after = _AFTER_BLANK.match(text, at)
-    if (match is None and after is None) or not is_secret_name(text, start, end, tail):
+    frame = framed(text, start, at)
+    if not (match or after or frame) or not is_secret_name(text, start, end, tail):
         return None
-    password = text[start:end].lower() in PASSWORDS
-    if match is not None and _placed(text, start, end, match.groupdict()):
-        group = next(g for g in ("quoted", "wrapped", "bare") if match.groupdict().get(g))
-        literal, begin = match[group], match.start(group)
-        if group == "bare":
-            literal, begin = _trimmed(literal), begin
-        if group == "quoted" and (joined := _joined(text, match, password=password)):
-            return joined
-        if _counts(literal, password=password, group=group):
-            return Span(begin, begin + len(literal), "assigned")
-    return _after_blank(text, start, at, after, password=password) if after else None
+    word = text[start:end].lower()
+    if frame and _counts(frame.literal, word=word, group="quoted" if frame.closed else "bare"):
+        return Span(frame.start, frame.end, "assigned")
+    if match and _placed(text, start, word, match) and (span := _matched(text, start, word, match)):
+        return span
+    return _after_blank(text, start, at, after, word=word) if after else None
 
 
-def _joined(text: str, match: re.Match[str], *, password: bool) -> Span | None:
+def _matched(text: str, start: int, word: str, match: re.Match[str]) -> Span | None:
+    """The literal behind an operator, or the literals that are put together there."""
+    group = next(g for g in ("quoted", "wrapped", "bare") if match.groupdict().get(g))
+    literal, begin = match[group], match.start(group)
+    if group == "bare":
+        literal = _trimmed(literal)
+    elif joined := _joined(text, match, word=word, group=group):
+        return joined
+    in_prose = group == "quoted" and match["quote"] == "`" and _CALL.search(literal)
+    if word == "pass" and (in_prose or is_of_rendering(text, start, literal)):
+        return None
+    counts = _counts(literal, word=word, group=group)
+    return Span(begin, begin + len(literal), "assigned") if counts else None
+
+
+def _joined(text: str, match: re.Match[str], *, word: str, group: str) -> Span | None:
     """A secret in two string literals or more, which the language puts together."""
-    parts, at = [match["quoted"]], match.end()
+    parts, at = [match[group]], match.end()
     while len(parts) < _MOST_PARTS and (more := _GOES_ON.match(text, at)):
         parts.append(more["more"])
         at = more.end()
-    whole = "".join(parts)
-    if len(parts) == 1 or not _counts(whole, password=password, group="quoted"):
+    if len(parts) == 1 or not _counts("".join(parts), word=word, group=group):
         return None
-    return Span(match.start("quoted"), at - len(match["quote"]), "assigned")
+    return Span(match.start(group), at - 1, "assigned")
 
 
 def is_secret_value(name: str, value: str) -> bool:
     """Whether a value is a secret because of the key under which it stands in JSON."""
+    word = _telling_word(name[-_BEFORE:])
+    return word is not None and _counts(value, word=word, group="quoted")
+
+
+@lru_cache(maxsize=1024)
+def _telling_word(name: str) -> str | None:
+    """What in the name of a secret says that it is one."""
     lower = name.lower()
     for word in PASSWORDS + KEYS:
         start = lower.rfind(word)
         if start >= 0 and is_secret_name(name, start, start + len(word), name[start + len(word) :]):
-            return _counts(value, password=word in PASSWORDS, group="quoted")
-    return False
+            return word
+    return None
 
 
-def _placed(text: str, start: int, end: int, groups: dict[str, str | None]) -> bool:
+def _placed(text: str, start: int, word: str, match: re.Match[str]) -> bool:
     """Whether a name before a comma is a call's first argument, and one before `(` is no `pass`."""
+    groups = match.groupdict()
     if groups.get("comma") is not None:
         return _ARGUMENT.search(text[max(0, start - _BEFORE) : start]) is not None
-    return groups.get("call") is None or text[start:end].lower() != "pass"
+    return groups.get("call") is None or word != "pass"
 
 
-def _counts(literal: str, *, password: bool, group: str) -> bool:
+def _counts(literal: str, *, word: str, group: str) -> bool:
+    """Whether a literal beside the telling word is a secret."""
     if group == "bare" and _CALL.search(literal[:128]):
         return False
+    if is_on_a_chain(literal):
+        return is_chain_key(literal) and word not in ("token", "bearer")
     if group == "wrapped" and not is_random(literal):
         return False
-    return (is_password if password else is_key)(literal, quoted=group != "bare")
+    return (is_password if word in PASSWORDS else is_key)(literal, quoted=group != "bare")
 
 
-def _after_blank(
-    text: str, start: int, at: int, match: re.Match[str], *, password: bool
-) -> Span | None:
+def _after_blank(text: str, start: int, at: int, match: re.Match[str], *, word: str) -> Span | None:
     """A bare literal after a blank: of an option, a login in netrc, ENV, or in prose."""
     literal = match["bare"].rstrip(".,;:!?")
+    password = word in PASSWORDS
     jumbled = password and is_jumbled(literal, _IN_PROSE)
     if not (jumbled or any(c.isdigit() for c in literal)):
         return None
@@ -156,7 +184,7 @@ def _after_blank(
     if not named and "\n" in text[at : match.start("bare")]:
         return None
     if named:
-        counts = is_password(literal, quoted=False) if password else is_key(literal, quoted=False)
+        counts = _counts(literal, word=word, group="bare")
     elif jumbled:
         counts = len(literal) >= 10 and is_password(literal, quoted=False)
     else:

@@ -37,6 +37,10 @@ _REFERENCE = re.compile(
     r"^(?:\$[{(]|%\(|\*+$|op://|arn:|vault:|file:|env:|ref[+:]|ENC\[|projects/|https?://|0x[0-9a-f]+$"
     r"|ssh-|sha\d{3}[:-]|data:)"
     r"|\$\{|\{\{|\$\(|<%|process\.env|os\.environ|getenv|\.{3}|…|\*{3}|\[A-Z|\{\d+,\d*\}|=>|\(\?|\\[sdwb]|\{[A-Za-z_]{3,}\}|&[lg]t;"
+    # what is encrypted: sealed secrets, AWS KMS, OpenSSL
+    r"|^(?:Ag[A-D][A-Za-z0-9+/=]{125}|AQICAH[a-z]|U2FsdGVkX1)"
+    # a colour
+    r"|^#(?:[0-9a-fA-F]{3,4}){1,2}$"
     r"|^(?:env|var|local|secrets|self|this|config|settings|vars|params|args|data|module)\.[a-z_]",
 )
 # The same where a generator may have put the sign: what is jumbled is none.

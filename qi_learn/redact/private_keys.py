@@ -13,7 +13,10 @@ from qi_learn.redact.literals import decoded_base64
 from qi_learn.redact.spans import PLACEHOLDER_HEAD
 
 LONGEST = 40_000
-_HEAD = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_HEAD = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+    r"|---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----"
+)
 _BREAK = re.compile(r"\n|\\{1,8}n")
 _MARGIN = "0-9 \t|+>:.*#/\"'`,;-"
 _LINE = re.compile(
@@ -35,8 +38,9 @@ def after_its_head(text: str, at: int) -> tuple[int, int] | None:
     if head is None or not head.start() < at < head.end():
         return None
     start = head.end()
-    end = text.find("-----END", start, start + LONGEST)
-    other = text.find("-----BEGIN", start, end if end >= 0 else start + LONGEST)
+    dashes = head[0][:5]
+    end = text.find(f"{dashes}END", start, start + LONGEST)
+    other = text.find(f"{dashes}BEGIN", start, end if end >= 0 else start + LONGEST)
     if other < 0 and end >= 0:
         body = text[start:end]
         held = PLACEHOLDER_HEAD in body

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from functools import cache
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 
 from qi_learn.redact.assignments import beside, is_secret_value
 from qi_learn.redact.catalogue import Catalogue, installed_catalogue
+from qi_learn.redact.key_objects import is_chain_key, name_beside
 from qi_learn.redact.record_fields import looked_at
 from qi_learn.redact.redacted import Redacted, sealed
 from qi_learn.redact.secret_names import KEYS, PASSWORDS
@@ -31,6 +33,9 @@ from qi_learn.redact.spans import PLACEHOLDER, Needles, Span, merged
 from qi_learn.storable import storable_text
 
 T = TypeVar("T")
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}[mK]")
+# one sign first, so that the search for it is that of C
+_COLOUR_WRITTEN = re.compile(r"\\\\{0,3}(?:u001[bB]|x1[bB]|033|e)\[[0-9;]{0,20}[mK]")
 SHORTEST = 12
 """A shorter text holds no secret that is looked for here."""
 
@@ -62,17 +67,20 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """A JSON value with every text in it redacted, long keys too."""
+        return self._value(value, "")
+
+    def _value(self, value: Any, section: str) -> Any:
+        """The value; `section` is the key under which it stands."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            named = _named(value)
             changed = {
-                self.text(str(k)): self._beside(named if k == "value" else str(k), v)
+                self.text(str(k)): self._beside(name_beside(str(k), value, section), str(k), v)
                 for k, v in value.items()
             }
             return changed if changed != value else value
         if isinstance(value, (list, tuple)):
-            items = [self.value(v) for v in value]
+            items = [self._item(section, v) for v in value]
             return items if items != list(value) else value
         return value
 
@@ -104,11 +112,17 @@ class Redactor:
                 changes[name] = new
         return replace(record, **changes) if changes else record
 
-    def _beside(self, name: str, value: Any) -> Any:
+    def _beside(self, name: str, key: str, value: Any) -> Any:
         """A value under its key, `{"api_key": "..."}`, redacted: the key is the word beside it."""
         if isinstance(value, str) and is_secret_value(name, value):
             return self._placeholder("assigned", value)
-        return self.value(value)
+        return self._value(value, key)
+
+    def _item(self, section: str, value: Any) -> Any:
+        """One of the values in a list, `{"accounts": ["0x..."]}`."""
+        if section == "accounts" and isinstance(value, str) and is_chain_key(value):
+            return self._placeholder("private-key", value)
+        return self._value(value, "")
 
     def _spans(self, text: str) -> list[Span]:
         shown = _unescaped(text)
@@ -185,18 +199,19 @@ def _needles() -> Needles:
     return Needles([*((rule.needles, rule.span) for rule in rules()), (PASSWORDS + KEYS, beside)])
 
 
-def _named(value: Mapping[Any, Any]) -> str:
-    """The name in `{"name": "API_KEY", "value": "..."}`; `value` if there is none."""
-    name = value.get("name", value.get("key"))
-    return name if isinstance(name, str) else "value"
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
 
 
 def _unescaped(text: str) -> str:
-    """The text with blanks for the line ends and tabs that JSON and source code write as escapes.
+    """The text with blanks for colours, and for line ends and tabs that are written as escapes.
 
     Each character stays at its place. Else the `n` of a line end would belong to the key behind it,
-    as in `"first\\nghp_..."`.
+    as in `"first\\nghp_..."`, and the `m` of a colour to what it paints.
     """
+    if "\x1b" in text:
+        text = _COLOUR.sub(_blank, text)
     if "\\" not in text:
         return text
+    text = _COLOUR_WRITTEN.sub(_blank, text)
     return text.replace("\\n", " \n").replace("\\t", " \t").replace("\\r", " \r")

@@ -7,9 +7,30 @@ and `page_token` do not, though the same word is in them: what a name is about s
 from __future__ import annotations
 
 import re
+from unicodedata import normalize
+
+from qi_learn.redact.literals import is_wordy
+
+_LABELS = """
+passwort kennwort wachtwoord contraseña contrasena clave senha palavra-passe hasło haslo heslo
+lösenord пароль 密码 密碼 口令 パスワード 비밀번호 şifre parola
+"""
+_KEY_LABELS = """
+токен api-ключ 令牌 密钥 密鑰 トークン apiキー api-schlüssel clé_api clave_api clave_de_api
+chiave_api chave_de_api klucz_api
+"""
+
+
+def _in_both_forms(words: str) -> tuple[str, ...]:
+    spelled = [word.replace("_", " ") for word in words.split()]
+    return tuple(dict.fromkeys(normalize(form, w) for w in spelled for form in ("NFC", "NFD")))
+
 
 PASSWORDS = (
-    *("password", "passwd", "passphrase", "passwort", "passcode", "pwd", "pass", "psk", "pw"),
+    *("password", "passwd", "passphrase", "passcode", "pwd", "pass", "psk", "pw"),
+    # in other languages, their accents in one character or in two
+    *_in_both_forms(_LABELS),
+    *("mot de passe", "parola d'ordine", "parola chiave"),
 )
 _KEY_OF = (
     *("api", "access", "auth", "app", "application", "signing", "sign", "encryption", "encrypt"),
@@ -23,6 +44,8 @@ KEYS = (
     "api key",
     "access key",
     "client-key-data",
+    *("jwt:key", "jwt__key"),
+    *_in_both_forms(_KEY_LABELS),
 )
 _SPLIT = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -35,22 +58,22 @@ def _words(text: str) -> frozenset[str]:
 _ABOUT = _words(
     """
     name names file files filename path paths url uri urls urn type types length len size sizes
-    count counts template templates hasher hashers hash hashes hashed algorithm algo policy
-    regex re pattern patterns prefix suffix field fields header headers label labels placeholder
-    hint help error errors message messages msg version versions model models class classes
-    expiry ttl expires expire expiration expired at date endpoint endpoints provider providers
-    store manager ref refs reference arn dir directory folder format encoding config settings
-    index column table limit limits max min rotation rotate strategy rule rules validator
-    validators validation view views page form route action event events digest checksum
-    fingerprint ids list mode scope scopes issuer audience lifetime per id identifier kind kinds
-    iterator iter izer ize reset required enabled disabled lookup stdin changed updated created
-    on exists valid invalid is has needs usage budget bucket cache env var variable param
-    parameter argument arg option options attr attribute prop property source resolver factory
-    builder generator parser lexer stream set map dict ring pool status state level age ages
-    days hours minutes seconds timeout window position offset range pair pairs literal pos span
-    lines cb callback func fn method selector title description text_length expression location
-    namespace alias input inputs output outputs button dialog screen modal component icon show
-    visible toggle strength score meter confirm_label port
+    count counts template templates hasher hashers hash hashes hashed algorithm algo policy regex re
+    pattern patterns prefix suffix field fields header headers label labels placeholder hint help
+    error errors message messages msg version versions model models class classes expiry ttl expires
+    expire expiration expired at date endpoint endpoints provider providers store manager ref refs
+    reference arn dir directory folder format encoding config settings index column table limit
+    limits max min rotation rotate strategy rule rules validator validators validation view views
+    page form route action event events digest checksum fingerprint sha md ids list mode scope
+    scopes issuer audience lifetime per id identifier kind kinds iterator iter izer ize reset
+    required enabled disabled lookup stdin changed updated created on exists valid invalid is has
+    needs usage budget bucket cache env var variable param parameter argument arg option options
+    attr attribute prop property source resolver factory builder generator parser lexer stream set
+    map dict ring pool status state level age ages days hours minutes seconds timeout window
+    position offset range pair pairs literal pos span lines cb callback func fn method selector
+    title description text_length expression location namespace alias input inputs output outputs
+    button dialog screen modal component icon show visible toggle strength score meter confirm_label
+    port
     """
 )
 # Words before `token` that make it a piece of text, a place in a list, or a handle.
@@ -69,6 +92,7 @@ _OWNER = re.compile(
     r"|store|key|trust|require)\Z",
     re.I,
 )
+_IDENTIFIER = re.compile(r"[A-Za-z]\w*")
 _PLAIN_AFTER = frozenset({"key", "s", "data", "value", "val", "string", "str"})
 
 
@@ -83,6 +107,15 @@ def is_secret_name(text: str, start: int, end: int, tail: str) -> bool:
     if word.lower() == "token" or word.lower() == "credential":
         return _last_word(text, start) not in _TEXT_TOKENS
     return True
+
+
+def is_of_rendering(text: str, start: int, literal: str) -> bool:
+    """Whether the `pass` at `start` is of rendering or compiling: no owner, a name in words.
+
+    `renderPass: "GBuffer_Pass_01"` is; `DB_PASS` and a value with other signs are not.
+    """
+    owner = _OWNER.search(text[max(0, start - 24) : start].rstrip("_-."))
+    return owner is None and _IDENTIFIER.fullmatch(literal) is not None and is_wordy(literal)
 
 
 def _without_joined(tail: str) -> str:

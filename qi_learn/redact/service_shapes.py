@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from qi_learn.redact import command_lines, private_keys, urls
+from qi_learn.redact import base64_texts, command_lines, key_objects, private_keys, urls
 from qi_learn.redact.letter_pairs import is_jumbled
 from qi_learn.redact.literals import JUDGED, is_example, is_wordy
 from qi_learn.redact.spans import Span
@@ -298,5 +298,6 @@ def _rules() -> Iterator[Rule]:
     yield Rule("private-key", ("private-lines",), private_keys.of_putty)
     yield Rule("private-key", ("ls0tls1crudjti",), private_keys.in_base64)
     yield Rule("url-password", ("://",), urls.password)
-    for kind, words, find in command_lines.RULES:
+    yield Rule("assigned", base64_texts.NEEDLES, base64_texts.encoded_text)
+    for kind, words, find in (*command_lines.RULES, *key_objects.RULES):
         yield Rule(kind, words, find)
