@@ -41,3 +41,9 @@ class Event:
     author: Author = "unknown"
     project: str | None = None
     """Directory of the project it belongs to; None if it is not known."""
+
+    @property
+    def began(self) -> float:
+        """When what it tells began: a command has a length."""
+        seconds = self.body.get("seconds") if self.kind == "outcome" else None
+        return self.ts - seconds if isinstance(seconds, int | float) and seconds > 0 else self.ts

@@ -168,6 +168,11 @@ class PauseFile:
         self.look()
         return pause_at(self._by_both_clocks(), ts)
 
+    def between(self, first: float, last: float) -> bool:
+        """Whether a part of that time, ends included, is in a pause."""
+        self.look()
+        return self.known_between(first, last)
+
     def known_between(self, first: float, last: float) -> bool:
         """Whether a part of that time is in a pause, by the pauses of the last look."""
         return any(pause.touches(first, last) for pause in self._by_both_clocks())

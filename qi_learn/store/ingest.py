@@ -99,9 +99,9 @@ class DrainMemory:
         store: Store,
         monotonic: Callable[[], float] = time.monotonic,
         *,
-        paused: Callable[[float], bool] = lambda _: False,
+        paused: Callable[[float, float], bool] = lambda _first, _last: False,
     ) -> None:
-        """`paused`: whether recording was paused at a time."""
+        """`paused`: whether recording was paused in a part of a time."""
         self.paused = paused
         self.redactor = redactor_of(store)
         self.chains = KnownChains(self.redactor)
@@ -276,7 +276,7 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 
 def _take_event(intake: _Intake, event: Event) -> None:
-    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.ts):
+    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.began, event.ts):
         return
     store = intake.store
     event = replace(event, project=storable_value(event.project))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -59,3 +61,21 @@ def test_a_command_runs_in_a_pause_and_its_outcome_is_not_kept(terminal: Termina
     assert "Recording is paused until" in said.err
     lines = [line for file in spool_files(terminal.paths.spool) for line in read_from(file)]
     assert lines == []
+
+
+@pytest.mark.parametrize("paused_before", [True, False])
+def test_a_command_of_which_a_part_was_in_a_pause_is_not_kept(
+    terminal: Terminal, paused_before: bool
+) -> None:
+    """The command itself ends the pause, or has a whole one in it."""
+    if paused_before:
+        terminal.qi("pause")
+    steps = ["resume"] if paused_before else ["pause", "resume"]
+    qi = [sys.executable, "-m", "qi_learn"]
+    line = " && ".join(shlex.join([*qi, step]) for step in steps)
+    said = terminal.process("run", "--kind", "test", "--", "sh", "-c", line)
+    assert (said.code, said.out.splitlines()[-1]) == (0, "Recording goes on.")
+    assert "Recording was paused while it ran: the outcome was not written down." in said.err
+    assert terminal.process("run", "--kind", "test", "--", "true").err == ""
+    lines = [line for file in spool_files(terminal.paths.spool) for line in read_from(file)]
+    assert [line.event and line.event.body["command"] for line in lines] == ["true"]
