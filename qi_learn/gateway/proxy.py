@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,13 +101,14 @@ class Gateway:
         if request.method != "POST" or endpoint not in NEED_A_MODEL:
             self._look_at(request, endpoint)
             return await self._pass(request, target)
+        came = time.perf_counter()
         self.admission.begin()
         try:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
                 with self.watch.ends_with(request.transport):
-                    return await self._infer(request, target, endpoint)
+                    return await self._infer(request, target, endpoint, came)
             return await self._pass(request, target)
         finally:
             self.admission.end()
@@ -132,10 +134,10 @@ class Gateway:
                 answer.close()
 
     async def _infer(
-        self, request: web.BaseRequest, target: str, endpoint: str
+        self, request: web.BaseRequest, target: str, endpoint: str, came: float
     ) -> web.StreamResponse:
         """Pass on an inference request: routed if its model is, and recorded."""
-        question = await read_question(request, endpoint, self.ids)
+        question = await read_question(request, endpoint, self.ids, came)
         self.recorder.counters.count("requests")
         copy = self._copy_of(question, request)  # first: the look for its client goes on meanwhile
         reply: Reply | None = None

@@ -7,10 +7,10 @@ once in `gateway.json`, and exchanges go on without a copy until writing works a
 Not recorded: headers (they carry credentials), models that run elsewhere, loads and unloads,
 renderings without an answer, redirections, and (counted, `counters.py`) exchanges above `LONGEST`
 bytes and in encodings that are not known. Nor what is not to be, counted by its reason
-(`NOT_RECORDED`): marked `x-qi-learn-record: 0`, in a pause, of another user, of a client that has
-left before it was known whose it is, from no registered project. A refused request (4xx, 5xx) is
-recorded with its status if it was a JSON object with a model, because an error rate is worth
-knowing. A request that was not even that teaches nothing.
+(`NOT_RECORDED`): marked by the header `x-qi-learn-record`, in a pause, of another user, of a client
+that has left before it was known whose it is, from no registered project. A refused request (4xx,
+5xx) is recorded with its status if it was a JSON object with a model, because an error rate is
+worth knowing. A request that was not even that teaches nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
+
+from multidict import MultiMapping
 
 from qi_learn.errors import QiError, SpoolError
 from qi_learn.gateway.bare_facts import bare_facts
@@ -36,6 +37,8 @@ from qi_learn.spool import Spool, frame
 logger = logging.getLogger(__name__)
 
 SOURCE = "gateway"
+RECORD_HEADER = "x-qi-learn-record"
+_YES = ("1", "true", "yes", "on")
 IN_THREAD = 256 * 1024
 """Bytes above which a line is made in a thread, so that other streams go on."""
 PATIENCE = 0.05
@@ -58,10 +61,10 @@ class Recorder:
         """What is counted on the way."""
         return self._state.counters
 
-    def wants(self, headers: Mapping[str, str]) -> bool:
+    def wants(self, headers: MultiMapping[str]) -> bool:
         """Whether a request is to be recorded, as far as it is known now; counted if it is not."""
         now = self._not_now()
-        if reason := "asked" if headers.get("x-qi-learn-record") == "0" else now:
+        if reason := "asked" if _asks_not_to(headers) else now:
             self.counters.not_recorded(reason)
         return not reason
 
@@ -107,9 +110,8 @@ class Recorder:
         self.counters.count("recorded")
 
     def _paused_meanwhile(self, exchange: Exchange) -> str:
-        """`paused` if a pause began and ended while the exchange went on."""
-        seconds = time.perf_counter() - exchange.began
-        return "paused" if self._live.paused_since(exchange.started, seconds) else ""
+        """`paused` if a pause began and ended while the exchange went on, or its body came."""
+        return "paused" if self._live.paused_since(*exchange.span()) else ""
 
     def _lose(self, reason: str) -> None:
         self._failure = reason
@@ -171,6 +173,13 @@ class Recorder:
         if self._state.set(**facts):
             well = reason in (None, "paused") and not self._routes_problem
             logger.log(logging.INFO if well else logging.WARNING, "%s", facts)
+
+
+def _asks_not_to(headers: MultiMapping[str]) -> bool:
+    """Whether a request is not to be recorded: all but a clear yes says so."""
+    if RECORD_HEADER not in headers:
+        return False
+    return any(said.strip().lower() not in _YES for said in headers.getall(RECORD_HEADER))
 
 
 class RecordedExchange:
