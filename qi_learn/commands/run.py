@@ -69,7 +69,7 @@ def _record(paths: Paths, result: CommandResult) -> str:
     """Write the outcome to the spool; what went wrong, or an empty text."""
     body = {name: getattr(result, name) for name in _RECORDED}
     now = time.time()
-    if pause := pause_now(read_pauses(paths.pause), now):
+    if pause := pause_now(read_pauses(paths.pause), now, boot_clock()):
         return f"Recording is paused {until_text(pause)}: the outcome was not written down."
     if PauseFile(paths.pause, mark=boot_clock).between(now - result.seconds, now):
         return "Recording was paused while it ran: the outcome was not written down."

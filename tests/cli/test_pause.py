@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import EXIT_USAGE
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.rundir.recording_pause import begin_pause, read_pauses
 from qi_learn.spool import read_from, spool_files
 from tests.support.command_line import Terminal
@@ -42,6 +43,18 @@ def test_a_clock_that_was_set_back_ends_no_pause(terminal: Terminal) -> None:
     terminal.paths.ensure()
     begin_pause(terminal.paths.pause, time.time() + 3600, 1800)
     assert terminal.qi("status", "--json").json["paused"].startswith("until ")
+    assert terminal.qi("resume").out == "Recording goes on.\n"
+    assert terminal.qi("status", "--json").json["paused"] == ""
+
+
+def test_a_clock_that_was_set_forward_ends_no_pause(terminal: Terminal) -> None:
+    """As after `pause 30m` by a clock that was an hour behind."""
+    terminal.paths.ensure()
+    if (mark := boot_clock()) is None:
+        pytest.skip("the system has no name for its start")
+    begin_pause(terminal.paths.pause, time.time() - 3600, 1800, mark)
+    assert terminal.qi("status", "--json").json["paused"].startswith("until ")
+    assert "Recording is paused until" in terminal.qi("run", "--", "true").err
     assert terminal.qi("resume").out == "Recording goes on.\n"
     assert terminal.qi("status", "--json").json["paused"] == ""
 
