@@ -139,7 +139,8 @@ class Gateway:
         """Pass on an inference request: routed if its model is, and recorded."""
         question = await read_question(request, endpoint, self.ids, came)
         self.recorder.counters.count("requests")
-        copy = self._copy_of(question, request)  # first: the look for its client goes on meanwhile
+        # first: the look for its client goes on meanwhile
+        copy = await self._copy_of(question, request)
         reply: Reply | None = None
         try:
             try:
@@ -202,11 +203,14 @@ class Gateway:
     async def _send(self, target: str, sending: Sending) -> UpstreamAnswer:
         return await self.upstream.ask("POST", target, sending.headers, sending.body)
 
-    def _copy_of(self, question: Question, request: web.BaseRequest) -> RecordedExchange | None:
+    async def _copy_of(
+        self, question: Question, request: web.BaseRequest
+    ) -> RecordedExchange | None:
         """The copy of an exchange; None if it is not to be recorded."""
-        if request.transport is None or not self.recorder.wants(request.headers):
+        link, exchange = request.transport, question.exchange
+        if link is None or not await self.recorder.wants(request.headers, exchange):
             return None
-        return RecordedExchange(question.exchange, self.recorder, self.clients, request.transport)
+        return RecordedExchange(exchange, self.recorder, self.clients, link)
 
     def _no_answer(self, error: ServerError, path: str) -> web.Response:
         """The answer in the place of an upstream's that does not come."""

@@ -27,6 +27,7 @@ from qi_learn.gateway.bare_facts import bare_facts
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
+from qi_learn.gateway.left_out import LeftOut
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.long_line import long_line
 from qi_learn.gateway.origin import Origin
@@ -48,8 +49,10 @@ PATIENCE = 0.05
 class Recorder:
     """Writes exchanges to the spool, and how that goes to the gateway's state."""
 
-    def __init__(self, directory: Path, state: GatewayState, live: LiveRecord) -> None:
+    def __init__(self, directory: Path, state: GatewayState, live: LiveRecord, key: Path) -> None:
+        """`key`: the file of the home's key, under which what is left out is known again."""
         self._spool = Spool(directory, SOURCE)
+        self._left = LeftOut(self._spool, key)
         self._state = state
         self._live = live
         self._failure: str | None = None
@@ -61,12 +64,21 @@ class Recorder:
         """What is counted on the way."""
         return self._state.counters
 
-    def wants(self, headers: MultiMapping[str]) -> bool:
+    async def wants(self, headers: MultiMapping[str], exchange: Exchange) -> bool:
         """Whether a request is to be recorded, as far as it is known now; counted if it is not."""
         now = self._not_now()
         if reason := "asked" if _asks_not_to(headers) else now:
             self.counters.not_recorded(reason)
+            if exchange.length > IN_THREAD:
+                await asyncio.to_thread(self._leave, exchange, reason)
+            else:
+                self._leave(exchange, reason)
         return not reason
+
+    def _leave(self, exchange: Exchange, reason: str) -> None:
+        """Write down by what a request that a person wants left out is known again."""
+        if reason in ("asked", "paused"):
+            self._left.mark(exchange)
 
     def _not_now(self) -> str:
         """The reason why nothing is recorded now, one of `NOT_RECORDED`; empty if it is."""
@@ -104,6 +116,7 @@ class Recorder:
         """Write a turn, unless it is not to be recorded. Raises SpoolError."""
         if reason := exchange.not_recorded or self._not_now() or self._paused_meanwhile(exchange):
             self.counters.not_recorded(reason)
+            self._leave(exchange, reason)
             return
         self._append(exchange, cancelled=cancelled)
         self._failure = None

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 Author = Literal["person", "agent", "model", "unknown"]
 """What made a change or gave a rating."""
-EventKind = Literal["turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release"]
+EventKind = Literal[
+    "turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release", "left_out"
+]
 """What happened: an answer, a saved file, a rating, the end of a command, a commit, a hook's own
-report, a step of a learning cycle, a switch of versions.
+report, a step of a learning cycle, a switch of versions, keyed hashes of what was left out.
 """
 EVENT_KINDS: tuple[EventKind, ...] = (
     "turn",
@@ -21,6 +23,7 @@ EVENT_KINDS: tuple[EventKind, ...] = (
     "hook",
     "cycle",
     "release",
+    "left_out",
 )
 AUTHORS: tuple[Author, ...] = ("person", "agent", "model", "unknown")
 

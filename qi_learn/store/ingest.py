@@ -2,9 +2,9 @@
 
 The invariant: the rows of a line and the offset behind it are written in one transaction, and an
 event's id is stored once. So whatever dies, whenever, the next drain goes on behind the last line
-that is in the database, and a line that comes again (a file restored, an event sent twice) changes
-nothing. Secrets are taken out before the first write (`redact`). A line that cannot be
-parsed goes without them to `spool/bad/` (`bad_lines`), is counted, and holds nothing up.
+in the database, and a line that comes again (a file restored, an event sent twice) changes nothing.
+Secrets are taken out before the first write (`redact`). A line that cannot be parsed goes without
+them to `spool/bad/` (`bad_lines`), is counted, and holds nothing up.
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
 producer is gone or has gone on to another file (`spool_positions`). A rating of a turn that is not
@@ -276,6 +276,8 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 
 def _take_event(intake: _Intake, event: Event) -> None:
+    if intake.memory.tombstones.takes(event):
+        return
     if event.kind in _SEEN_BESIDE and intake.memory.paused(event.began, event.ts):
         return
     store = intake.store
@@ -311,7 +313,8 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
     tombstones = intake.memory.tombstones
-    if tombstones.holds_turn(turn, clean.came, *clean.known):
+    sends = tombstones.sends_left_out(decoded.messages, clean.known[0])
+    if sends or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return
