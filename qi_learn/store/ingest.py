@@ -2,9 +2,9 @@
 
 The invariant: the rows of a line and the offset behind it are written in one transaction, and an
 event's id is stored once. So whatever dies, whenever, the next drain goes on behind the last line
-in the database, and a line that comes again (a file restored, an event sent twice) changes nothing.
-Secrets are taken out before the first write (`redact`). A line that cannot be parsed goes without
-them to `spool/bad/` (`bad_lines`), is counted, and holds nothing up.
+that is in the database, and a line that comes again (a file restored, an event sent twice) changes
+nothing. Secrets are taken out before the first write (`redact`). A line that cannot be
+parsed goes without them to `spool/bad/` (`bad_lines`), is counted, and holds nothing up.
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
 producer is gone or has gone on to another file (`spool_positions`). A rating of a turn that is not
@@ -247,12 +247,9 @@ def _take_batch(
 def _tell(intake: _Intake, path: Path, bad: Sequence[BadLine]) -> None:
     """Log what was set aside, once it is: on a full disk it is tried again and again."""
     for one in bad:
-        logger.warning(
-            "line at byte %d of %s set aside in bad/: %s",
-            one.line.start,
-            path.name,
-            intake.memory.redactor.text(one.problem),
-        )
+        problem = intake.memory.redactor.text(one.problem)
+        where = one.line.start, path.name
+        logger.warning("line at byte %d of %s set aside in bad/: %s", *where, problem)
 
 
 def _set_aside(
@@ -313,8 +310,8 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
     tombstones = intake.memory.tombstones
-    sends = tombstones.sends_left_out(decoded.messages, clean.known[0])
-    if sends or tombstones.holds_turn(turn, clean.came, *clean.known):
+    again = tombstones.sends_left_out(decoded.messages, clean.known[0])
+    if again or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return
