@@ -20,7 +20,7 @@ VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
     *("settings_lines", "settings_rules", "home_name"),
     *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
-    *("step_guard", "terminal_text", "storable", "media_type", "left_out"),
+    *("step_guard", "terminal_text", "storable", "media_type", "said_marks"),
 }
 """Known to everything, and knowing nothing above them; `records` and `redact` are packages."""
 MAY_IMPORT: dict[str, set[str]] = {

@@ -12,14 +12,14 @@ from pathlib import Path
 from qi_learn.capture.wire import question_of
 from qi_learn.errors import QiError
 from qi_learn.gateway.exchange import LONGEST, Exchange
-from qi_learn.left_out import new_marks
 from qi_learn.redact import ensure_key
+from qi_learn.said_marks import new_marks
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 
-class LeftOut:
+class LeftOutMarks:
     """Writes down by what the messages of requests that are left out are known again."""
 
     def __init__(self, spool: Spool, key: Path) -> None:

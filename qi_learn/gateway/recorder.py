@@ -27,7 +27,7 @@ from qi_learn.gateway.bare_facts import bare_facts
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
-from qi_learn.gateway.left_out import LeftOut
+from qi_learn.gateway.left_out import LeftOutMarks
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.long_line import long_line
 from qi_learn.gateway.origin import Origin
@@ -52,7 +52,7 @@ class Recorder:
     def __init__(self, directory: Path, state: GatewayState, live: LiveRecord, key: Path) -> None:
         """`key`: the file of the home's key, under which what is left out is known again."""
         self._spool = Spool(directory, SOURCE)
-        self._left = LeftOut(self._spool, key)
+        self._left = LeftOutMarks(self._spool, key)
         self._state = state
         self._live = live
         self._failure: str | None = None

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qi_learn.errors import NotFound
-from qi_learn.left_out import SHORTEST
 from qi_learn.records import ForgetRequest
+from qi_learn.said_marks import SHORTEST
 from qi_learn.store.database import Store
 from qi_learn.store.short_ids import no_such_answer, only_one, turns_named
 

@@ -4,7 +4,7 @@ A turn that comes (again) through the spool is not stored if it is one that was 
 or the same words at a time before that), if its conversation sends a message that was a forgotten
 turn's own, or if it began within a span that was forgotten. The id of its event is stored all the
 same, so that it counts once. Nor is a turn stored that sends as history what was said in a request
-that was left out (`left_out`).
+that was left out (`said_marks`).
 
 The hashes are of the words as they came, before secrets were taken out, so they hold whatever the
 rules for secrets are by then; they are stored with each message and turn. What an older version
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import StoreError
-from qi_learn.left_out import MARK_BYTES, history_marks
 from qi_learn.records import Event, Message, Turn, TurnMarks
+from qi_learn.said_marks import MARK_BYTES, history_marks
 from qi_learn.store.database import Store
 from qi_learn.store.turns import message_hash
 

@@ -10,9 +10,9 @@ from contextlib import closing
 import pytest
 
 from qi_learn.capture.wire import decode
-from qi_learn.left_out import history_marks, new_marks
 from qi_learn.records import Message
 from qi_learn.rundir.recording_pause import begin_pause, end_pause
+from qi_learn.said_marks import history_marks, new_marks
 from qi_learn.spool import Spool
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
