@@ -20,7 +20,7 @@ VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
     *("settings_lines", "settings_rules", "home_name"),
     *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
-    *("step_guard", "terminal_text", "storable", "media_type", "record_class"),
+    *("step_guard", "terminal_text", "storable", "media_type", "record_class", "said_marks"),
 }
 """Known to everything, and knowing nothing above them; `records` and `redact` are packages."""
 MAY_IMPORT: dict[str, set[str]] = {
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the steps composed
     "cycle": {"outside", "store", "rundir", "dataset", "plan", "pack", "gate", "deploy"},
     # processes, started by module name
-    "gateway": {"outside", "rundir", "workspace"},
+    "gateway": {"outside", "rundir", "workspace", "capture"},
     "engine": {"outside"},
     "daemon": {
         "outside",

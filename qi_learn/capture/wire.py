@@ -87,6 +87,14 @@ def decode(event: Event) -> Turn:
     return _storable(turn)
 
 
+def question_of(endpoint: str, request: str) -> tuple[Message, ...]:
+    """The messages of a request, as `decode` reads them. Raises ValueError if it is none."""
+    if endpoint not in _READERS:
+        raise ValueError(f"{endpoint!r} is no endpoint that answers")
+    messages = _READERS[endpoint][0](first_object(request)).messages
+    return tuple(map(_storable_message, messages))
+
+
 def _is_events(response: str, content_type: str) -> bool:
     """Whether an answer is server-sent events: some proxies send another content type along.
 

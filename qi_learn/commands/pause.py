@@ -41,7 +41,8 @@ def pause(paths: Paths, span: str | None) -> str:
     begun = begin_pause(paths.pause, time.time(), seconds, boot_clock())
     return (
         f"Paused {until_text(begun)}. Requests pass and are answered as before; none of them is "
-        "recorded, nor is what becomes of code meanwhile. `qi-learn resume` ends it."
+        "recorded, nor is what becomes of code meanwhile. A conversation that goes on afterwards "
+        "is recorded once it begins anew. `qi-learn resume` ends it."
     )
 
 

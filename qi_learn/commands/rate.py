@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from qi_learn.store.database import Store
 
 USAGE = "Say `qi-learn rate 5`, `qi-learn rate last 2` or `qi-learn rate ID 4 --correction FILE`."
-KINDS = tuple(kind for kind in EVENT_KINDS if kind not in ("cycle", "release"))
-"""The kinds that a hook may write; cycles and releases come from the processes that make them."""
+_OUR_OWN = ("cycle", "release", "left_out")
+KINDS = tuple(kind for kind in EVENT_KINDS if kind not in _OUR_OWN)
+"""The kinds that a hook may write; the others come from the processes that make them."""
 EVENT = (
     'An event is one JSON object such as {"kind": "hook", "source": "my-editor", "body": {...}}. '
     f"Kinds: {', '.join(KINDS)}. Authors (optional): {', '.join(AUTHORS)}."

@@ -12,9 +12,10 @@ from typing import get_args, get_type_hints
 
 from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound, QiError, SettingsError
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import CommandResult
-from qi_learn.rundir.recording_pause import pause_now, read_pauses, until_text
+from qi_learn.rundir.recording_pause import PauseFile, pause_now, read_pauses, until_text
 from qi_learn.spool import Spool
 from qi_learn.workspace.registry import project_of
 
@@ -67,8 +68,11 @@ def _project(paths: Paths, directory: Path) -> tuple[str, str]:
 def _record(paths: Paths, result: CommandResult) -> str:
     """Write the outcome to the spool; what went wrong, or an empty text."""
     body = {name: getattr(result, name) for name in _RECORDED}
-    if pause := pause_now(read_pauses(paths.pause), time.time()):
+    now = time.time()
+    if pause := pause_now(read_pauses(paths.pause), now, boot_clock()):
         return f"Recording is paused {until_text(pause)}: the outcome was not written down."
+    if PauseFile(paths.pause, mark=boot_clock).between(now - result.seconds, now):
+        return "Recording was paused while it ran: the outcome was not written down."
     try:
         spool = Spool(paths.ensure().spool, "run")
         try:

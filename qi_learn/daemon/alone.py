@@ -32,9 +32,8 @@ class TakingIn:
     def __init__(self, paths: Paths, store: Store) -> None:
         self._paths = paths
         self._store = store
-        pauses = PauseFile(paths.pause, mark=boot_clock)
-        self._paused = lambda ts: pauses.at(ts) is not None
-        self._memory = DrainMemory(store, paused=self._paused)
+        self._pauses = PauseFile(paths.pause, mark=boot_clock)
+        self._memory = DrainMemory(store, paused=self._pauses.between)
 
     def now(self) -> None:
         """Take in everything that waits."""
@@ -50,7 +49,7 @@ class TakingIn:
 
     def let_go(self) -> None:
         """Remember nothing of it."""
-        self._memory = DrainMemory(self._store, paused=self._paused)
+        self._memory = DrainMemory(self._store, paused=self._pauses.between)
 
 
 @contextmanager

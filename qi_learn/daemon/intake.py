@@ -224,7 +224,7 @@ class Intake:
         spool = self._look_of_spool()
         if spool is not None and spool == self._spool and time.monotonic() < self._spool_due:
             return 0
-        self._memory = self._memory or DrainMemory(store, paused=self._paused)
+        self._memory = self._memory or DrainMemory(store, paused=self._pauses.between)
         self._spool = None  # until it is done: a round that fails is done again
         drained = drain(
             store,
@@ -264,7 +264,7 @@ class Intake:
         self._found.clear()
 
     def _give_context(self, store: Store, project: str, found: Any) -> None:
-        self._memory = self._memory or DrainMemory(store, paused=self._paused)
+        self._memory = self._memory or DrainMemory(store, paused=self._pauses.between)
         if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
 

@@ -116,7 +116,7 @@ def _gateway(
         upstream=Upstream(upstream),
         guard=Guard.for_port(port, chosen.allowed_hosts, chosen.allowed_origins),
         routes=RouteFile(paths.routes),
-        recorder=Recorder(paths.spool, state, live),
+        recorder=Recorder(paths.spool, state, live, paths.redaction_key),
         clients=ClientProjects(Origins(paths, lambda: live.unregistered)),
         admission=Admission(
             paths.activity, paths.hold, longest_hold=served.settings.idle.longest_hold

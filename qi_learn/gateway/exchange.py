@@ -47,7 +47,9 @@ class Exchange:
     started: float = field(default_factory=time.time)
     """Unix seconds."""
     began: float = field(default_factory=time.perf_counter)
-    """The same moment on the clock that durations are measured with."""
+    """The same moment on the clock that durations are measured with: the request is whole."""
+    came: float | None = None
+    """When its head had come, on that clock; None: as it was whole."""
     first: float | None = None
     """When the first byte of the answer came, on that clock."""
     status: int = CLIENT_GONE
@@ -62,6 +64,11 @@ class Exchange:
     """The reason why it is not to be recorded (`counters.NOT_RECORDED`); empty if it is."""
     broken: bool = False
     """Whether the answer has no end, by no doing of the client."""
+
+    def span(self) -> tuple[float, float]:
+        """When its head had come, Unix seconds, and how long that is ago."""
+        came = self.began if self.came is None else self.came
+        return self.started - (self.began - came), time.perf_counter() - came
 
     def take(self, data: bytes) -> None:
         """Keep a piece of the answer, as the upstream sent it."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,13 +101,14 @@ class Gateway:
         if request.method != "POST" or endpoint not in NEED_A_MODEL:
             self._look_at(request, endpoint)
             return await self._pass(request, target)
+        came = time.perf_counter()
         self.admission.begin()
         try:
             if self.admission.held and (reason := await self.admission.wait_for_release()):
                 return _own_answer(503, _error_body(reason, endpoint), {"Retry-After": "30"})
             if endpoint in INFERENCE:
                 with self.watch.ends_with(request.transport):
-                    return await self._infer(request, target, endpoint)
+                    return await self._infer(request, target, endpoint, came)
             return await self._pass(request, target)
         finally:
             self.admission.end()
@@ -134,12 +136,13 @@ class Gateway:
                 answer.close()
 
     async def _infer(
-        self, request: web.BaseRequest, target: str, endpoint: str
+        self, request: web.BaseRequest, target: str, endpoint: str, came: float
     ) -> web.StreamResponse:
         """Pass on an inference request: routed if its model is, and recorded."""
-        question = await read_question(request, endpoint, self.ids)
+        question = await read_question(request, endpoint, self.ids, came)
         self.recorder.counters.count("requests")
-        copy = self._copy_of(question, request)  # first: the look for its client goes on meanwhile
+        # first: the look for its client goes on meanwhile
+        copy = await self._copy_of(question, request)
         reply: Reply | None = None
         try:
             try:
@@ -206,11 +209,14 @@ class Gateway:
     async def _send(self, target: str, sending: Sending) -> UpstreamAnswer:
         return await self.upstream.ask("POST", target, sending.headers, sending.body)
 
-    def _copy_of(self, question: Question, request: web.BaseRequest) -> RecordedExchange | None:
+    async def _copy_of(
+        self, question: Question, request: web.BaseRequest
+    ) -> RecordedExchange | None:
         """The copy of an exchange; None if it is not to be recorded."""
-        if request.transport is None or not self.recorder.wants(request.headers):
+        link, exchange = request.transport, question.exchange
+        if link is None or not await self.recorder.wants(request.headers, exchange):
             return None
-        return RecordedExchange(question.exchange, self.recorder, self.clients, request.transport)
+        return RecordedExchange(exchange, self.recorder, self.clients, link)
 
     def _no_answer(self, error: ServerError, path: str) -> web.Response:
         """The answer in the place of an upstream's that does not come."""

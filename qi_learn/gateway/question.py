@@ -86,8 +86,10 @@ class Question:
         return Sending(body, headers, NameRestorer(self.model.name, name), name)
 
 
-async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -> Question:
-    """Read a request to its end."""
+async def read_question(
+    request: web.BaseRequest, endpoint: str, ids: TurnIds, came: float
+) -> Question:
+    """Read a request to its end; `came`: when its head had come."""
     raw = await request.content.read()
     encoding = request.headers.get("Content-Encoding", "")
     plain: bytes | None = raw
@@ -103,6 +105,7 @@ async def read_question(request: web.BaseRequest, endpoint: str, ids: TurnIds) -
         ids.take(request.headers.get(TURN_HEADER)),
         session=next((session for session in named if session), None),
         project=header_text(request.headers.get("x-qi-learn-project")),
+        came=came,
         unreadable=plain is None,
     )
     model = await _model_in(exchange.request)

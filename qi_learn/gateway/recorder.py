@@ -7,10 +7,10 @@ once in `gateway.json`, and exchanges go on without a copy until writing works a
 Not recorded: headers (they carry credentials), models that run elsewhere, loads and unloads,
 renderings without an answer, redirections, and (counted, `counters.py`) exchanges above `LONGEST`
 bytes and in encodings that are not known. Nor what is not to be, counted by its reason
-(`NOT_RECORDED`): marked `x-qi-learn-record: 0`, in a pause, of another user, of a client that has
-left before it was known whose it is, from no registered project. A refused request (4xx, 5xx) is
-recorded with its status if it was a JSON object with a model, because an error rate is worth
-knowing. A request that was not even that teaches nothing.
+(`NOT_RECORDED`): marked by the header `x-qi-learn-record`, in a pause, of another user, of a client
+that has left before it was known whose it is, from no registered project. A refused request (4xx,
+5xx) is recorded with its status if it was a JSON object with a model, because an error rate is
+worth knowing. A request that was not even that teaches nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
+
+from multidict import MultiMapping
 
 from qi_learn.errors import QiError, SpoolError
 from qi_learn.gateway.bare_facts import bare_facts
 from qi_learn.gateway.client_project import ClientProjects
 from qi_learn.gateway.counters import Counters
 from qi_learn.gateway.exchange import LONGEST, Exchange
+from qi_learn.gateway.left_out import LeftOutMarks
 from qi_learn.gateway.live_settings import LiveRecord
 from qi_learn.gateway.long_line import long_line
 from qi_learn.gateway.origin import Origin
@@ -36,6 +38,8 @@ from qi_learn.spool import Spool, frame
 logger = logging.getLogger(__name__)
 
 SOURCE = "gateway"
+RECORD_HEADER = "x-qi-learn-record"
+_YES = ("1", "true", "yes", "on")
 IN_THREAD = 256 * 1024
 """Bytes above which a line is made in a thread, so that other streams go on."""
 PATIENCE = 0.05
@@ -45,8 +49,10 @@ PATIENCE = 0.05
 class Recorder:
     """Writes exchanges to the spool, and how that goes to the gateway's state."""
 
-    def __init__(self, directory: Path, state: GatewayState, live: LiveRecord) -> None:
+    def __init__(self, directory: Path, state: GatewayState, live: LiveRecord, key: Path) -> None:
+        """`key`: the file of the home's key, under which what is left out is known again."""
         self._spool = Spool(directory, SOURCE)
+        self._left = LeftOutMarks(self._spool, key)
         self._state = state
         self._live = live
         self._failure: str | None = None
@@ -58,12 +64,21 @@ class Recorder:
         """What is counted on the way."""
         return self._state.counters
 
-    def wants(self, headers: Mapping[str, str]) -> bool:
+    async def wants(self, headers: MultiMapping[str], exchange: Exchange) -> bool:
         """Whether a request is to be recorded, as far as it is known now; counted if it is not."""
         now = self._not_now()
-        if reason := "asked" if headers.get("x-qi-learn-record") == "0" else now:
+        if reason := "asked" if _asks_not_to(headers) else now:
             self.counters.not_recorded(reason)
+            if exchange.length > IN_THREAD:
+                await asyncio.to_thread(self._leave, exchange, reason)
+            else:
+                self._leave(exchange, reason)
         return not reason
+
+    def _leave(self, exchange: Exchange, reason: str) -> None:
+        """Write down by what a request that a person wants left out is known again."""
+        if reason in ("asked", "paused"):
+            self._left.mark(exchange)
 
     def _not_now(self) -> str:
         """The reason why nothing is recorded now, one of `NOT_RECORDED`; empty if it is."""
@@ -101,15 +116,15 @@ class Recorder:
         """Write a turn, unless it is not to be recorded. Raises SpoolError."""
         if reason := exchange.not_recorded or self._not_now() or self._paused_meanwhile(exchange):
             self.counters.not_recorded(reason)
+            self._leave(exchange, reason)
             return
         self._append(exchange, cancelled=cancelled)
         self._failure = None
         self.counters.count("recorded")
 
     def _paused_meanwhile(self, exchange: Exchange) -> str:
-        """`paused` if a pause began and ended while the exchange went on."""
-        seconds = time.perf_counter() - exchange.began
-        return "paused" if self._live.paused_since(exchange.started, seconds) else ""
+        """`paused` if a pause began and ended while the exchange went on, or its body came."""
+        return "paused" if self._live.paused_since(*exchange.span()) else ""
 
     def _lose(self, reason: str) -> None:
         self._failure = reason
@@ -171,6 +186,13 @@ class Recorder:
         if self._state.set(**facts):
             well = reason in (None, "paused") and not self._routes_problem
             logger.log(logging.INFO if well else logging.WARNING, "%s", facts)
+
+
+def _asks_not_to(headers: MultiMapping[str]) -> bool:
+    """Whether a request is not to be recorded: all but a clear yes says so."""
+    if RECORD_HEADER not in headers:
+        return False
+    return any(said.strip().lower() not in _YES for said in headers.getall(RECORD_HEADER))
 
 
 class RecordedExchange:

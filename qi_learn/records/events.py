@@ -9,9 +9,11 @@ from qi_learn.record_class import dataclass
 
 Author = Literal["person", "agent", "model", "unknown"]
 """What made a change or gave a rating."""
-EventKind = Literal["turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release"]
+EventKind = Literal[
+    "turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release", "left_out"
+]
 """What happened: an answer, a saved file, a rating, the end of a command, a commit, a hook's own
-report, a step of a learning cycle, a switch of versions.
+report, a step of a learning cycle, a switch of versions, keyed hashes of what was left out.
 """
 EVENT_KINDS: tuple[EventKind, ...] = (
     "turn",
@@ -22,6 +24,7 @@ EVENT_KINDS: tuple[EventKind, ...] = (
     "hook",
     "cycle",
     "release",
+    "left_out",
 )
 AUTHORS: tuple[Author, ...] = ("person", "agent", "model", "unknown")
 
@@ -42,3 +45,9 @@ class Event:
     author: Author = "unknown"
     project: str | None = None
     """Directory of the project it belongs to; None if it is not known."""
+
+    @property
+    def began(self) -> float:
+        """When what it tells began: a command has a length."""
+        seconds = self.body.get("seconds") if self.kind == "outcome" else None
+        return self.ts - seconds if isinstance(seconds, int | float) and seconds > 0 else self.ts

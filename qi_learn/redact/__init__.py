@@ -12,7 +12,7 @@ from qi_learn.redact.catalogue import catalogue_line
 from qi_learn.redact.known_values import KnownValues
 from qi_learn.redact.literals import looks_random
 from qi_learn.redact.redacted import Redacted, merged, together
-from qi_learn.redact.redaction_key import load_redactor, load_seen
+from qi_learn.redact.redaction_key import ensure_key, load_redactor, load_seen
 from qi_learn.redact.redactor import (
     Redactor,
     find_secrets,
@@ -33,6 +33,7 @@ __all__ = [
     "Redactor",
     "SeenSecrets",
     "catalogue_line",
+    "ensure_key",
     "find_secrets",
     "has_placeholder",
     "holds_secret",

@@ -26,6 +26,19 @@ def load_redactor(path: Path) -> Redactor:
     return Redactor(key, installed_catalogue(), seen)
 
 
+def ensure_key(path: Path) -> bytes:
+    """This installation's key, which is made (0600) if it is absent.
+
+    Raises StoreError if it cannot be read or made.
+    """
+    try:
+        if not path.exists():
+            _make_key(path)
+        return _whole(path, path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def load_seen(path: Path) -> SeenSecrets:
     """What was ever taken out under the key at `path`; nothing if there is no key yet.
 
@@ -36,17 +49,23 @@ def load_seen(path: Path) -> SeenSecrets:
 
 def _key_and_seen(path: Path, *, make: bool) -> tuple[bytes, SeenSecrets]:
     try:
-        if not path.exists():
-            if not make:
-                return b"", NOTHING_SEEN
-            _make_key(path)
-        key = path.read_bytes()
-        seen = load_seen_secrets(key, path.with_name(SEEN))
+        if not make and not path.exists():
+            return b"", NOTHING_SEEN
+        key = ensure_key(path)
+        return key, load_seen_secrets(key, path.with_name(SEEN))
     except OSError as error:
-        what = f"The key for redacting secrets, {path}, cannot be read or made: {error}"
-        raise StoreError(
-            what, "Nothing is stored without it. Check who owns the file and its directory."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"The key for redacting secrets, {path}, cannot be read or made: {error}",
+        "Nothing is stored without it. Check who owns the file and its directory.",
+    )
+
+
+def _whole(path: Path, key: bytes) -> bytes:
+    """The key. Raises StoreError if it is not as long as one."""
     if len(key) != KEY_BYTES:
         what = (
             f"The key for redacting secrets, {path}, is damaged "
@@ -55,7 +74,7 @@ def _key_and_seen(path: Path, *, make: bool) -> tuple[bytes, SeenSecrets]:
         raise StoreError(
             what, "Delete it: a new one is made, and the same secret gets another tag from then on."
         )
-    return key, seen
+    return key
 
 
 def _make_key(path: Path) -> None:

@@ -19,6 +19,7 @@ from qi_learn.daemon.gateway_client import ask_state
 from qi_learn.daemon.hung import ASK_SECONDS, process_id
 from qi_learn.daemon.silent import STALE_SECONDS
 from qi_learn.errors import DaemonError, QiError
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.outside.disk_room import refuse_full
 from qi_learn.outside.mounts import refuse_shared_home
 from qi_learn.outside.port_holder import refuse_taken_port
@@ -174,7 +175,7 @@ def look(paths: Paths, settings: Settings, attempt: Attempt) -> Running:
 
 
 def _paused(paths: Paths) -> str:
-    pause = pause_now(read_pauses(paths.pause), time.time())
+    pause = pause_now(read_pauses(paths.pause), time.time(), boot_clock())
     return until_text(pause) if pause else ""
 
 

@@ -7,8 +7,8 @@ nothing has to run for that. Those of the last days stay in the file: what is to
 a pause (a file's save found by a daemon that starts) is of that time. A file that cannot be read
 means a pause: nothing is recorded against a person's will.
 
-A clock that is set back in a pause takes nothing out of it: with its begin the time since the
-system's start is written down, which no one sets. By it the begin is known in the new clock too.
+A clock that is set in a pause takes nothing out of it: with its begin the time since the system's
+start is written down, which no one sets. By it the pause is known in the new clock too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REMEMBERED = 9 * 86400.0
 
 
 SLACK = 2.0
-"""Seconds by which a clock may be corrected without having been set back."""
+"""Seconds by which a clock may be corrected without having been set."""
 
 Mark = tuple[str, float]
 """Which start of the system, and the seconds since then (`outside/boot_clock.py`)."""
@@ -59,11 +59,21 @@ class Pause:
         return self.since <= last and first < self.until
 
     def by_clock(self, now: float, mark: Mark | None) -> Pause:
-        """The pause as the clock has it now: it began earlier if the clock was set back since."""
+        """The pause as the clock has it now, if it was set since.
+
+        Set back, it began earlier, and ends when it was to. Set forward, both are later.
+        """
         if self.mark is None or mark is None or mark[0] != self.mark[0]:
             return self
         since = now - (mark[1] - self.mark[1])
-        return replace(self, since=since) if since < self.since - SLACK else self
+        if abs(by := since - self.since) <= SLACK:
+            return self
+        return replace(self, since=since, until=self.until + max(0.0, by))
+
+    def by_both_clocks(self, now: float, mark: Mark | None) -> tuple[Pause, ...]:
+        """The pause as it was written down, and as the clock has it now if that is another."""
+        by_clock = self.by_clock(now, mark)
+        return (self,) if by_clock == self else (self, by_clock)
 
 
 ALWAYS = Pause(0.0)
@@ -91,14 +101,15 @@ def pause_at(pauses: Sequence[Pause], ts: float) -> Pause | None:
     return max(holding, key=lambda pause: pause.until, default=None)
 
 
-def pause_now(pauses: Sequence[Pause], now: float) -> Pause | None:
+def pause_now(pauses: Sequence[Pause], now: float, mark: Mark | None = None) -> Pause | None:
     """The pause that holds now; None if none does.
 
-    A clock that was set back ends none: the last one holds until its end, though it seems to begin
-    only later.
+    A clock that was set ends none. The last one holds until its end, though it seems to begin only
+    later; and for as long as it was to, though its end seems to be over.
     """
-    ahead = (pause for pause in pauses[-1:] if now < pause.until)
-    return pause_at(pauses, now) or next(ahead, None)
+    last = [each for pause in pauses[-1:] for each in pause.by_both_clocks(now, mark)]
+    ahead = (pause for pause in last if now < pause.until)
+    return pause_at([*pauses, *last], now) or next(ahead, None)
 
 
 def until_text(pause: Pause) -> str:
@@ -124,7 +135,7 @@ def begin_pause(file: Path, now: float, seconds: float | None, mark: Mark | None
 def end_pause(file: Path, now: float, mark: Mark | None = None) -> bool:
     """End the pause; False if there is none. Raises OSError if the file cannot be written."""
     pauses = read_pauses(file)
-    if pause_now(pauses, now) is None:
+    if pause_now(pauses, now, mark) is None:
         return False
     _write(file, _ended(pauses, now, mark), Pause(0.0, 0.0))
     return True
@@ -132,7 +143,8 @@ def end_pause(file: Path, now: float, mark: Mark | None = None) -> bool:
 
 def _ended(pauses: Sequence[Pause], now: float, mark: Mark | None) -> list[Pause]:
     """The pauses up to now, of the last days; what a clock set back left ahead is over too."""
-    known = (pause.by_clock(now, mark) for pause in pauses if pause != ALWAYS)
+    true = (pause for pause in pauses if pause != ALWAYS)
+    known = (each for pause in true for each in pause.by_both_clocks(now, mark))
     over = (replace(p, until=min(p.until, now), mark=None) for p in known if p.since < now)
     return [pause for pause in over if pause.until > now - REMEMBERED]
 
@@ -169,19 +181,24 @@ class PauseFile:
         self.look()
         return pause_at(self._by_both_clocks(), ts)
 
+    def between(self, first: float, last: float) -> bool:
+        """Whether a part of that time, ends included, is in a pause."""
+        self.look()
+        return self.known_between(first, last)
+
     def known_between(self, first: float, last: float) -> bool:
         """Whether a part of that time is in a pause, by the pauses of the last look."""
         return any(pause.touches(first, last) for pause in self._by_both_clocks())
 
     def _by_both_clocks(self) -> tuple[Pause, ...]:
-        """The pauses, and the last as the clock has it now, if it was set back since it began."""
+        """The pauses, and the last as the clock has it now, if it was set since it began."""
         if not self._pauses or self._pauses[-1].mark is None:
             return self._pauses
-        return (*self._pauses, self._pauses[-1].by_clock(self._clock(), self._mark()))
+        return (*self._pauses[:-1], *self._pauses[-1].by_both_clocks(self._clock(), self._mark()))
 
     def known_now(self, now: float) -> Pause | None:
         """The pause that holds now, by the pauses of the last look; None if none does."""
-        return pause_now(self._pauses, now)
+        return pause_now(self._pauses, now, self._mark()) if self._pauses else None
 
     def look(self) -> None:
         """Read the file again if it has changed."""

@@ -50,7 +50,7 @@ WORDS: Mapping[str, str] = {
     "spool_positions": "how far each file of the spool was taken in",
     "backfill": "how far older rows were brought into a newer form",
     "forgotten": "answers that were forgotten: id, time and a keyed hash, no text",
-    "forgotten_messages": "keyed hashes of the messages that went with them",
+    "forgotten_messages": "keyed hashes of messages that went with them, or came in a pause",
     "forgotten_spans": "spans of time from which nothing is stored that comes late",
     "forgotten_runs": "which learning cycles had them in their data set",
 }

@@ -16,9 +16,9 @@ from typing import Any
 
 from qi_learn.errors import NotFound
 from qi_learn.records import ForgetRequest
+from qi_learn.said_marks import SHORTEST
 from qi_learn.store.database import Store
 from qi_learn.store.short_ids import no_such_answer, only_one, turns_named
-from qi_learn.store.tombstones import SHORTEST
 
 Says = Callable[[str], bool]
 

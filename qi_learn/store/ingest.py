@@ -99,9 +99,9 @@ class DrainMemory:
         store: Store,
         monotonic: Callable[[], float] = time.monotonic,
         *,
-        paused: Callable[[float], bool] = lambda _: False,
+        paused: Callable[[float, float], bool] = lambda _first, _last: False,
     ) -> None:
-        """`paused`: whether recording was paused at a time."""
+        """`paused`: whether recording was paused in a part of a time."""
         self.paused = paused
         self.redactor = redactor_of(store)
         self.chains = KnownChains(self.redactor)
@@ -247,12 +247,9 @@ def _take_batch(
 def _tell(intake: _Intake, path: Path, bad: Sequence[BadLine]) -> None:
     """Log what was set aside, once it is: on a full disk it is tried again and again."""
     for one in bad:
-        logger.warning(
-            "line at byte %d of %s set aside in bad/: %s",
-            one.line.start,
-            path.name,
-            intake.memory.redactor.text(one.problem),
-        )
+        problem = intake.memory.redactor.text(one.problem)
+        where = one.line.start, path.name
+        logger.warning("line at byte %d of %s set aside in bad/: %s", *where, problem)
 
 
 def _set_aside(
@@ -276,7 +273,9 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
 
 
 def _take_event(intake: _Intake, event: Event) -> None:
-    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.ts):
+    if intake.memory.tombstones.takes(event):
+        return
+    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.began, event.ts):
         return
     store = intake.store
     event = replace(event, project=storable_value(event.project))
@@ -311,7 +310,8 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
     tombstones = intake.memory.tombstones
-    if tombstones.holds_turn(turn, clean.came, *clean.known):
+    again = tombstones.sends_left_out(decoded.messages, clean.known[0])
+    if again or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
         return

@@ -3,7 +3,8 @@
 A turn that comes (again) through the spool is not stored if it is one that was forgotten (its id,
 or the same words at a time before that), if its conversation sends a message that was a forgotten
 turn's own, or if it began within a span that was forgotten. The id of its event is stored all the
-same, so that it counts once.
+same, so that it counts once. Nor is a turn stored that sends as history what was said in a request
+that was left out (`said_marks`).
 
 The hashes are of the words as they came, before secrets were taken out, so they hold whatever the
 rules for secrets are by then; they are stored with each message and turn. What an older version
@@ -15,18 +16,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import StoreError
 from qi_learn.records import Event, Message, Turn, TurnMarks
+from qi_learn.said_marks import MARK_BYTES, history_marks
 from qi_learn.store.database import Store
 from qi_learn.store.turns import message_hash
-
-SHORTEST = 16
-"""Characters of a message from which on it is known again by itself: `yes` is said too often."""
-MARK_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,30 @@ class Tombstones:
                 "forgotten_spans", ("since", "until", "project"), (since, until, mark)
             )
 
+    def takes(self, event: Event) -> bool:
+        """Take in by what a request that was left out is known again, if an event says that.
+
+        Raises ValueError if it is not of its form.
+        """
+        if event.kind != "left_out":
+            return False
+        for mark in event.body["marks"]:
+            self._store.insert("forgotten_messages", ("mark",), (bytes.fromhex(mark),))
+        return True
+
+    def sends_left_out(self, messages: Sequence[Message], stored: int) -> bool:
+        """Whether a turn sends as history what was said in a request that was left out.
+
+        `stored`: how many of its messages, as they came, are in the store.
+        """
+        if self._store.row("SELECT 1 FROM forgotten_messages LIMIT 1") is None:
+            return False
+        return any(map(self._is_forgotten, history_marks(self._key, messages, stored)))
+
+    def _is_forgotten(self, mark: bytes) -> bool:
+        sql = "SELECT 1 FROM forgotten_messages WHERE mark = ?"
+        return self._store.row(sql, (mark,)) is not None
+
     def holds_event(self, event: Event) -> bool:
         """Whether an event is of something forgotten, as far as it says so itself."""
         if event.kind in ("cycle", "release"):
@@ -122,8 +144,7 @@ class Tombstones:
         said = (*turn.messages[stored:], Message("assistant", turn.answer, turn.answer_extra))
         for message in said:
             hashes.append(parent := message_hash(parent, message))
-        sql = "SELECT 1 FROM forgotten_messages WHERE mark = ?"
-        return any(self._store.row(sql, (self.mark_of_message(hash),)) for hash in hashes)
+        return any(self._is_forgotten(self.mark_of_message(hash)) for hash in hashes)
 
     def _in_span(self, at: float, project: str | None) -> bool:
         sql = "SELECT project FROM forgotten_spans WHERE since <= ?1 AND until >= ?1"

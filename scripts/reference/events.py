@@ -24,6 +24,7 @@ TOLD_BY: Mapping[EventKind, tuple[str, str]] = {
         "deploy, `qi-learn rollback`, `qi-learn init`",
         "a version made, switched or deleted",
     ),
+    "left_out": ("the gateway", "keyed hashes of a request that was not recorded"),
 }
 _FIELDS: Mapping[str, str] = {
     "v": "version of the form, 1",

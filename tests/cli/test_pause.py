@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from qi_learn.errors import EXIT_USAGE
+from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.rundir.recording_pause import begin_pause, read_pauses
 from qi_learn.spool import read_from, spool_files
 from tests.support.command_line import Terminal
@@ -44,6 +47,18 @@ def test_a_clock_that_was_set_back_ends_no_pause(terminal: Terminal) -> None:
     assert terminal.qi("status", "--json").json["paused"] == ""
 
 
+def test_a_clock_that_was_set_forward_ends_no_pause(terminal: Terminal) -> None:
+    """As after `pause 30m` by a clock that was an hour behind."""
+    terminal.paths.ensure()
+    if (mark := boot_clock()) is None:
+        pytest.skip("the system has no name for its start")
+    begin_pause(terminal.paths.pause, time.time() - 3600, 1800, mark)
+    assert terminal.qi("status", "--json").json["paused"].startswith("until ")
+    assert "Recording is paused until" in terminal.qi("run", "--", "true").err
+    assert terminal.qi("resume").out == "Recording goes on.\n"
+    assert terminal.qi("status", "--json").json["paused"] == ""
+
+
 @pytest.mark.parametrize("span", ["", "abc", "0m", "-3m", "30 m", "9999d", "1h x"])
 def test_a_length_that_is_none_is_refused(terminal: Terminal, span: str) -> None:
     said = terminal.qi("pause", "--", span)
@@ -59,3 +74,21 @@ def test_a_command_runs_in_a_pause_and_its_outcome_is_not_kept(terminal: Termina
     assert "Recording is paused until" in said.err
     lines = [line for file in spool_files(terminal.paths.spool) for line in read_from(file)]
     assert lines == []
+
+
+@pytest.mark.parametrize("paused_before", [True, False])
+def test_a_command_of_which_a_part_was_in_a_pause_is_not_kept(
+    terminal: Terminal, paused_before: bool
+) -> None:
+    """The command itself ends the pause, or has a whole one in it."""
+    if paused_before:
+        terminal.qi("pause")
+    steps = ["resume"] if paused_before else ["pause", "resume"]
+    qi = [sys.executable, "-m", "qi_learn"]
+    line = " && ".join(shlex.join([*qi, step]) for step in steps)
+    said = terminal.process("run", "--kind", "test", "--", "sh", "-c", line)
+    assert (said.code, said.out.splitlines()[-1]) == (0, "Recording goes on.")
+    assert "Recording was paused while it ran: the outcome was not written down." in said.err
+    assert terminal.process("run", "--kind", "test", "--", "true").err == ""
+    lines = [line for file in spool_files(terminal.paths.spool) for line in read_from(file)]
+    assert [line.event and line.event.body["command"] for line in lines] == ["true"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qi_learn.ids import new_id
 from qi_learn.paths import Paths
-from qi_learn.records import EventKind
+from qi_learn.records import Event, EventKind
 from qi_learn.rundir.recording_pause import begin_pause, end_pause
 from qi_learn.settings import CaptureSettings, Settings
-from qi_learn.spool import Spool
+from qi_learn.spool import Spool, frame
 from qi_learn.store import feedback
 from qi_learn.store.database import open_store
 from qi_learn.store.events import events_of
@@ -100,3 +102,42 @@ def test_lines_of_a_pause_are_not_kept(home: Home) -> None:
     expected: dict[EventKind, int] = {"hook": 0, "edit": 0, "outcome": 0, "rating": 1}
     for kind, count in expected.items():
         assert len(events_of(home.store, kind)) == count, kind
+
+
+def test_a_command_of_which_a_part_was_in_a_pause_is_not_kept(home: Home) -> None:
+    """It began in it, held a whole one, or ended in it: shells tell when it began."""
+    now = time.time()
+    for since, until in ((now - 300, now - 280), (now - 200, now - 190), (now - 100, now - 60)):
+        begin_pause(home.paths.pause, since, None)
+        end_pause(home.paths.pause, until)
+    spool = Spool(home.paths.spool, "test")
+    spans = {"begun in it": (290, 270), "around it": (205, 185), "ended in it": (110, 90)}
+    spans |= {"before it": (320, 310), "between them": (250, 210), "after it": (50, 40)}
+    for name, (begun, ended) in spans.items():
+        spool.append_event(outcome_of(name, now - ended, float(begun - ended)), frame)
+        spool.append_event(line_of_zsh(name, now - ended, float(begun - ended)), frame)
+        spool.append_event(line_of_bash(name, now - begun, now - ended), frame)
+    spool.close()
+    wait_until(lambda: home.intake.tick(home.store, time.time()) == 9)
+    kept = Counter(event.body["command"] for event in events_of(home.store, "outcome"))
+    names = ("before it", "between them", "after it")
+    assert kept == {f"pytest {name}": 3 for name in names}
+
+
+def outcome_of(name: str, ts: float, seconds: float) -> Event:
+    body = {"kind": "test", "command": f"pytest {name}", "exit_code": 0, "seconds": seconds}
+    return Event(new_id(ts), "outcome", ts, "run", body, "person")
+
+
+def line_of_zsh(name: str, ts: float, seconds: float) -> Event:
+    body = {"line": f"pytest {name}", "code": 0, "seconds": seconds, "cwd": "/"}
+    return Event(new_id(ts), "outcome", ts, "zsh", body, "person")
+
+
+def line_of_bash(name: str, begin: float, end: float) -> Event:
+    raw = {"begin": f"{begin:.6f}", "end": f"{end:.6f}", "code": "0", "pipes": "0", "from": "/"}
+    raw |= {"to": "/", "options": "him", "shopt": "", "number": "7", "count": "1", "alone": ""}
+    raw |= {"first": f"pytest {name}", "line": f"    7  pytest {name}\n", "names": "\n"}
+    body = {"cwd": "/", "raw": raw}
+    # its event's own time is that of the file
+    return Event(new_id(end), "outcome", time.time(), "bash", body, "person")

@@ -26,6 +26,7 @@ from tests.support.fake_ollama import (
     GatewayProcess,
     a_gateway,
     ask,
+    connect,
     head,
     read_answer,
     request_bytes,
@@ -106,6 +107,41 @@ def test_a_request_that_asks_for_it_passes_and_is_counted(
     assert counts(own) == {"asked": 1, "recorded": 1}
 
 
+@pytest.mark.parametrize(
+    "value", ["0", "00", " 0 ", "false", "False", "no", "off", "", "never", "-1", "\xff", "1, 0"]
+)
+def test_all_but_a_clear_yes_leaves_a_request_out(
+    fake: FakeOllama, gateway: GatewayProcess, value: str
+) -> None:
+    fake.play(ANSWER)
+    before = counts(gateway)
+    ask(gateway.url, "POST", "/api/chat", SAID, {"x-qi-learn-record": value})
+    after = counts(gateway)
+    assert after["recorded"] == before["recorded"]
+    assert after["asked"] == before.get("asked", 0) + 1
+
+
+@pytest.mark.parametrize("value", ["1", "true", "Yes", "ON", " 1 "])
+def test_a_request_that_asks_to_be_recorded_is(
+    fake: FakeOllama, gateway: GatewayProcess, value: str
+) -> None:
+    fake.play(ANSWER)
+    before = counts(gateway)["recorded"]
+    ask(gateway.url, "POST", "/api/chat", SAID, {"x-qi-learn-record": value})
+    assert counts(gateway)["recorded"] == before + 1
+
+
+def test_one_no_among_several_is_one(fake: FakeOllama, own: GatewayProcess) -> None:
+    fake.play(ANSWER)
+    sent = request_bytes(
+        "127.0.0.1", "POST", "/api/chat", json.dumps(SAID).encode(), {"x-qi-learn-record": "1"}
+    )
+    with connect(own.url) as link:
+        link.sendall(sent.replace(b"\r\n\r\n", b"\r\nX-Qi-Learn-Record: 0\r\n\r\n", 1))
+        assert b"In " in read_answer(link, "POST").body
+    assert counts(own) == {"asked": 1, "recorded": 0}
+
+
 def test_a_pause_counts_at_once_survives_the_gateway_and_ends_by_itself(
     fake: FakeOllama, tmp_path: Path
 ) -> None:
@@ -168,6 +204,29 @@ def test_an_answer_in_which_a_pause_begins_and_ends_is_not_recorded(
     assert counts(own) == {"paused": 1, "recorded": 0}
     ask(own.url, "POST", "/api/chat", SAID)
     assert counts(own) == {"paused": 1, "recorded": 1}, "one that began after it is recorded"
+
+
+@pytest.mark.parametrize("begins_in_it", [True, False])
+def test_a_request_whose_body_came_in_part_in_a_pause_is_not_recorded(
+    fake: FakeOllama, own: GatewayProcess, begins_in_it: bool
+) -> None:
+    fake.play(ANSWER)
+    sent = request_bytes("127.0.0.1", "POST", "/api/chat", json.dumps(SAID).encode(), {})
+    if begins_in_it:
+        begin_pause(own.paths.pause, time.time(), None)
+    with connect(own.url) as link:
+        link.sendall(sent[:-20])
+        time.sleep(0.5)  # its head is read
+        if not begins_in_it:
+            begin_pause(own.paths.pause, time.time(), None)
+        end_pause(own.paths.pause, time.time())
+        time.sleep(0.1)
+        link.sendall(sent[-20:])
+        assert b"In " in read_answer(link, "POST").body
+    assert counts(own) == {"paused": 1, "recorded": 0}
+    ask(own.url, "POST", "/api/chat", SAID)
+    (turn,) = own.turns(1)
+    assert turn.body["ttfb_ms"] < 400, "from the whole request"
 
 
 def test_metadata_has_counts_and_no_text_and_counts_at_once(

@@ -94,6 +94,52 @@ def test_a_clock_that_is_corrected_by_a_second_was_not_set_back(file: Path, cloc
     assert pauses.at(before - 0.5) is None
 
 
+def test_a_clock_set_forward_ends_no_pause(file: Path, clocks: Clocks) -> None:
+    pauses = pauses_of(file, clocks)
+    begin_pause(file, clocks.wall, 1800, clocks.mark())
+    clocks.pass_on(10)
+    before = clocks.wall
+    clocks.wall += 3600
+    pauses.look()
+    assert pauses.known_now(clocks.wall) is not None
+    assert pauses.at(clocks.wall) is not None
+    assert pauses.at(before) is not None, "told late it is of that time"
+    assert pauses.known_between(clocks.wall, clocks.wall + 5)
+    clocks.pass_on(1800)
+    assert pauses.known_now(clocks.wall) is None, "over by what passed"
+    assert pauses.at(clocks.wall) is None
+    assert pauses.at(clocks.wall - 20) is not None
+
+
+def test_a_pause_that_is_ended_under_a_clock_set_forward_is_kept_by_both(
+    file: Path, clocks: Clocks
+) -> None:
+    pauses = pauses_of(file, clocks)
+    begin_pause(file, clocks.wall, 1800, clocks.mark())
+    clocks.pass_on(10)
+    before = clocks.wall
+    clocks.wall += 36_000
+    clocks.pass_on(10)
+    after = clocks.wall
+    clocks.pass_on(10)
+    assert end_pause(file, clocks.wall, clocks.mark())
+    clocks.pass_on(10)
+    assert pauses.at(before) is not None
+    assert pauses.at(after) is not None
+    assert pauses.at(clocks.wall) is None
+    assert not end_pause(file, clocks.wall, clocks.mark())
+
+
+def test_a_clock_set_forward_after_a_pause_brings_none_back(file: Path, clocks: Clocks) -> None:
+    pauses = pauses_of(file, clocks)
+    begin_pause(file, clocks.wall, 1800, clocks.mark())
+    clocks.pass_on(2000)
+    assert pauses.at(clocks.wall) is None
+    clocks.wall += 3600
+    assert pauses.known_now(clocks.wall) is None
+    assert pauses.at(clocks.wall) is None
+
+
 def test_a_mark_that_is_none_means_a_pause(file: Path) -> None:
     for mark in ("7", '"x"', '["a"]', '["a", "b"]'):
         file.write_text('{"until": null, "since": 1.0, "earlier": [], "mark": ' + mark + "}")

@@ -296,7 +296,7 @@ class GatewayProcess:
                 for path in spool.spool_files(self.paths.spool)
                 for line in spool.read_from(path)
             ]
-            events = [line.event for line in lines if line.event is not None]
+            events = [line.event for line in lines if line.event and line.event.kind == "turn"]
             if len(events) - self.seen >= count or time.monotonic() > deadline:
                 new, self.seen = events[self.seen :], len(events)
                 return new
