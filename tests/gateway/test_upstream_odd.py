@@ -1,4 +1,4 @@
-"""What fresh eyes broke on the connection to the upstream, each as it should be."""
+"""Odd ends of connections to the upstream: each is dealt with as it should be."""
 
 from __future__ import annotations
 
