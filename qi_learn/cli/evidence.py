@@ -25,6 +25,9 @@ from qi_learn.errors import NotFound, QiError
 from qi_learn.paths import Paths
 from qi_learn.terminal_text import harmless
 
+TAKEN_IN_SECONDS = 3.0
+"""Seconds that `log` waits at most for answers that the daemon is taking in."""
+
 
 class _Rate(click.Command):
     """`rate`: a number below zero is a rating that is wrong, and no option that is unknown."""
@@ -125,6 +128,7 @@ def _list_turns(
     paths = readable_home()
     project = None if project is None else absolute(project)
     within = None if project is None else str(project_of(paths, project) or project.resolve())
+    waiting = waiting_answers(paths, seconds=TAKEN_IN_SECONDS)  # the newest is the one asked for
     since = listing.search_ends(paths, project=within) if query and not everything else None
     turns = listing.turns(paths, limit=limit, query=query, project=within, since=since)
     if len(turns) == limit:
@@ -134,7 +138,6 @@ def _list_turns(
             f"{within} is no directory, and no answer was recorded in it.",
             "`qi-learn status` lists the projects.",
         )
-    waiting = waiting_answers(paths)
     if as_json:
         print_json({"turns": turns, "searched_since": since, "waiting": waiting.count})
     else:

@@ -80,9 +80,12 @@ def as_text(
 
 def waiting_text(waiting: Untaken) -> str:
     """That answers wait in the spool for a daemon."""
-    words = (
-        "1 answer waits and is" if waiting.count == 1 else f"{waiting.count} answers wait and are"
-    )
+    one = waiting.count == 1
+    if waiting.runs:
+        return (
+            "1 answer is being taken in." if one else f"{waiting.count} answers are taken in now."
+        )
+    words = "1 answer waits and is" if one else f"{waiting.count} answers wait and are"
     when = "is well again: it hangs" if waiting.hangs else "runs"
     return f"{words} listed once the daemon {when}: {waiting.todo}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from unicodedata import east_asian_width
 
@@ -10,7 +11,7 @@ import pytest
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED
 from qi_learn.records import EventKind, Feedback, Suggestion, SuggestionState
 from qi_learn.report.turn_table import turn_table
-from qi_learn.spool import Spool
+from qi_learn.spool import Spool, spool_files
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import open_store
 from qi_learn.store.turn_lines import TurnLine, list_turns
@@ -145,11 +146,35 @@ def test_answers_that_wait_for_the_daemon_are_told(tmp_path: Path) -> None:
     told = "2 answers wait and are listed once the daemon runs: `qi-learn daemon start`.\n"
     assert terminal.qi("log").out == told
     assert terminal.qi("log", "--json").json["waiting"] == 2
-    with holding_the_lock(terminal.paths):  # a daemon takes them in this moment
-        assert "wait" not in terminal.qi("log").out
+    with holding_the_lock(terminal.paths):  # a daemon is at work on them
+        assert terminal.qi("log").out == "2 answers are taken in now.\n"
     terminal.paths.database.unlink()
     said = terminal.qi("log")
     assert (said.code, "2 answers wait" in said.err) == (EXIT_FAILED, True)
+
+
+def test_the_log_waits_a_moment_for_an_answer_that_is_just_taken_in(tmp_path: Path) -> None:
+    """`qi-learn log` right after the answer: what was asked a second ago is in it."""
+    terminal = Terminal(tmp_path)
+    with open_store(terminal.paths.ensure().database):
+        pass
+    spool = Spool(terminal.paths.spool, "gateway")
+    spool.append("turn", {"request": '{"kind":"turn"}'})
+    spool.close()
+
+    def take_in() -> None:
+        with open_store(terminal.paths.database) as store:
+            turns.save_turn(store, as_redacted(a_turn("T1", at=100.0, question="What is it?")))
+        for file in spool_files(terminal.paths.spool):
+            file.unlink()
+
+    with holding_the_lock(terminal.paths):
+        taking = threading.Timer(0.5, take_in)
+        taking.start()
+        told = terminal.qi("log").out
+        taking.join()
+    assert "What is it?" in told
+    assert "taken in" not in told
 
 
 def test_with_a_database_and_no_answer_there_is_nothing_to_rate(tmp_path: Path) -> None:
