@@ -19,7 +19,7 @@ _MOST_BYTES = 8 * 1024 * 1024
 def loose_blob(directory: Path, blob: str) -> bytes | None:
     """A content by its id; None if it does not lie by itself."""
     common = _plain(directory)
-    return None if common is None else _object(common, blob, b"blob")
+    return None if common is None else loose_object(common, blob, b"blob")
 
 
 def loose_text(top: Path, commit: str, file: str) -> bytes | None:
@@ -28,23 +28,23 @@ def loose_text(top: Path, commit: str, file: str) -> bytes | None:
     `top`: the top of a working tree.
     """
     common = _plain(top) if os.path.lexists(top / ".git") else None
-    head = None if common is None else _object(common, commit, b"commit")
+    head = None if common is None else loose_object(common, commit, b"commit")
     if common is None or head is None or not head.startswith(b"tree "):
         return None
     name = head[5:].split(b"\n", 1)[0].decode("ascii")
     for part in os.fsencode(file).split(b"/"):
-        tree = _object(common, name, b"tree")
+        tree = loose_object(common, name, b"tree")
         found = None if tree is None else _entry(tree, part, len(name) // 2)
         if found is None:
             return None
         name = found
-    return _object(common, name, b"blob")
+    return loose_object(common, name, b"blob")
 
 
 def loose_message(directory: Path, commit: str) -> str | None:
     """The message of a commit; None if it does not lie by itself, or is not in UTF-8."""
     common = _plain(directory)
-    raw = None if common is None else _object(common, commit, b"commit")
+    raw = None if common is None else loose_object(common, commit, b"commit")
     if raw is None:
         return None
     head, _, message = raw.partition(b"\n\n")
@@ -67,8 +67,8 @@ def _plain(directory: Path) -> Path | None:
         return None
 
 
-def _object(common: Path, name: str, kind: bytes) -> bytes | None:
-    """The content of an object of a kind; None if it does not lie by itself whole."""
+def loose_object(common: Path, name: str, kind: bytes) -> bytes | None:
+    """The content of an object of a kind (`b"blob"`); None if it does not lie by itself whole."""
     if len(name) not in (40, 64):
         return None
     unpack = zlib.decompressobj()

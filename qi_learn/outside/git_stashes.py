@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.outside.file_birth import birth_ns
+from qi_learn.outside.git_loose import loose_object
 
 _MOST = 5000
 """New objects up to which they are looked through: git made them by something else."""
@@ -121,9 +122,7 @@ def _head(file: str) -> bytes:
 
 def _commit_text(common: Path, commit: str) -> str:
     """The text of a commit; empty if it is none, or lies in a pack."""
-    head = _head(_file(common, commit))
-    kind, _, text = head.partition(b"\0")
-    return text.decode("utf-8", "replace") if kind.startswith(b"commit ") else ""
+    return (loose_object(common, commit, b"commit") or b"").decode("utf-8", "replace")
 
 
 def _parents(text: str) -> list[str]:
