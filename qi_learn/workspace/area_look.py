@@ -7,7 +7,9 @@ at: it is that of a commit to which git moved HEAD since. The saves in a commit 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+import time
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,9 @@ MOST_PASSED_BY = 50
 """Files of a commit whose text is taken from git if git wrote over it before it was read."""
 MOST_MARKED = 2000
 """Marked files up to which it is asked what of them a stash took: more are git's doing."""
+EMPTIED_SECONDS = 3.0
+"""Seconds for which an empty file is taken for one that is about to be written: a program that
+saves in place empties the file first, and `generate > a.py` leaves it so while it works."""
 Versions = list[tuple[float, Blob | None]]
 
 
@@ -65,6 +70,8 @@ class Look:
     texts: list[NewText] = field(default_factory=list)
     known: dict[str, Versions] = field(default_factory=dict)
     """What git had of the files that nothing was kept of."""
+    early: set[str] = field(default_factory=set)
+    """Files that were emptied just now: they are to be looked at again."""
 
 
 def look(area: Area, names: Iterable[str], now: float) -> Look | None:
@@ -76,7 +83,9 @@ def look(area: Area, names: Iterable[str], now: float) -> Look | None:
     repository = area.repository
     if repository is None:
         found = Look()
-        _compare(area, found, area.read(area.watched(names)), ())
+        contents = area.read(area.watched(names))
+        _wait_for_emptied(area, found, contents)
+        _compare(area, found, contents, ())
         return found
     if repository.git_is_writing():
         return None
@@ -89,11 +98,29 @@ def look(area: Area, names: Iterable[str], now: float) -> Look | None:
     _passed_by(area, found, set(watched), now)
     _put_away(area, found, set(names) & set(watched), now)
     contents = area.read(_not_clean(repository, watched, moves))
+    _wait_for_emptied(area, found, contents, at_once=touched)
     _compare(area, found, contents, moves)
     if stamp != repository.stamp():
         return None
     repository.stashes.accept()
     return found
+
+
+def _wait_for_emptied(
+    area: Area, found: Look, contents: dict[str, FileContent], *, at_once: Container[str] = ()
+) -> None:
+    """Leave files out that were emptied just now, but those that are to be read `at_once`."""
+    for name, content in contents.items():
+        if content.raw != b"" or content.gone or name in at_once:
+            continue
+        try:
+            age = time.time() - os.stat(area.path_of(name)).st_mtime
+        except OSError:
+            continue  # it went: that is told by an event of its own
+        if 0 <= age < EMPTIED_SECONDS:
+            found.early.add(name)
+    for name in found.early:
+        del contents[name]
 
 
 def _moved(repository: RepositoryState, move: git.HeadMove) -> Moved | None:

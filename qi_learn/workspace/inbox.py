@@ -55,10 +55,8 @@ class Inbox:
         now = time.monotonic()
         with self._changed:
             due, latest = self._files.get(path, (math.inf, now + LONGEST_SECONDS))
-            if closed:
-                due = min(due, now + CLOSED_SECONDS)
-            elif due > now + CLOSED_SECONDS:
-                due = min(now + WRITTEN_SECONDS, latest)
+            # one that was closed just now and is written anew waits, too
+            due = min(due, now + CLOSED_SECONDS) if closed else min(now + WRITTEN_SECONDS, latest)
             self._files[path] = (due, latest)
             self._wake_at(due)
 

@@ -266,6 +266,8 @@ class Reader:
             self._later[id(area)] = time.monotonic() + SOON_SECONDS
             return
         area.pending -= set(names)
+        for name in found.early:
+            self._inbox.mark_file(area.path_of(name), closed=False)
         if found.moves or found.texts:
             self._report(project, lambda: project.apply(area, found, now))
 

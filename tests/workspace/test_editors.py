@@ -29,6 +29,22 @@ def _truncated_first(root: Path) -> None:
     (root / "a.py").write_text(NEW)
 
 
+def _emptied_long_before(root: Path) -> None:
+    """As `generate > a.py` does: the shell empties the file, the program writes when it is done."""
+    with (root / "a.py").open("w") as file:
+        time.sleep(1.0)
+        file.write(NEW)
+
+
+def _copied_then_written_anew(root: Path) -> None:
+    """As `git mergetool` does: what it copied is written over in place a moment later."""
+    (root / "a.py").write_text("a = 0\n")
+    time.sleep(0.03)
+    with (root / "a.py").open("w") as file:
+        time.sleep(0.2)
+        file.write(NEW)
+
+
 def _backup_renamed(root: Path) -> None:
     """As vim saves: a probe, the old file put aside, the new one written, the old one removed."""
     (root / "4913").write_text("")
@@ -114,7 +130,8 @@ def _byte_order_mark(root: Path) -> None:
 
 
 WAYS: tuple[tuple[Callable[[Path], None], Saves], ...] = (
-    *((_truncated_first, A), (_backup_renamed, A), (_renamed_over, A)),
+    *((_truncated_first, A), (_emptied_long_before, A), (_copied_then_written_anew, A)),
+    *((_backup_renamed, A), (_renamed_over, A)),
     *((_renamed_over_by_another_name, A), (_renamed_from_outside, A)),
     *((_through_a_link_to_the_project, A), (_through_a_link_to_the_file, A)),
     *((_hard_link_broken, A), (_mapped, A), (_in_place, A)),
@@ -152,6 +169,14 @@ def test_a_file_in_a_directory_whose_name_changed_its_case(root: Path) -> None:
         watcher.add(root)
         _case_of_a_directory(root)
         assert ("D/b.py", "b = 1\n") in texts(rest(watcher, root))
+
+
+def test_a_file_that_stays_empty_is_told(root: Path) -> None:
+    with Watcher() as watcher:
+        watcher.add(root)
+        (root / "a.py").write_text("")
+        seen = until(watcher, lambda seen: ("a.py", "") in texts(seen))
+        assert texts(seen + rest(watcher, root)) == [("a.py", "")]
 
 
 def test_a_project_that_is_a_link_itself(root: Path, tmp_path: Path) -> None:
