@@ -85,13 +85,20 @@ def cpu_seconds(home: Home) -> float:
     return total / TICKS
 
 
-def settle(home: Home, seconds: float = 120.0) -> None:
-    """Wait until a second of work costs next to nothing, three times."""
-    quiet, until = 0, time.monotonic() + seconds
-    while quiet < 3 and time.monotonic() < until:
+def settle(home: Home, seconds: float = 900.0) -> None:
+    """Wait until a second of work costs next to nothing, three times.
+
+    Before, a home is looked through once by the rules of redaction, as after an upgrade: half a
+    million turns take minutes.
+    """
+    began = time.monotonic()
+    wait_until(home.paths.redaction_rules.exists, seconds)
+    quiet = 0
+    while quiet < 3 and time.monotonic() < began + seconds:
         before = cpu_seconds(home)
         time.sleep(1.0)
         quiet = quiet + 1 if cpu_seconds(home) - before <= 0.2 else 0
+    say(f"at rest after {time.monotonic() - began:.0f} s")
 
 
 def _gateway_up(home: Home) -> bool:
@@ -150,5 +157,5 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> None:
     until = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > until:
-            raise SystemExit("the daemon did not come up")
+            raise SystemExit("what was waited for did not come in time")
         time.sleep(0.02)
