@@ -55,10 +55,11 @@ def may_be_placed(tracked: Tracked, save: Save) -> bool:
     """Whether the suggestion waits, of an answer from before the save and within the window.
 
     A save within the window may be told behind it: then the wait has ended (unknown), and goes on.
+    One that another was put in the place of may come again.
     """
-    turn = tracked.turn
+    suggestion, turn = tracked.suggestion, tracked.turn
     return (
-        tracked.suggestion.state in ("waiting", "unknown")
+        (suggestion.state in ("waiting", "unknown") or suggestion.sign == "superseded")
         and turn.status == 200
         and turn.started <= save.told.ts
         and turn.ended >= save.since

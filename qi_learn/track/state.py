@@ -91,6 +91,8 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
 
 def superseded(suggestion: Suggestion, ts: float) -> Suggestion:
     """The suggestion after another one was put in its place; one that waits goes on waiting."""
+    if suggestion.sign == "superseded":
+        return suggestion
     if suggestion.placed_at is None:
         return replace(suggestion, sign="superseded")
     return replace(

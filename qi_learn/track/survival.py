@@ -198,6 +198,8 @@ def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
 def _come_again(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     """The suggestion if it came again: undo, a stash brought back, a renamed file, moved code."""
     suggestion = tracked.suggestion
+    if suggestion.sign == "superseded":  # it is among those that may be placed
+        return suggestion, None
     if suggestion.reverted or (suggestion.touched_at or 0.0) < save.since:
         return suggestion, None
     lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
