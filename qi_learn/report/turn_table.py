@@ -48,7 +48,7 @@ def _facts(line: TurnLine) -> tuple[str, ...]:
 
 def _columns(row: Sequence[str], ids: int) -> str:
     """The row's columns, as many as it has; the id is never cut."""
-    forms = (f"<{ids}", "<11", "<8", ">5", ">5", f"<{MODEL}")
+    forms = (f"<{ids}", "<11", "<10", ">5", ">5", f"<{MODEL}")
     return "".join(f"{text:{form}}  " for text, form in zip(row, forms, strict=False))
 
 
