@@ -1,9 +1,9 @@
-"""Requests that a client makes by itself, beside a conversation: for a title, tags, what comes next.
+"""Requests that a client makes by itself, beside a conversation: for a title, for tags.
 
 Nobody reads their answers as an answer. They are told by their own words, as Open WebUI, Continue,
-LibreChat, OpenCode, Claude Code and aider send them: a task about the chat's history, an instruction
-for a title of *this* conversation, or a system text that makes the model a maker of titles. The
-invariant: what a person asks for, be it code that makes titles, is not taken for one.
+LibreChat, OpenCode, Claude Code and aider send them: a task about the chat's history, an
+instruction for a title of *this* conversation, or a system text that makes the model a maker of
+titles. The invariant: what a person asks for, be it code that makes titles, is not taken for one.
 """
 
 from __future__ import annotations

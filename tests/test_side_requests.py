@@ -22,8 +22,8 @@ OWN = [
     asked("Create a concise title for this conversation"),
     asked(f"{TITLE}### Chat History:\n<chat_history>\nUSER: hello\n</chat_history>"),
     asked(
-        "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history, along "
-        "with 1-3 more specific subtopic tags.\n### Chat History:\n<chat_history>..."
+        "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history, "
+        "along with 1-3 more specific subtopic tags.\n### Chat History:\n<chat_history>..."
     ),
     asked(
         "### Task:\nSuggest 3-5 relevant follow-up questions or prompts.\n### Chat History:\n"
@@ -34,12 +34,12 @@ OWN = [
         "queries.\n### Chat History:\n<chat_history>..."
     ),
     asked(
-        "Given the following... please reply with a title for the chat that is 3-4 words in length, "
-        "all words used should be directly related to the content of the chat"
+        "Given the following... please reply with a title for the chat that is 3-4 words in "
+        "length, all words used should be directly related to the content of the chat"
     ),
     asked(
-        "Provide a concise, 5-word-or-less title for the conversation, using title case conventions. "
-        "Only return the title itself."
+        "Provide a concise, 5-word-or-less title for the conversation, using title case "
+        "conventions. Only return the title itself."
     ),
     asked("Please write a 5-10 word title for the following conversation:\n\nUser: hello"),
     asked(
