@@ -27,7 +27,7 @@ from qi_learn.records import (
     Suggestion,
 )
 from qi_learn.store.database import Store
-from qi_learn.store.fates import EXPLICIT, said_of, with_fates
+from qi_learn.store.named_fates import EXPLICIT, said_of, with_fates
 from qi_learn.store.rows import columns, record, values
 from qi_learn.store.turns import load_turn
 
@@ -82,7 +82,8 @@ def suggestions_of(store: Store, turn_id: str) -> tuple[Suggestion, ...]:
 def update_suggestion(store: Store, clean: Redacted[Suggestion]) -> bool:
     """Store what became of a suggestion and mark its turn; False if nothing changed.
 
-    Its fate is named by what was inferred and what was said of the turn. Another look that found nothing new, and the end of a wait, are no evidence: they mark nothing.
+    Its fate is named by what was inferred and what was said of the turn. Another look that found
+    nothing new, and the end of a wait, are no evidence: they mark nothing.
     Raises NotFound if the suggestion was never saved.
     """
     suggestion = clean.value

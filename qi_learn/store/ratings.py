@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from qi_learn.records import Event
 from qi_learn.store.database import Store
-from qi_learn.store.fates import name_fates_anew
 from qi_learn.store.feedback import mark_dirty
+from qi_learn.store.named_fates import name_fates_anew
 from qi_learn.store.turns import newest_stray, newest_turn
 
 if TYPE_CHECKING:
