@@ -24,7 +24,16 @@ _NEW = (
     *("new", "replacement", "replace_text", "replacement_text"),
 )
 _WRITTEN = (
-    *("content", "contents", "code", "text", "file_text", "insert_text", "code_edit", "new_content"),
+    *(
+        "content",
+        "contents",
+        "code",
+        "text",
+        "file_text",
+        "insert_text",
+        "code_edit",
+        "new_content",
+    ),
     *("new_string", "newString", "new_str", "new_text", "newText", "replacement", "source", "body"),
 )
 _WRITES = re.compile(

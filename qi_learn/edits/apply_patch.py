@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qi_learn.edits.edit import Called, Edit, Passage
-from qi_learn.edits.lines import Line
+from qi_learn.edits.lines import TextLine
 from qi_learn.edits.unified_diff import edit_of_hunk
 
 BEGIN, END = "*** Begin Patch", "*** End Patch"
@@ -42,7 +42,7 @@ def _operation(path: str, kind: str, diff: str) -> Iterator[Edit]:
         yield from _updated(path, body)
 
 
-def patches_in(lines: Sequence[Line]) -> Iterator[Passage]:
+def patches_in(lines: Sequence[TextLine]) -> Iterator[Passage]:
     """The patches in an answer's own text."""
     begun = -1
     for number, line in enumerate(lines):

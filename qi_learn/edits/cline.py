@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from qi_learn.edits.edit import Called, Edit, Passage, each_replaced, replaced, text_in, written
-from qi_learn.edits.markup import Span, Tagged, content, parameter, tags_in, value
+from qi_learn.edits.markup import Extent, Tagged, content, parameter, tags_in, value
 from qi_learn.edits.search_replace import blocks_in
 from qi_learn.edits.shell import script_edits
 
@@ -45,11 +45,11 @@ def _edits(answer: str, tagged: Tagged) -> Iterator[Edit]:
         yield from script_edits(value(answer, parameter(answer, tagged.inner, "command")) or "")
 
 
-def _at(path: str, old: str | None, answer: str, new: Span) -> Edit:
+def _at(path: str, old: str | None, answer: str, new: Extent) -> Edit:
     return Edit(path, old, answer[new.start : new.end], new.start, new.end)
 
 
-def _blocks(answer: str, within: Span) -> Iterator[Edit]:
+def _blocks(answer: str, within: Extent) -> Iterator[Edit]:
     """The blocks of a diff, each for the file that was named last before it."""
     inside = answer[within.start : within.end]
     named = [(each.start(), each[2].strip()) for each in _NAMED.finditer(inside)]
@@ -61,7 +61,7 @@ def _blocks(answer: str, within: Span) -> Iterator[Edit]:
         yield Edit(path, block.old or None, block.new, start, end)
 
 
-def _searched(answer: str, within: Span, path: str | None) -> Iterator[Edit]:
+def _searched(answer: str, within: Extent, path: str | None) -> Iterator[Edit]:
     if value(answer, parameter(answer, within, "use_regex")) == "true":
         return
     search = parameter(answer, within, "search")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from qi_learn.edits.edit import Called, Edit, each_replaced, replaced, written
-from qi_learn.edits.lines import Line
+from qi_learn.edits.lines import TextLine
 
 
 def _edit_existing(call: Called) -> Iterator[Edit]:
@@ -43,7 +43,7 @@ _NAME = re.compile(r"[ \t]*TOOL_NAME:[ \t]*(\S+)[ \t]*")
 _ARGUMENT = re.compile(r"[ \t]*BEGIN_ARG:[ \t]*(\S+)[ \t]*")
 
 
-def calls_in(lines: Sequence[Line]) -> Iterator[tuple[int, int, Called]]:
+def calls_in(lines: Sequence[TextLine]) -> Iterator[tuple[int, int, Called]]:
     """The calls that stand in fences: from which line up to which, and what is called."""
     opened = -1
     for number, line in enumerate(lines):

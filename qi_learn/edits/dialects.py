@@ -29,8 +29,8 @@ from qi_learn.edits import (
 )
 from qi_learn.edits.edit import Called, Edit, Passage, calls_of
 from qi_learn.edits.fences import file_of
-from qi_learn.edits.lines import Line, lines_of, name_alone
-from qi_learn.edits.search_replace import Block, blocks_in
+from qi_learn.edits.lines import TextLine, lines_of, name_alone
+from qi_learn.edits.search_replace import SearchReplace, blocks_in
 from qi_learn.records import Turn
 
 _TOOLS: tuple[Mapping[str, Callable[[Called], Iterable[Edit]]], ...] = (
@@ -107,7 +107,7 @@ def _read(call: Called) -> tuple[Edit, ...]:
     return tuple(any_tool.call_edits(call))
 
 
-def _calls(answer: str, lines: Sequence[Line]) -> Iterator[Passage]:
+def _calls(answer: str, lines: Sequence[TextLine]) -> Iterator[Passage]:
     """The tool calls that stand in the text. What stands there as it is has its place."""
     if "<tool_call>" in answer or "<function=" in answer:
         for start, end, call in text_calls.calls_in(answer):
@@ -131,7 +131,7 @@ def _placed(answer: str, start: int, end: int, edits: Iterable[Edit]) -> tuple[E
     return tuple(placed)
 
 
-def _search_replace(answer: str, lines: Sequence[Line]) -> Iterator[Passage]:
+def _search_replace(answer: str, lines: Sequence[TextLine]) -> Iterator[Passage]:
     """The bare blocks, each for the file named above it, or the one of the block before."""
     path: str | None = None
     for block in blocks_in(answer, lines):
@@ -140,7 +140,7 @@ def _search_replace(answer: str, lines: Sequence[Line]) -> Iterator[Passage]:
         yield Passage(block.start, block.end, (edit,))
 
 
-def _file_above(lines: Sequence[Line], block: Block) -> str | None:
+def _file_above(lines: Sequence[TextLine], block: SearchReplace) -> str | None:
     """The name above a block: fences may stand in between, or have the name behind them."""
     for line in reversed(lines[max(0, block.first - _ABOVE) : block.first]):
         bare = line.text.strip()

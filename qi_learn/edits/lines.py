@@ -11,7 +11,7 @@ from qi_learn.record_class import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextLine:
     """A line of a text, without its end."""
 
     start: int
@@ -20,7 +20,7 @@ class Line:
     text: str
 
 
-def lines_of(text: str) -> list[Line]:
+def lines_of(text: str) -> list[TextLine]:
     """The lines, cut at line feeds; what stands behind the last one is a line if it is not empty.
 
     A carriage return in front of the line feed is not in the line's text.
@@ -30,7 +30,7 @@ def lines_of(text: str) -> list[Line]:
         stop = text.find("\n", start)
         end = len(text) if stop < 0 else stop + 1
         line = text[start : end if stop < 0 else stop]
-        lines.append(Line(start, end, line.removesuffix("\r")))
+        lines.append(TextLine(start, end, line.removesuffix("\r")))
         start = end
     return lines
 

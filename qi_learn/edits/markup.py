@@ -13,7 +13,7 @@ from qi_learn.record_class import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Extent:
     """A part of a text: `start` up to `end`."""
 
     start: int
@@ -27,7 +27,7 @@ class Tagged:
     name: str
     start: int
     """Where the opening tag begins."""
-    inner: Span
+    inner: Extent
     end: int
     """Behind the closing tag."""
 
@@ -48,10 +48,10 @@ def tags_in(text: str, names: Sequence[str]) -> Iterator[Tagged]:
             at = opened.end()
             continue
         at = stop + len(closing)
-        yield Tagged(name, opened.start(), Span(opened.end(), stop), at)
+        yield Tagged(name, opened.start(), Extent(opened.end(), stop), at)
 
 
-def parameter(text: str, within: Span, *names: str, last: bool = False) -> Span | None:
+def parameter(text: str, within: Extent, *names: str, last: bool = False) -> Extent | None:
     """The inside of the first of these tags in a part of a text.
 
     `last`: up to the last closing tag of its name, as a file's content may have the same one in it.
@@ -65,16 +65,16 @@ def parameter(text: str, within: Span, *names: str, last: bool = False) -> Span 
         find = text.rfind if last else text.find
         stop = find(closing, start, within.end)
         if stop >= 0:
-            return Span(start, stop)
+            return Extent(start, stop)
     return None
 
 
-def value(text: str, span: Span | None) -> str | None:
+def value(text: str, span: Extent | None) -> str | None:
     """The text of a parameter without white space around it; None if it is empty."""
     return None if span is None else text[span.start : span.end].strip() or None
 
 
-def content(text: str, span: Span) -> Span:
+def content(text: str, span: Extent) -> Extent:
     """A parameter that is a file's text: without the line feed behind its tag, and without a fence.
 
     Models put a fence around it now and then, which clients take off.
@@ -85,5 +85,5 @@ def content(text: str, span: Span) -> Span:
         first = text.find("\n", start, end)
         last = text.rfind("```", start, end)
         if 0 <= first < last:
-            return Span(first + 1, last)
-    return Span(start, end)
+            return Extent(first + 1, last)
+    return Extent(start, end)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from qi_learn.edits.lines import Line, lines_of
+from qi_learn.edits.lines import TextLine, lines_of
 from qi_learn.record_class import dataclass
 
 _SEARCH = re.compile(r"[ \t]*(?:<{5,9}|-{5,9}) ?(?:SEARCH|ORIGINAL)>?[ \t]*")
@@ -22,7 +22,7 @@ _WHERE = re.compile(r":(?:start|end)_line:.*")
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SearchReplace:
     """One block: places in the text it was found in."""
 
     first: int
@@ -36,10 +36,10 @@ class Block:
     new_end: int
 
 
-def blocks_in(text: str, lines: Sequence[Line] | None = None) -> list[Block]:
+def blocks_in(text: str, lines: Sequence[TextLine] | None = None) -> list[SearchReplace]:
     """The blocks of a text, in their order. `lines`: its lines, if they are known."""
     lines = lines_of(text) if lines is None else lines
-    found: list[Block] = []
+    found: list[SearchReplace] = []
     search = divider = -1
     for number, line in enumerate(lines):
         if _SEARCH.fullmatch(line.text):
@@ -52,7 +52,9 @@ def blocks_in(text: str, lines: Sequence[Line] | None = None) -> list[Block]:
     return found
 
 
-def _block(text: str, lines: Sequence[Line], search: int, divider: int, last: int) -> Block:
+def _block(
+    text: str, lines: Sequence[TextLine], search: int, divider: int, last: int
+) -> SearchReplace:
     first = search + 1
     while first < divider and _WHERE.fullmatch(lines[first].text):
         first += 1
@@ -60,4 +62,6 @@ def _block(text: str, lines: Sequence[Line], search: int, divider: int, last: in
         first += 1
     old = text[lines[first].start : lines[divider].start] if first < divider else ""
     start, end = lines[divider].end, lines[last].start
-    return Block(search, lines[search].start, lines[last].end, old, text[start:end], start, end)
+    return SearchReplace(
+        search, lines[search].start, lines[last].end, old, text[start:end], start, end
+    )

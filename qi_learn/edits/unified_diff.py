@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from qi_learn.edits.edit import Edit, Passage
-from qi_learn.edits.lines import Line
+from qi_learn.edits.lines import TextLine
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*(?:diff|udiff|patch)\b.*", re.IGNORECASE)
 _BESIDE = (
@@ -23,7 +23,7 @@ _BESIDE = (
 _NOWHERE = "/dev/null"
 
 
-def diffs_in(lines: Sequence[Line]) -> Iterator[Passage]:
+def diffs_in(lines: Sequence[TextLine]) -> Iterator[Passage]:
     """The diffs of a text: each fence that says it is one, each bare one with its headers."""
     number = 0
     while number < len(lines):
@@ -43,7 +43,7 @@ def diffs_in(lines: Sequence[Line]) -> Iterator[Passage]:
             number += 1
 
 
-def _closing(lines: Sequence[Line], first: int, fence: str) -> int:
+def _closing(lines: Sequence[TextLine], first: int, fence: str) -> int:
     """The line that closes a fence. Lines of a diff have a sign in front, so it is unmistakable."""
     for number in range(first, len(lines)):
         bare = lines[number].text.strip()
@@ -52,7 +52,7 @@ def _closing(lines: Sequence[Line], first: int, fence: str) -> int:
     return len(lines)
 
 
-def _headed(lines: Sequence[Line], number: int) -> bool:
+def _headed(lines: Sequence[TextLine], number: int) -> bool:
     return (
         number + 2 < len(lines)
         and lines[number].text.startswith("--- ")
@@ -61,7 +61,7 @@ def _headed(lines: Sequence[Line], number: int) -> bool:
     )
 
 
-def _over(lines: Sequence[Line], first: int) -> int:
+def _over(lines: Sequence[TextLine], first: int) -> int:
     """The first line that is not of a bare diff any more."""
     number = first + 3
     while number < len(lines):
@@ -74,7 +74,7 @@ def _over(lines: Sequence[Line], first: int) -> int:
     return number
 
 
-def _goes_on(lines: Sequence[Line], number: int) -> bool:
+def _goes_on(lines: Sequence[TextLine], number: int) -> bool:
     """Whether the line behind an empty one is of the diff."""
     after = lines[number + 1].text if number + 1 < len(lines) else ""
     return after.startswith(("+", "-", " ", "@@", *_BESIDE))
@@ -124,6 +124,4 @@ def edit_of_hunk(path: str | None, hunk: Sequence[str]) -> Iterator[Edit]:
     new = [line[1:] for line in core if line[:1] != "-"]
     if not any(line.strip() for line in (*old, *new)):
         return
-    yield Edit(
-        path, "\n".join([*old, ""]) if old else None, "\n".join([*new, ""]) if new else ""
-    )
+    yield Edit(path, "\n".join([*old, ""]) if old else None, "\n".join([*new, ""]) if new else "")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.settings import CaptureSettings
 from qi_learn.track import region as regions
+from qi_learn.track.exact import METHOD, elsewhere, exactly_placed
 from qi_learn.track.match import Match, NotCompared, find, share_of
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
@@ -64,15 +65,20 @@ def placements(waiting: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
     where a suggestion stands word for word in all that is new: the others go on waiting.
     """
     chances: list[_Chance] = []
+    candidates: list[PlacedMatch] = []
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
+            if (exact := exactly_placed(tracked, save)) is not None:
+                candidates.append(PlacedMatch(*exact))
+                continue
+            if elsewhere(tracked, save.told):
+                continue
             chance = _chance(tracked, save)
             if chance is not None:
                 chances.append(chance)
             elif _passed_by(tracked, save):
                 yield replace(tracked.suggestion, touched_at=save.saved.ts)
     chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
-    candidates: list[PlacedMatch] = []
     for chance in chances[:CLOSELY]:
         with save.guard.step("suggestion", name_of(chance.tracked)):
             if _is_filled(save, chance.before, candidates):
@@ -103,7 +109,7 @@ def _chance(tracked: Tracked, save: Save) -> _Chance | None:
 
 def _is_filled(save: Save, before: str, candidates: Sequence[PlacedMatch]) -> bool:
     """Whether all code that is new in the file is in lines that are a suggestion word for word."""
-    exact = [c.match for c in candidates if c.match.method == "lines"]
+    exact = [c.match for c in candidates if c.match.method in ("lines", METHOD)]
     if not exact:
         return False
     new = (i for i in save.text.added_since(before)[0] if save.text.tokens[i])
@@ -142,17 +148,28 @@ def _best(candidates: Iterable[PlacedMatch]) -> list[PlacedMatch]:
         candidates,
         key=lambda c: (-c.match.similarity, -c.tracked.turn.ended, c.tracked.suggestion.ordinal),
     ):
-        if all(
-            one.match.end <= other.match.start or one.match.start >= other.match.end
-            for other in taken
-        ):
+        if not any(_excludes(other, one) for other in taken):
             taken.append(one)
     return taken
+
+
+def _excludes(taken: PlacedMatch, one: PlacedMatch) -> bool:
+    """Whether a suggestion cannot stand where another does.
+
+    Of edits that name the file each does, if they are not the same: one in what another wrote, two
+    on one line.
+    """
+    apart = one.match.end <= taken.match.start or one.match.start >= taken.match.end
+    both_exact = one.match.method == taken.match.method == METHOD
+    same = one.tracked.suggestion.text == taken.tracked.suggestion.text
+    return not apart and (same or not both_exact)
 
 
 def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
     tracked, match, saved = placement.tracked, placement.match, save.saved
     region = regions.region_at(saved.text, saved.place, match.start, match.end)
+    if match.method == METHOD and (region.start, region.end) != (match.start, match.end):
+        region = regions.Region(match.start, match.end)  # what was edited, and no more
     suggestion = replace(
         tracked.suggestion,
         state="placed",
