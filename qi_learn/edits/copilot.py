@@ -29,10 +29,11 @@ def _create_file(call: Called) -> Iterator[Edit]:
 
 
 def _notebook(call: Called) -> Iterator[Edit]:
-    parts = call.arguments.get("newCode")
-    lines = parts if isinstance(parts, list) else [parts]
-    new = "\n".join(lines) if all(isinstance(line, str) for line in lines) else None
-    return written(call.said("filePath"), None if call.said("editType") == "delete" else new)
+    given = call.arguments.get("newCode")
+    lines = [line for line in (given if isinstance(given, list) else [given]) if line is not None]
+    if call.said("editType") == "delete" or not all(isinstance(line, str) for line in lines):
+        return iter(())
+    return written(call.said("filePath"), "\n".join(map(str, lines)) if lines else None)
 
 
 TOOLS = {

@@ -156,13 +156,13 @@ def results_of(
     at = _place_of(messages, answer, extra)
     if at is None:
         return ()
-    numbers = {call.id: f"#{n}" for n, call in enumerate(calls_of(messages[at].extra))}
+    calls = len(calls_of(messages[at].extra))
     behind: list[Message] = []
     for message in messages[at + 1 :]:
         if message.role == "assistant":
             break
         behind.append(message)
-    return (*_of_calls(behind, len(numbers)), *_of_text(behind))
+    return (*_of_calls(behind, calls), *_of_text(behind))
 
 
 def _place_of(messages: Sequence[Message], answer: str, extra: Mapping[str, Any]) -> int | None:
@@ -193,19 +193,19 @@ def _is_same(sent: str, answer: str) -> bool:
 
 
 def _of_calls(behind: Sequence[Message], calls: int) -> Iterator[Result]:
-    """The results of tools; those without an id are in the order of the calls."""
-    number = 0
-    for message in behind:
-        if message.role != "tool":
-            continue
+    """The results of tools; those without an id are in the order of the calls.
+
+    If the answer had no calls but in its text, they are of what stands there.
+    """
+    results = [message for message in behind if message.role == "tool"]
+    for number, message in enumerate(results):
         id = message.extra.get("tool_call_id")
-        if not id:
-            id = f"#{number}"
-        number += 1
-        if number > max(calls, 1) and str(id).startswith("#"):
-            return
+        if id or number < calls:
+            call = str(id or f"#{number}")
+        else:
+            call = None
         text = message.content
-        yield Result(word_of(text), text[:MOST], call=str(id))
+        yield Result(word_of(text), text[:MOST], call=call if calls else None)
 
 
 _HEADED = re.compile(
@@ -214,7 +214,7 @@ _HEADED = re.compile(
     r"[^\n\]]*\] Result:[ \t]*$",
     re.MULTILINE,
 )
-_OPENHANDS = re.compile(r"\AEXECUTION RESULT of \[(\w+)\]:\s*")
+_RAN = re.compile(r"\A(?:EXECUTION RESULT of \[\w+\]:|<tool_response>)\s*")
 _TAKEN = re.compile(
     r"\AI (?:committed the changes with git hash|updated the files\.)"
     r"|\AThe changes have been (?:applied|committed)"
@@ -238,12 +238,12 @@ def _of_text(behind: Sequence[Message]) -> Iterator[Result]:
         if message.role != "user" or not text:
             continue
         heads = list(_HEADED.finditer(text))
-        for head, after in zip(heads, [*heads[1:], None], strict=True):
-            part = text[head.end() : after.start() if after else len(text)].strip()
+        for head, end in zip(heads, _ends(heads, text), strict=True):
+            part = text[head.end() : end].strip()
             yield Result(word_of(part), part[:MOST], path=head[1] or head[2])
         if heads:
             continue
-        if ran := _OPENHANDS.match(text):
+        if ran := _RAN.match(text):
             part = text[ran.end() :]
             yield Result(word_of(part), part[:MOST])
         elif _AIDER_FAILED.match(text):
@@ -254,11 +254,16 @@ def _of_text(behind: Sequence[Message]) -> Iterator[Result]:
             yield Result("failed", text[:MOST])
 
 
+def _ends(heads: Sequence[re.Match[str]], text: str) -> list[int]:
+    """Where what stands under each heading ends: at the next one."""
+    return [*(head.start() for head in heads[1:]), len(text)][: len(heads)]
+
+
 def _aider_failed(text: str) -> Iterator[Result]:
     """The blocks that aider could not find, as it repeats them; the others if it took them."""
     heads = list(_NOT_MATCHED.finditer(text))
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
-        part = text[head.start() : after.start() if after else len(text)]
+    for head, end in zip(heads, _ends(heads, text), strict=True):
+        part = text[head.start() : end]
         repeated = next(iter(blocks_in(part)), None)
         new = repeated.new if repeated else None
         yield Result("failed", part[:MOST], path=head[1], new=new)

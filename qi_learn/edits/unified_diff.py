@@ -92,10 +92,7 @@ def edits_in(body: Sequence[str]) -> Iterator[Edit]:
             yield from edit_of_hunk(path, hunk)
             path, hunk = _path(line[4:], after[4:]), []
             number += 1
-        elif line.startswith("@@"):
-            yield from edit_of_hunk(path, hunk)
-            hunk = []
-        elif line.startswith(_BESIDE):
+        elif line.startswith(("@@", *_BESIDE)):
             yield from edit_of_hunk(path, hunk)
             hunk = []
         elif not line.startswith("\\"):
