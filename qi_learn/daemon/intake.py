@@ -190,7 +190,7 @@ class Intake:
             self._scoring.left = True
         if changed or now >= self._time_due:
             self._seen.follow_time(store, self.settings.capture, now)
-            self._time_due = time_due(store, self.settings.capture)
+            self._time_due = time_due(store, self.settings.capture, now)
             self._scoring.look_again()
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)

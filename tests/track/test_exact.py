@@ -9,8 +9,9 @@ import pytest
 
 from qi_learn.records import Message
 from qi_learn.track.exact import names
+from qi_learn.track.waiting import CLOSELY
 from qi_learn.workspace.changes import FileSaved
-from tests.support.tracked_code import FILE, MARK, World
+from tests.support.tracked_code import FILE, MARK, SUGGESTED, World, with_mean
 
 
 def edit(world: World, path: str, old: str, new: str, **more: Any) -> str:
@@ -199,3 +200,23 @@ def test_a_question_about_the_format_alone_suggests_nothing(world: World) -> Non
     )
     with pytest.raises(IndexError):
         world.fate(turn)
+
+
+def test_an_edit_of_a_part_leaves_what_was_placed_before_in_its_place(world: World) -> None:
+    first = world.ask(SUGGESTED)
+    world.save("stats.py", with_mean(SUGGESTED))
+    second = edit(world, "stats.py", "total = 0", "total = 0.0")
+    world.save("stats.py", with_mean(SUGGESTED.replace("total = 0", "total = 0.0")))
+    assert [world.fate(turn).state for turn in (first, second)] == ["placed", "placed"]
+    world.commit()
+    assert world.fate(first).final_text == SUGGESTED.replace("total = 0", "total = 0.0")
+    assert world.fate(second).final_text == "total = 0.0"
+
+
+def test_a_short_edit_is_found_among_very_many_that_wait(world: World) -> None:
+    for n in range(CLOSELY + 20):
+        world.ask(f"def other_{n}(values, weights):\n    return [values, weights, {n}, {n + 1}]\n")
+    world.save("other.py", "# nothing of it\n")
+    turn = edit(world, "stats.py", MARK, "VAT = 19\n")
+    world.save("stats.py", FILE.replace(MARK, "VAT = 19\n"))
+    assert world.fate(turn).match_method == "path"
