@@ -188,8 +188,7 @@ def _blocks(interaction: LearningInteraction) -> list[Block]:
     answer = interaction.turn.answer
     fenced = {(b.start, b.end): b for b in code_blocks(answer)}
     blocks = {
-        (s.start, s.end): fenced.get((s.start, s.end))
-        or Block(s.start, s.end, s.text, s.language)
+        (s.start, s.end): fenced.get((s.start, s.end)) or Block(s.start, s.end, s.text, s.language)
         for s in interaction.suggestions
         if s.start >= 0 and s.text.strip() and answer[s.start : s.end] == s.text
     }
@@ -203,7 +202,9 @@ def _blocks(interaction: LearningInteraction) -> list[Block]:
 
 def _is_fenced(answer: str, block: Block) -> bool:
     """Whether an answer can end behind a block: behind its fence, or with it."""
-    return block.end == len(answer) or _after_fence(answer, block.end) > block.end or not block.closed
+    return (
+        block.end == len(answer) or _after_fence(answer, block.end) > block.end or not block.closed
+    )
 
 
 def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | None:

@@ -83,7 +83,7 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 _FAILED_FIRST = re.compile(
-    r"(?:error\b|failed\b|failure\b|traceback\b|exception\b|cannot\b|unknown tool|diff edit failed)",
+    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|diff edit failed)\b",
     re.IGNORECASE,
 )
 _APPLIED = re.compile(
@@ -200,12 +200,9 @@ def _of_calls(behind: Sequence[Message], calls: int) -> Iterator[Result]:
     results = [message for message in behind if message.role == "tool"]
     for number, message in enumerate(results):
         id = message.extra.get("tool_call_id")
-        if id or number < calls:
-            call = str(id or f"#{number}")
-        else:
-            call = None
-        text = message.content
-        yield Result(word_of(text), text[:MOST], call=call if calls else None)
+        own = calls > 0 and (id or number < calls)
+        call = str(id or f"#{number}") if own else None
+        yield Result(word_of(message.content), message.content[:MOST], call=call)
 
 
 _HEADED = re.compile(

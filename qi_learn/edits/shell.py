@@ -1,9 +1,10 @@
 """Files written by a shell's script, as far as that is certain.
 
-`cat > FILE <<'END'` and `tee`, `apply_patch` in a script, `sed -i` with two plain texts. Codex's own
-rules for the patch are those of openai/codex, codex-rs/apply-patch/src/invocation.rs: nothing else
-may stand in its script but a `cd` in front. Heredocs are bash's: without quotes around its end, one
-in which anything would be put in the place of something (`$`, a backtick, a backslash) is not read.
+`cat > FILE <<'END'` and `tee`, `apply_patch` in a script, `sed -i` with two plain texts. Codex's
+own rules for the patch are those of openai/codex, codex-rs/apply-patch/src/invocation.rs: nothing
+else may stand in its script but a `cd` in front. Heredocs are bash's: without quotes around its
+end, one in which anything would be put in the place of something (`$`, a backtick, a backslash) is
+not read.
 
 Not read: what stands behind a condition, a loop, a function, an exit or a line that goes on in the
 next one; names with variables or patterns; what other programs write.
@@ -42,8 +43,8 @@ _UNSURE = re.compile(
     r"[ \t]*\(\)|!|\[)(?:[ \t;(]|$)|.*(?:\|\||\\$)"
 )
 _SED = re.compile(
-    r"""sed[ \t]+(?:-i(?:\.\w+)?|-i[ \t]+(?:''|""))(?:[ \t]+-e)?[ \t]+(?:'([^'\n]*)'|"([^"$`\\\n]*)")"""
-    rf"[ \t]+{_WORD}[ \t]*"
+    r"""sed[ \t]+(?:-i(?:\.\w+)?|-i[ \t]+(?:''|""))(?:[ \t]+-e)?[ \t]+"""
+    rf"""(?:'([^'\n]*)'|"([^"$`\\\n]*)")[ \t]+{_WORD}[ \t]*"""
 )
 _PLAIN = re.compile(r"[^\\.*\[\]^$+?(){}|]+")
 _ARGUMENTS = ("command", "cmd", "script", "input", "code")
@@ -67,9 +68,10 @@ def _words_edits(words: Sequence[str], where: str) -> Iterator[Edit]:
     """The edits of a command in words: `bash -lc SCRIPT`, or `apply_patch PATCH`."""
     if len(words) == 2 and words[0] in PATCH:
         yield from _in(where, patch_edits(words[1].split("\n")))
-    elif len(words) >= 3 and posixpath.basename(words[0]) in ("bash", "sh", "zsh"):
-        if words[-2] in ("-c", "-lc", "-ic"):
-            yield from script_edits(words[-1], where)
+        return
+    shell = posixpath.basename(words[0])
+    if len(words) >= 3 and shell in ("bash", "sh", "zsh") and words[-2] in ("-c", "-lc", "-ic"):
+        yield from script_edits(words[-1], where)
 
 
 def script_edits(script: str, where: str = "") -> Iterator[Edit]:

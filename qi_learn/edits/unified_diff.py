@@ -75,9 +75,13 @@ def _over(lines: Sequence[TextLine], first: int) -> int:
 
 
 def _goes_on(lines: Sequence[TextLine], number: int) -> bool:
-    """Whether the line behind an empty one is of the diff."""
-    after = lines[number + 1].text if number + 1 < len(lines) else ""
-    return after.startswith(("+", "-", " ", "@@", *_BESIDE))
+    """Whether what stands behind an empty line, or three, is of the diff.
+
+    A line with `-` alone may be one of a list: that is not read on.
+    """
+    behind = (line.text for line in lines[number + 1 : number + 4])
+    after = next((text for text in behind if text), "")
+    return after.startswith((" ", "@@", *_BESIDE))
 
 
 def edits_in(body: Sequence[str]) -> Iterator[Edit]:

@@ -351,7 +351,8 @@ def m015_parts_of_lines(db: Database) -> None:
     # What stands on a suggestion's first and last line beside it, as in `records.Suggestion`.
     ends = ("lead", "trail")
     _run(
-        db, *(f"ALTER TABLE suggestions ADD COLUMN {name} TEXT NOT NULL DEFAULT ''" for name in ends)
+        db,
+        *(f"ALTER TABLE suggestions ADD COLUMN {name} TEXT NOT NULL DEFAULT ''" for name in ends),
     )
 
 

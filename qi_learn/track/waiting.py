@@ -76,7 +76,7 @@ class WaitingSketches:
         for number, each in enumerate(waiting):
             known = self._known.get(each.key)
             path = self._paths.get(each.key)
-            if known is None or (path is not None and names(path, each.project, save.told)):
+            if known is None or (path is not None and names(path, None, save.told)):
                 turns.add(each.turn_id)
                 continue
             try:

@@ -139,7 +139,11 @@ def test_calls_without_ids_are_told_by_what_they_call(gateway: Gateway) -> None:
     calls = [{"function": {"name": "write_file", "arguments": arguments}}]
     said = {"role": "assistant", "content": "", "tool_calls": calls}
     first = gateway.exchange(chat(), {"message": said, "done": True}, endpoint="/api/chat")
-    result = {"role": "tool", "tool_name": "write_file", "content": "The user denied this operation."}
+    result = {
+        "role": "tool",
+        "tool_name": "write_file",
+        "content": "The user denied this operation.",
+    }
     gateway.exchange(
         chat(said, result), {"message": {"content": "Well."}, "done": True}, endpoint="/api/chat"
     )

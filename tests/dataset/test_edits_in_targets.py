@@ -1,4 +1,4 @@
-"""Answers that ask for edits: only what an edit puts there is replaced, in the form it was asked in.
+"""Answers that ask for edits: what an edit puts there is replaced, and its form stays.
 
 Suggestions are made by the same code as in the daemon.
 """
@@ -23,9 +23,7 @@ DIFF = "```diff\n--- a/tax.py\n+++ b/tax.py\n@@\n-RATE = 1\n+VAT = 19\n```\n"
 def settled(of: Turn, final: str | None, ordinal: int = 0, **more: Any) -> Target | Skipped:
     """The target of a turn of which one edit has a final text."""
     made = list(suggestions_of(of))
-    made[ordinal] = replace(
-        made[ordinal], state="settled", placed_at=1.0, final_text=final, **more
-    )
+    made[ordinal] = replace(made[ordinal], state="settled", placed_at=1.0, final_text=final, **more)
     return target_of(interaction(of, *made))
 
 

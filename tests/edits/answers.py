@@ -9,8 +9,11 @@ from qi_learn.edits.dialects import edits_of
 from qi_learn.edits.edit import Edit
 from qi_learn.records import Message, Turn
 
+Plain = tuple[str | None, str | None, str]
+"""Path, old and new of an edit."""
 
-def turn(text: str = "", calls: Sequence[dict[str, Any]] = (), asked: str = "Do it.") -> Turn:
+
+def turn(text: str = "", calls: Sequence[Any] = (), asked: str = "Do it.") -> Turn:
     extra = {"tool_calls": list(calls)} if calls else {}
     messages = (Message("user", asked),)
     return Turn("t", "/api/chat", "m", "m", messages, text, 0.0, 1.0, answer_extra=extra)
@@ -21,12 +24,12 @@ def call(name: str, arguments: Any, id: str | None = None) -> dict[str, Any]:
     return {"id": id, **made} if id else made
 
 
-def of_call(name: str, arguments: Any) -> list[tuple[str | None, str | None, str]]:
+def of_call(name: str, arguments: Any) -> list[Plain]:
     """Path, old and new of the edits of one call."""
     return plain(edits_of(turn(calls=[call(name, arguments)])))
 
 
-def of_text(text: str, asked: str = "Do it.") -> list[tuple[str | None, str | None, str]]:
+def of_text(text: str, asked: str = "Do it.") -> list[Plain]:
     """The same of an answer's text. Whatever has a place in it stands there as it is."""
     edits = edits_of(turn(text, asked=asked))
     for edit in edits:
@@ -34,5 +37,5 @@ def of_text(text: str, asked: str = "Do it.") -> list[tuple[str | None, str | No
     return plain(edits)
 
 
-def plain(edits: Sequence[Edit]) -> list[tuple[str | None, str | None, str]]:
+def plain(edits: Sequence[Edit]) -> list[Plain]:
     return [(edit.path, edit.old, edit.new) for edit in edits]

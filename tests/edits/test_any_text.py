@@ -15,15 +15,42 @@ from tests.edits.test_text import AIDER, CLINE, HUNK
 from tests.edits.test_tools import PATCH, SHAPES
 
 PIECES = (
-    *("<<<<<<< SEARCH\n", "=======\n", ">>>>>>> REPLACE\n", "------- SEARCH\n", "+++++++ REPLACE\n"),
+    *(
+        "<<<<<<< SEARCH\n",
+        "=======\n",
+        ">>>>>>> REPLACE\n",
+        "------- SEARCH\n",
+        "+++++++ REPLACE\n",
+    ),
     *("```python\n", "```\n", "```diff\n", "```tool\n", "~~~\n", "a.py\n", "```src/a.py\n", "\n"),
     *("*** Begin Patch\n", "*** End Patch\n", "*** Update File: a.py\n", "*** Add File: b\n"),
     *("--- a/x\n", "+++ b/x\n", "@@ -1 +1 @@\n", "+x\n", "-y\n", " z\n", "\\ No newline\n"),
     *("<write_to_file>\n", "</write_to_file>", "<path>a.py</path>\n", "<content>", "</content>"),
-    *("<apply_diff>", "</apply_diff>", "<diff>", "</diff>", "<tool_call>", "</tool_call>", "{", "}"),
+    *(
+        "<apply_diff>",
+        "</apply_diff>",
+        "<diff>",
+        "</diff>",
+        "<tool_call>",
+        "</tool_call>",
+        "{",
+        "}",
+    ),
     *('{"name": "write", "arguments": {}}', "<function=edit>", "<parameter=path>", "</parameter>"),
     *("</function>", "<old_text>", "</old_text>", "<new_text>", "</new_text>", "TOOL_NAME: x\n"),
-    *("BEGIN_ARG: y\n", "END_ARG\n", "x = 1\n", "\r\n", "\u2028", "\x00", "é", "🙂", " ", "\t", '"'),
+    *(
+        "BEGIN_ARG: y\n",
+        "END_ARG\n",
+        "x = 1\n",
+        "\r\n",
+        "\u2028",
+        "\x00",
+        "é",
+        "🙂",
+        " ",
+        "\t",
+        '"',
+    ),
     *("cat > a <<'E'\n", "E\n", "sed -i 's/a/b/' c\n", "cd x && ", "<execute_command><command>"),
 )
 LENGTH = 100_000

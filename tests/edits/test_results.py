@@ -17,7 +17,7 @@ DECLINED = [
     "exec command rejected by user",
     "patch rejected by user",
     "The user denied this operation.",
-    "The user denied this operation and provided the following feedback:\n<feedback>\nno\n</feedback>",
+    "The user denied this operation and provided the following feedback:\n<feedback>\nno",
     '{"status":"denied","message":"The user denied this operation.","feedback":"no"}',
     "The user rejected permission to use this specific tool call.",
     "Error: The user rejected permission to use this specific tool call.",
@@ -30,7 +30,7 @@ DECLINED = [
 ]
 FAILED = [
     "<tool_use_error>String to replace not found in file.\nString: x = 1</tool_use_error>",
-    "<tool_use_error>File has not been read yet. Read it first before writing to it.</tool_use_error>",
+    "<tool_use_error>File has not been read yet. Read it first.</tool_use_error>",
     "apply_patch verification failed: Failed to find expected lines in /w/a.py:\nx = 1",
     "Exit code: 1\nWall time: 0 seconds\nOutput:\nerror",
     '{"output":"no such file","metadata":{"exit_code":1,"duration_seconds":0.1}}',

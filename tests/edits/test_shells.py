@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.edits.answers import of_call
+from tests.edits.answers import Plain, of_call
 
-HI = [("a.py", None, "x = 1\n")]
+HI: list[Plain] = [("a.py", None, "x = 1\n")]
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,7 @@ HI = [("a.py", None, "x = 1\n")]
         ("cat > a.sh <<'EOF'\ncat > b <<'E'\nx\nE\nEOF", [("a.sh", None, "cat > b <<'E'\nx\nE\n")]),
     ],
 )
-def test_a_script_that_writes_files(
-    script: str, edits: list[tuple[str | None, str | None, str]]
-) -> None:
+def test_a_script_that_writes_files(script: str, edits: list[Plain]) -> None:
     assert of_call("bash", {"command": script}) == edits
     assert of_call("exec_command", {"cmd": script}) == edits
     assert of_call("shell", {"command": ["bash", "-lc", script]}) == edits

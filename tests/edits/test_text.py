@@ -1,4 +1,4 @@
-"""Edits in an answer's text: marks, tags, patches, diffs, calls in text, fences that name a file."""
+"""Edits in an answer's text: marks, tags, patches, diffs, calls, fences that name a file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ HUNK = """@@ -10,7 +10,8 @@ def total(values):
 +    if not count:
 +        return 0
 +    return sum(values) / count
- 
- 
+
+
 @@ -40,3 +41,2 @@
  a
 -b

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qi_learn.edits.dialects import edits_of
-from tests.edits.answers import call, of_call, turn
+from tests.edits.answers import Plain, call, of_call, turn
 
 PATCH = """*** Begin Patch
 *** Update File: src/a.py
@@ -29,13 +29,13 @@ PATCH = """*** Begin Patch
 *** End of File
 *** End Patch
 """
-PATCHED = [
+PATCHED: list[Plain] = [
     ("src/a.py", "    return sum(values)\n", "    return sum(values) / count\n"),
     ("docs/new.md", None, "# New\n\nWords.\n"),
     ("lib/b.py", "x = 1\n", "x = 2\n"),
 ]
-ONE = [("/w/a.py", "x = 1", "x = 2")]
-WHOLE = [("/w/a.py", None, "x = 2\n")]
+ONE: list[Plain] = [("/w/a.py", "x = 1", "x = 2")]
+WHOLE: list[Plain] = [("/w/a.py", None, "x = 2\n")]
 OLD_NEW = {"file_path": "/w/a.py", "old_string": "x = 1", "new_string": "x = 2"}
 CAMEL = {"filePath": "/w/a.py", "oldString": "x = 1", "newString": "x = 2"}
 CONTINUE = {"filepath": "/w/a.py", "old_string": "x = 1", "new_string": "x = 2"}
@@ -43,9 +43,9 @@ STR_REPLACE = {"command": "str_replace", "path": "/w/a.py", "old_str": "x = 1", 
 CREATE = {"command": "create", "path": "/w/a.py", "file_text": "x = 2\n"}
 SEARCH = "<<<<<<< SEARCH\n:start_line:1\n-------\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE"
 DASHED = "------- SEARCH\nx = 1\n=======\nx = 2\n+++++++ REPLACE\n"
-BLOCK = [("/w/a.py", "x = 1\n", "x = 2\n")]
-CELL = [("/w/n.ipynb", None, "x = 2")]
-SHAPES: list[tuple[str, str, Any, list[tuple[str | None, str | None, str]]]] = [
+BLOCK: list[Plain] = [("/w/a.py", "x = 1\n", "x = 2\n")]
+CELL: list[Plain] = [("/w/n.ipynb", None, "x = 2")]
+SHAPES: list[tuple[str, str, Any, list[Plain]]] = [
     ("Claude Code", "Edit", {**OLD_NEW, "replace_all": False}, ONE),
     ("Claude Code", "MultiEdit", {"file_path": "/w/a.py", "edits": [OLD_NEW, OLD_NEW]}, ONE * 2),
     ("Claude Code", "Write", {"file_path": "/w/a.py", "content": "x = 2\n"}, WHOLE),
@@ -140,7 +140,12 @@ SHAPES: list[tuple[str, str, Any, list[tuple[str | None, str | None, str]]]] = [
         {"relative_path": "/w/a.py", "needle": "x = 1", "repl": "x = 2", "mode": "literal"},
         ONE,
     ),
-    ("another", "modify_source", {"target_file": "/w/a.py", "search": "x = 1", "replace": "x = 2"}, ONE),
+    (
+        "another",
+        "modify_source",
+        {"target_file": "/w/a.py", "search": "x = 1", "replace": "x = 2"},
+        ONE,
+    ),
 ]
 
 
@@ -150,7 +155,7 @@ SHAPES: list[tuple[str, str, Any, list[tuple[str | None, str | None, str]]]] = [
     ids=[f"{client}:{name}" for client, name, *_ in SHAPES],
 )
 def test_a_call_edits_what_its_client_lets_it_edit(
-    name: str, arguments: Any, edits: list[tuple[str | None, str | None, str]]
+    name: str, arguments: Any, edits: list[Plain]
 ) -> None:
     assert of_call(name, arguments) == edits
     if isinstance(arguments, dict):
@@ -167,7 +172,10 @@ def test_a_call_edits_what_its_client_lets_it_edit(
         ("todo_write", {"todos": [{"content": "Write a.py"}]}),
         ("NotebookEdit", {"notebook_path": "n.ipynb", "edit_mode": "delete", "new_source": ""}),
         ("edit_file", {"path": "a.py", "display_description": "Fix it", "mode": "edit"}),
-        ("replace_content", {"relative_path": "a", "needle": "x.*", "repl": "$!1", "mode": "regex"}),
+        (
+            "replace_content",
+            {"relative_path": "a", "needle": "x.*", "repl": "$!1", "mode": "regex"},
+        ),
         ("search_and_replace", {"path": "a", "search": "x+", "replace": "y", "use_regex": True}),
         ("apply_patch", {"input": PATCH.replace("*** End Patch\n", "")}),
         ("Edit", '{"file_path": "/w/a.py", "old_string": "x", "new_str'),
@@ -186,5 +194,6 @@ def test_each_edit_knows_its_call() -> None:
 
 
 def test_calls_of_no_form_at_all_are_no_edits() -> None:
-    for calls in ("text", [None, 3, {}], [{"function": "x"}], {"a": 1}):
-        assert edits_of(turn(calls=calls) if isinstance(calls, list) else turn()) == ()
+    forms: list[list[Any]] = [[None, 3, {}], [{"function": "x"}], [{"function": {"name": 1}}]]
+    for calls in forms:
+        assert edits_of(turn(calls=calls)) == ()

@@ -9,7 +9,7 @@ import pytest
 
 from qi_learn.records import Message
 from qi_learn.track.exact import names
-from qi_learn.track.waiting import CLOSELY
+from qi_learn.track.waiting import CLOSELY, WaitingSketches
 from qi_learn.workspace.changes import FileSaved
 from tests.support.tracked_code import FILE, MARK, SUGGESTED, World, with_mean
 
@@ -214,9 +214,10 @@ def test_an_edit_of_a_part_leaves_what_was_placed_before_in_its_place(world: Wor
 
 
 def test_a_short_edit_is_found_among_very_many_that_wait(world: World) -> None:
+    sketches = WaitingSketches()
     for n in range(CLOSELY + 20):
         world.ask(f"def other_{n}(values, weights):\n    return [values, weights, {n}, {n + 1}]\n")
-    world.save("other.py", "# nothing of it\n")
     turn = edit(world, "stats.py", MARK, "VAT = 19\n")
-    world.save("stats.py", FILE.replace(MARK, "VAT = 19\n"))
+    world.save("other.py", "# nothing of it\n", sketches=sketches)
+    world.save("stats.py", FILE.replace(MARK, "VAT = 19\n"), sketches=sketches)
     assert world.fate(turn).match_method == "path"
