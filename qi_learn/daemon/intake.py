@@ -42,6 +42,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.watcher import Watcher
@@ -231,6 +232,7 @@ class Intake:
             self.paths.spool,
             decode=self._decode,
             suggest=suggestions_of,
+            say=words_for,
             outcomes=outcomes_of,
             now=now,
             memory=self._memory,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
+from qi_learn.track.exact import METHOD, elsewhere, exactly_placed
 from qi_learn.track.match import Match, NotCompared, find, share_of
 from qi_learn.track.own_place import left_out
 from qi_learn.track.region import Region
@@ -77,16 +78,21 @@ def placements(
     that would stand there too are superseded, and the rest goes on waiting.
     """
     chances: list[_Chance] = []
+    candidates: list[PlacedMatch] = []
     missed: list[Tracked] = []
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
+            if (exact := exactly_placed(tracked, save)) is not None:
+                candidates.append(PlacedMatch(*exact))
+                continue
+            if elsewhere(tracked, save.told):
+                continue
             chance = _chance(tracked, save)
             if chance is None:
                 missed.append(tracked)
             else:
                 chances.append(chance)
     chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
-    candidates: list[PlacedMatch] = []
     beaten: list[Suggestion] = []
     for chance in chances[:CLOSELY]:
         with save.guard.step("suggestion", name_of(chance.tracked)):
@@ -125,7 +131,7 @@ def _chance(tracked: Tracked, save: Save) -> _Chance | None:
 
 def _is_filled(save: Save, before: str, candidates: Sequence[PlacedMatch]) -> bool:
     """Whether all code that is new in the file is in lines that are a suggestion word for word."""
-    exact = [c.match for c in candidates if c.match.method == "lines"]
+    exact = [c.match for c in candidates if c.match.method in ("lines", METHOD)]
     if not exact:
         return False
     new = (i for i in save.text.added_since(before)[0] if save.text.tokens[i])
@@ -174,8 +180,7 @@ def _best(candidates: Iterable[PlacedMatch]) -> tuple[list[PlacedMatch], list[Pl
             c.tracked.suggestion.ordinal,
         ),
     ):
-        match = one.match
-        free = all(not _overlap(match, other.match.start, other.match.end) for other in best)
+        free = not any(_excludes(other, one) for other in best)
         (best if free else others).append(one)
     return best, others
 
@@ -187,7 +192,7 @@ def _not_taken(
     credited: list[PlacedMatch] = []
     replaced: list[Suggestion] = []
     for one in best:
-        there = [t for t in taken if _overlap(one.match, t.region.start, t.region.end)]
+        there = [t for t in taken if _takes_from(one.match, t.region)]
         if all(_replaces(one, t.suggestion, save) for t in there):
             credited.append(one)
             replaced += [t.suggestion for t in there]
@@ -210,10 +215,29 @@ def _overlap(match: Match, start: int, end: int) -> bool:
     return match.end > start and match.start < end
 
 
+def _takes_from(match: Match, region: Region) -> bool:
+    """Whether a match is where a placed suggestion stands, and not an edit of a part of it."""
+    part = match.method == METHOD and match.end - match.start < region.end - region.start
+    return not part and _overlap(match, region.start, region.end)
+
+
+def _excludes(taken: PlacedMatch, one: PlacedMatch) -> bool:
+    """Whether a suggestion cannot stand where another does.
+
+    Of edits that name the file each does, if they are not the same: one in what another wrote, two
+    on one line.
+    """
+    both_exact = one.match.method == taken.match.method == METHOD
+    same = one.tracked.suggestion.text == taken.tracked.suggestion.text
+    return _overlap(one.match, taken.match.start, taken.match.end) and (same or not both_exact)
+
+
 def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
     """The suggestion placed where it was found."""
     tracked, match, saved = placement.tracked, placement.match, save.saved
     region = regions.region_at(saved.text, saved.place, match.start, match.end)
+    if match.method == METHOD and (region.start, region.end) != (match.start, match.end):
+        region = Region(match.start, match.end)  # what was edited, and no more
     suggestion = replace(
         tracked.suggestion,
         state="placed",

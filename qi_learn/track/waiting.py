@@ -15,6 +15,7 @@ from heapq import nlargest
 
 from qi_learn.records import Tracked, Waiting
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.exact import names
 from qi_learn.track.match import NotCompared, share_of
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import Sketch, sketch_of
@@ -35,6 +36,8 @@ class WaitingSketches:
 
     _known: dict[tuple[str, int], tuple[float, int, Sketch]] = field(default_factory=dict)
     """By suggestion: when its answer ended, how many characters it has."""
+    _paths: dict[tuple[str, int], str] = field(default_factory=dict)
+    """By suggestion: the file that it names."""
     _characters: int = 0
 
     def lacking(self, waiting: Iterable[Waiting]) -> set[str]:
@@ -51,12 +54,15 @@ class WaitingSketches:
         if not tracked:
             return
         self._known = {key: known for key, known in self._known.items() if known[0] >= since}
+        self._paths = {key: path for key, path in self._paths.items() if key in self._known}
         for each in tracked:
             suggestion = each.suggestion
             with suppress(*guard.failures):
                 lines = frame_of(each).whole_lines(suggestion.text)
                 key = suggestion.turn_id, suggestion.ordinal
                 self._known[key] = each.turn.ended, len(lines), sketch_of(lines)
+                if suggestion.path is not None:
+                    self._paths[key] = suggestion.path
         self._characters = sum(characters for _, characters, _ in self._known.values())
 
     def chosen(self, waiting: Sequence[Waiting], save: Save) -> set[str]:
@@ -69,7 +75,8 @@ class WaitingSketches:
         places: list[str] = []
         for number, each in enumerate(waiting):
             known = self._known.get(each.key)
-            if known is None:
+            path = self._paths.get(each.key)
+            if known is None or (path is not None and names(path, None, save.told)):
                 turns.add(each.turn_id)
                 continue
             try:
