@@ -65,6 +65,15 @@ if TYPE_CHECKING:
         TensorGain,
         Verdict,
     )
+    from qi_learn.records.importing import (
+        ImportedItem,
+        ImportedTurn,
+        NotUnderstood,
+        ReturningTurn,
+        ToolRating,
+        ToolSaid,
+        ToolSign,
+    )
     from qi_learn.records.run_states import RUN_STATES_ENDED, RunState
     from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
     from qi_learn.records.set_aside import SetAside
@@ -118,12 +127,15 @@ __all__ = [
     "Execution",
     "Feedback",
     "ForgetRequest",
+    "ImportedItem",
+    "ImportedTurn",
     "Leak",
     "LearningInteraction",
     "LearningType",
     "LeftOut",
     "MarkedVersion",
     "Message",
+    "NotUnderstood",
     "Outcome",
     "Packed",
     "Pair",
@@ -140,6 +152,7 @@ __all__ = [
     "RecallLog",
     "Receipt",
     "Release",
+    "ReturningTurn",
     "RunState",
     "Scorable",
     "Score",
@@ -152,6 +165,9 @@ __all__ = [
     "SuggestionState",
     "SuiteNll",
     "TensorGain",
+    "ToolRating",
+    "ToolSaid",
+    "ToolSign",
     "Tracked",
     "TrainResult",
     "Turn",
@@ -173,6 +189,8 @@ _LIVES_IN = {
         "Outcome Score Signal Suggestion SuggestionState Turn",
         "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
         "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
+        "importing": "ImportedItem ImportedTurn NotUnderstood ReturningTurn ToolRating ToolSaid "
+        "ToolSign",
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",
         "set_aside": "SetAside",
