@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qi_learn.records import Event
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import mark_dirty
+from qi_learn.store.named_fates import name_fates_anew
 from qi_learn.store.turns import newest_stray, newest_turn
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _match(
             "UPDATE ratings SET turn_id = ?, match_method = ?, match_confidence = ? WHERE id = ?",
             (turn, method, confidence, rating),
         )
+        name_fates_anew(store, turn)
         mark_dirty(store, turn)
     return turn
 

@@ -37,7 +37,7 @@ before it.
 _PLAIN = (
     *("id", "endpoint", "model_asked", "model_answered", "model_digest", "started", "ended"),
     *("status", "cancelled", "complete", "done_reason", "prompt_tokens", "answer_tokens"),
-    *("session", "project", "commit"),
+    *("session", "project", "commit", "client"),
 )
 _COLUMNS = (
     *_PLAIN,

@@ -309,7 +309,7 @@ def test_an_interaction_has_every_field_of_the_record_it_implements(store: Store
     full = feedback.load_interaction(store, "T1")
     assert (full.turn, full.suggestions, full.score, full.outcome) == (
         turn,
-        (SUGGESTION,),
+        (replace(SUGGESTION, fate="edited"),),  # there is a correction
         SCORE,
         Outcome(True, False, True, 0.1, False),
     )
