@@ -163,14 +163,15 @@ class _Session:
 
 def _told(file: Path, lines: list[tuple[int, str]], ended: bool) -> Iterator[_Turn]:
     place = str(file.absolute().parent)
-    session = _Session(0.0, _digest(place))
+    session, typing = _Session(0.0, _digest(place)), False
     for end, line in lines:
         if begins := _BEGIN.fullmatch(line.rstrip("\n")):
             yield from session.finish()
             session = _Session(_local(begins[1]), _digest(place, begins[1]))
         elif line.startswith("#### "):
-            if session.answer and "".join(session.answer).strip():
-                yield from session.finish()
+            yield from session.finish()
+            if not typing:  # lines typed at once follow one another
+                session.typed = []
             session.answer = []
             session.typed.append(line[5:].rstrip() + "\n")
         elif line.startswith("> ") or line.rstrip() == ">":
@@ -179,7 +180,8 @@ def _told(file: Path, lines: list[tuple[int, str]], ended: bool) -> Iterator[_Tu
                 session.model = model[1]
         else:
             session.answer.append(line)
-            session.end = end if line.strip() else max(session.end, end)
+            session.end = end
+        typing = line.startswith("#### ")
     if ended:
         yield from session.finish()
 

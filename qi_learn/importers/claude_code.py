@@ -153,8 +153,8 @@ class _Thread:
             calls = (block for block in answer.blocks if block.get("type") == "tool_use")
             self.calls |= {text(call.get("id")): answer.key for call in calls}
             self.said.add({"role": "assistant", "content": answer.blocks}, "answer")
-            for line in answer.lines:
-                self.places[text(line.get("uuid"))] = len(self.said.messages)
+            for each in answer.lines:
+                self.places[text(each.get("uuid"))] = len(self.said.messages)
         for line, value in self.results:
             yield from self._signs(line, value, max(line.end, answer.end if answer else 0))
             self.said.add({"role": "user", "content": _message(value).get("content")}, "other")

@@ -128,7 +128,9 @@ class _Rollout:
         self.said.add(item, "prompt" if _is_a_prompt(item) else "other")
         self.asked = ts or self.asked
 
-    def _sign(self, line: JsonLine, item: Mapping[str, Any], ts: float | None) -> Iterator[ToolSign]:
+    def _sign(
+        self, line: JsonLine, item: Mapping[str, Any], ts: float | None
+    ) -> Iterator[ToolSign]:
         call, output = text(item.get("call_id")), item.get("output")
         said = output if isinstance(output, str) else text(inner(item, "output").get("content"))
         if call in self.calls and said.strip().startswith(DECLINED) and line.end > self.since:

@@ -28,7 +28,10 @@ def files(path: Path) -> list[Path]:
 
 
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
-    """The turns behind a cursor (bytes), and their ratings. Raises NotFound if it cannot be read."""
+    """The turns behind a cursor (bytes), and their ratings.
+
+    Raises NotFound if the file cannot be read.
+    """
     since = behind(after)
     for line in json_lines(file):
         if line.end <= since:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.importers.conversation import Conversation, texts_of
-from qi_learn.importers.json_lines import behind, inner, is_local, json_file, objects, seconds
+from qi_learn.importers.json_lines import behind, inner, is_local, json_file, seconds
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.outside.foreign_database import ForeignDatabase, foreign_database
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign

@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         NotUnderstood,
         ReturningTurn,
         ToolRating,
-        ToolSaid,
         ToolSign,
     )
     from qi_learn.records.run_states import RUN_STATES_ENDED, RunState
@@ -174,7 +173,6 @@ __all__ = [
     "SuiteNll",
     "TensorGain",
     "ToolRating",
-    "ToolSaid",
     "ToolSign",
     "Tracked",
     "TrainResult",
@@ -197,8 +195,7 @@ _LIVES_IN = {
         "Message Outcome Said Score Sign Signal Suggestion SuggestionState Turn",
         "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
         "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
-        "importing": "ImportedItem ImportedTurn NotUnderstood ReturningTurn ToolRating ToolSaid "
-        "ToolSign",
+        "importing": "ImportedItem ImportedTurn NotUnderstood ReturningTurn ToolRating ToolSign",
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",
         "set_aside": "SetAside",

@@ -7,12 +7,10 @@ spool.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from qi_learn.record_class import dataclass
-
-ToolSaid = Literal["applied", "failed", "declined"]
-"""What a tool tells of an edit that it was to make: `declined` is the person's own no."""
+from qi_learn.records.evidence import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class ToolSign:
     """Of the turn."""
     cursor: str
     ts: float
-    said: ToolSaid
+    said: Said
     call: str | None = None
     """The id of the tool call it is about; None: all that the turn suggested."""
 
