@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workspace",
         "importers",
         "capture",
+        "dataset",
         "deploy",
         "daemon",
     },

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import llm
 import pytest
 import sqlite_utils
 
 from qi_learn.importers.llm_logs import read
 from qi_learn.records import ImportedItem, ImportedTurn
-
-
-class Echo(llm.Model):
-    """A model that says what it is asked."""
-
-    model_id = "echo"
-    raw: dict[str, Any] | None = None
-
-    def execute(
-        self, prompt: Any, stream: bool, response: Any, conversation: Any = None
-    ) -> Iterator[str]:
-        response.response_json = self.raw
-        response.set_usage(input=3, output=2)
-        yield f"You said: {prompt.prompt}"
+from tests.support.llm_log import llm_database, log_with_llm
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> sqlite_utils.Database:
-    return sqlite_utils.Database(tmp_path / "logs.db")
-
-
-def ask(log: sqlite_utils.Database, conversation: Any, words: str, **more: Any) -> None:
-    response = conversation.prompt(words, stream=False, **more)
-    response.text()
-    response.log_to_db(log)
+    return llm_database(tmp_path / "logs.db")
 
 
 def found(tmp_path: Path, after: str = "") -> list[ImportedItem]:
@@ -46,10 +25,9 @@ def found(tmp_path: Path, after: str = "") -> list[ImportedItem]:
 def test_a_conversation_is_read_with_what_was_said_before(
     tmp_path: Path, log: sqlite_utils.Database
 ) -> None:
-    conversation = Echo().conversation()
-    ask(log, conversation, "one", system="Be brief.")
+    conversation = log_with_llm(log, "one", "You said: one", system="Be brief.")
     (first,) = found(tmp_path)
-    ask(log, conversation, "two")
+    log_with_llm(log, "two", "And two.", conversation=conversation)
     (second,) = found(tmp_path, first.cursor)
     assert isinstance(first, ImportedTurn)
     assert isinstance(second, ImportedTurn)
@@ -67,7 +45,7 @@ def test_a_conversation_is_read_with_what_was_said_before(
 
 
 def test_a_fragment_is_read_back_into_its_text(tmp_path: Path, log: sqlite_utils.Database) -> None:
-    ask(log, Echo().conversation(), "What is it?", fragments=["A long text of a novel."])
+    log_with_llm(log, "What is it?", "A novel.", fragments=["A long text of a novel."])
     (turn,) = found(tmp_path)
     assert isinstance(turn, ImportedTurn)
     assert "A long text of a novel." in turn.request["messages"][-1]["content"]
@@ -76,18 +54,16 @@ def test_a_fragment_is_read_back_into_its_text(tmp_path: Path, log: sqlite_utils
 def test_an_answer_of_ollamas_is_known_to_be_from_this_machine(
     tmp_path: Path, log: sqlite_utils.Database
 ) -> None:
-    model = Echo()
-    model.raw = {"model": "qwen3:8b", "load_duration": 1, "eval_duration": 2}
-    ask(log, model.conversation(), "one")
-    model.raw = {**model.raw, "remote_host": "https://ollama.com"}
-    ask(log, model.conversation(), "two")
+    raw: dict[str, Any] = {"model": "qwen3:8b", "load_duration": 1, "eval_duration": 2}
+    log_with_llm(log, "one", "One.", raw=raw)
+    log_with_llm(log, "two", "Two.", raw={**raw, "remote_host": "https://ollama.com"})
     assert [t.local for t in found(tmp_path) if isinstance(t, ImportedTurn)] == [True, False]
 
 
 def test_calls_of_older_versions_are_read_too(tmp_path: Path, log: sqlite_utils.Database) -> None:
-    ask(log, Echo().conversation(), "new")
+    log_with_llm(log, "new", "New.")
     for number, (asked, said) in enumerate((("a", "A"), ("b", "B")), 1):
-        log["responses"].insert(
+        log.table("responses").insert(
             {
                 "id": f"01old{number}",
                 "model": "old-model",
@@ -99,8 +75,7 @@ def test_calls_of_older_versions_are_read_too(tmp_path: Path, log: sqlite_utils.
                 "datetime_utc": f"2026-09-21T10:00:0{number}+00:00",
             }
         )
-    log.conn.execute("UPDATE responses SET conversation_id = NULL")
-    log["conversations"].insert({"id": "c-old", "name": "n", "model": "old-model"})
+    log.table("conversations").insert({"id": "c-old", "name": "n", "model": "old-model"})
     log.conn.execute("UPDATE responses SET conversation_id = 'c-old'")
     log.conn.commit()
     turns = [item for item in found(tmp_path) if isinstance(item, ImportedTurn)]

@@ -38,7 +38,8 @@ class ClaudeSession:
 
     def __init__(self, file: Path, project: Path, *, at: float, session: str = "s-1") -> None:
         self.file, self.project, self.session = file, project, session
-        self.at, self.parent, self.count = at, None, 0
+        self.at, self.count = at, 0
+        self.parent: str | None = None
 
     def _line(self, kind: str, message: dict[str, Any], **more: Any) -> str:
         self.count += 1
