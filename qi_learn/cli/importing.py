@@ -27,7 +27,13 @@ SOURCE_NAMES = ("continue", "claude", "codex", "opencode", "aider", "llm", "json
 
 
 @click.command("import")
-@click.argument("source", type=click.Choice(SOURCE_NAMES))
+@click.argument(
+    "source",
+    type=click.Choice(SOURCE_NAMES),
+    metavar="SOURCE",
+    help=f"Whose log: {', '.join(SOURCE_NAMES[:-2])}; jsonl (an export of our own) or git (your "
+    "own commits).",
+)
 @click.argument(
     "path",
     type=FILE,

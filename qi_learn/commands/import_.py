@@ -44,7 +44,7 @@ from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.same_answers import recorded_answer
+from qi_learn.store.same_answers import committed_answer, recorded_answer
 from qi_learn.workspace.registry import place_of, project_of
 
 QUIET_SECONDS = 600.0
@@ -253,7 +253,15 @@ class _Import:
             registered = self._registered(item.directory)
             if registered is None and not self.settings.capture.unregistered:
                 return "from no registered project"
+        if self.source.author == "person" and self._has_an_answer(item.key):
+            return "an answer was found in that commit"
         return ""
+
+    def _has_an_answer(self, key: str) -> bool:
+        """Whether a commit, with whose id a key begins, holds what a model suggested."""
+        if self.recorded is None:
+            return False
+        return committed_answer(self.recorded[0], key.partition(":")[0])
 
     def _registered(self, directory: str) -> str | None:
         if directory not in self._places:

@@ -47,6 +47,12 @@ def recorded_answer(
     return None
 
 
+def committed_answer(store: Store, commit: str) -> bool:
+    """Whether a commit settled something that a model suggested."""
+    sql = 'SELECT 1 FROM suggestions WHERE "commit" = ? LIMIT 1'
+    return store.row(sql, (commit,)) is not None
+
+
 def _same(answer: str, stored: str, *, shown: bool) -> bool:
     return answer == stored or (shown and len(answer) >= SHORTEST and stored.startswith(answer))
 

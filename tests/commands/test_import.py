@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 import string
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +18,18 @@ from qi_learn.cli.importing import SOURCE_NAMES
 from qi_learn.commands.import_sources import SOURCES
 from qi_learn.commands.pause import pause, resume
 from qi_learn.daemon.alone import forget_alone
-from qi_learn.dataset.select import unfit
+from qi_learn.dataset.select import select_learnables, unfit
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.records import ForgetRequest, ImportedTurn
 from qi_learn.settings import CaptureSettings
 from qi_learn.spool import Spool, spool_files
+from qi_learn.store.feedback import save_score
+from qi_learn.store.learnables import LearnableTurns, learnable_turns
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.foreign_logs import ClaudeSession, continue_completion, edits, jsonl, says
 from tests.support.imported_home import ImportedHome
+from tests.support.redacted import as_redacted
+from tests.support.scored import score_now
 
 TOKEN = "ghp_" + "".join(random.Random(5).choices(string.ascii_letters + string.digits, k=36))
 LOGS = ("continue", "claude", "codex", "opencode", "aider", "llm", "git")
@@ -139,6 +144,43 @@ def test_a_commit_of_ones_own_is_a_correction_that_no_model_answered(home: Impor
     assert "def quokka(rows):" in one.feedback.correction
     assert one.turn.messages[-1].content.startswith("import math")
     assert (unfit(one.turn), one.feedback.accepted) == ("", None)
+    with home.store() as store:
+        score = score_now(store, one.turn.id, home.settings, home.now)
+        save_score(store, as_redacted(score))
+        threshold = home.settings.train.quality_threshold
+        (turn,) = learnable_turns(store, threshold=threshold, learned=frozenset()).fresh
+        (learnable,) = select_learnables(LearnableTurns((turn,), ())).learnables
+    assert (score.target_score, score.suggestion_score) == (0.7, None)
+    assert learnable.target.text == one.feedback.correction
+
+
+def test_a_commit_in_which_an_answer_stands_is_not_the_persons_alone(home: ImportedHome) -> None:
+    log = home.log_of("git")
+    home.bring("claude", home.log_of("claude"))
+    home.take_in()
+    head = subprocess.check_output(("git", "rev-parse", "HEAD"), cwd=log, text=True).strip()
+    with home.store() as store:
+        store.execute('UPDATE suggestions SET "commit" = ?', (head,))
+    said = home.bring("git", log)
+    assert (said.turns, said.left_out) == (0, {"an answer was found in that commit": 1})
+
+
+def test_commits_of_others_are_left_alone(home: ImportedHome) -> None:
+    log = home.log_of("git")
+
+    def git(*arguments: str) -> None:
+        subprocess.run(("git", *arguments), cwd=log, check=True, capture_output=True)
+
+    for number, (who, words) in enumerate(
+        (("you@example.org", "Mine"), ("me@example.org", "Co-authored-by: aider (gpt) <a@b.c>"))
+    ):
+        with (log / "a.py").open("a") as out:
+            out.write(f"\n\ndef more_{number}(rows):\n    found = sorted(rows)\n    return found\n")
+        git("-c", f"user.email={who}", "commit", "-qam", f"More\n\n{words}")
+    assert home.bring("git", log).turns == 1
+    git("config", "user.email", "")
+    with pytest.raises(NotFound, match="does not say who commits"):
+        home.bring("git", log, again=True)
 
 
 def test_a_completion_that_was_not_accepted_is_rejected(home: ImportedHome) -> None:
