@@ -33,12 +33,14 @@ def inferred_fate(
 
     `accepted`, `kept`: the likeness of the final text from which on it is edited, and kept.
     """
-    if suggestion.said == "declined" or suggestion.sign == "left_out":
+    if suggestion.said == "declined":
         return "rejected"
     if suggestion.sign == "superseded":
         return "superseded"
     if suggestion.state != "settled":
         return "unknown" if suggestion.state == "unknown" else None
+    if suggestion.sign == "left_out":
+        return "rejected"
     if suggestion.placed_at is None:
         return "unknown"
     if suggestion.final_text is None or suggestion.reverted:

@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": set(),
     "workspace": {"outside"},
     "importers": {"outside"},
+    "edits": set(),
     # steps, in the order of the flow: siblings never import each other, but the training executes
     # what the plan wrote
     "capture": {"outside", "store"},
-    "track": {"outside", "workspace"},
+    "track": {"outside", "workspace", "edits"},
     "score": {"outside", "workspace"},
     "dataset": {"rundir", "store"},
     "plan": {"outside", "rundir"},

@@ -21,6 +21,7 @@ from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 
 LOOK_SECONDS = 0.2
@@ -42,6 +43,7 @@ class TakingIn:
             self._paths.spool,
             decode=decode,
             suggest=suggestions_of,
+            say=words_for,
             outcomes=outcomes_of,
             now=time.time(),
             memory=self._memory,

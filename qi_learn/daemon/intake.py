@@ -42,6 +42,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
 from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
 from qi_learn.workspace.watcher import Watcher
@@ -189,7 +190,7 @@ class Intake:
             self._scoring.left = True
         if changed or now >= self._time_due:
             self._seen.follow_time(store, self.settings.capture, now)
-            self._time_due = time_due(store, self.settings.capture)
+            self._time_due = time_due(store, self.settings.capture, now)
             self._scoring.look_again()
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)
@@ -231,6 +232,7 @@ class Intake:
             self.paths.spool,
             decode=self._decode,
             suggest=suggestions_of,
+            say=words_for,
             outcomes=outcomes_of,
             now=now,
             memory=self._memory,

@@ -12,13 +12,16 @@ block, the answer ends with that block, otherwise the turn is not used.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from qi_learn.code_text import Block, code_blocks, indentation, reindent, similarity, with_code
 from qi_learn.dataset.tool_calls import Call, Span, calls_of, suggested, with_arguments
+from qi_learn.fates import KEPT_SIMILARITY
 from qi_learn.records import LearningInteraction, Suggestion
 
+LOST = "an edit became another text, and its place in the answer is not known"
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*")
 
 
@@ -95,6 +98,8 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
     except ValueError:
         return Skipped("a tool call that cannot be read")
     suggestions = suggested(interaction, calls)
+    if _lost(s for s in interaction.suggestions if s not in suggestions):
+        return Skipped(LOST)
     correction = _correction(interaction)
     if any(_rejected(s) for s in suggestions) and not correction:
         return Skipped("a part of the answer was rejected")
@@ -113,7 +118,23 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
     )
 
 
+def _lost(suggestions: Iterable[Suggestion]) -> bool:
+    """Whether something became another text of which the place in the answer is not known.
+
+    So it is with the new lines of a diff: they do not stand in the answer as they are.
+    """
+    return any(
+        s.fate == "rejected"
+        or _rejected(s)
+        or (s.final_text is not None and similarity(s.text, s.final_text) < KEPT_SIMILARITY)
+        for s in suggestions
+        if s.start < 0
+    )
+
+
 def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
+    if _lost(interaction.suggestions) and not _correction(interaction):
+        return Skipped(LOST)
     blocks = _blocks(interaction)
     kept = _kept(interaction, blocks)
     correction = interaction.feedback.correction
@@ -131,6 +152,9 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
     answer = interaction.turn.answer
     if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
+        if not _is_fenced(interaction.turn.answer, blocks[-1]):
+            why = "a part of the answer was rejected" if rejected else "the answer was cut off"
+            return Skipped(why)
         answer = answer[: _after_fence(answer, blocks[-1].end)]
     return _with_kept(answer, blocks, kept)
 
@@ -158,15 +182,29 @@ def _with_kept(answer: str, blocks: list[Block], kept: Mapping[int, str]) -> Tar
 def _blocks(interaction: LearningInteraction) -> list[Block]:
     """The code of the answer: its blocks, and what was recorded as a suggestion.
 
-    A completion is a suggestion, whether it parses or not.
+    A completion is a suggestion, whether it parses or not; of an edit in a block only what it puts
+    there.
     """
     answer = interaction.turn.answer
-    blocks = {(b.start, b.end): b for b in code_blocks(answer)}
-    for s in interaction.suggestions:
-        inside = any(b.start < s.end and s.start < b.end for b in blocks.values())
-        if s.text.strip() and answer[s.start : s.end] == s.text and not inside:
-            blocks[s.start, s.end] = Block(s.start, s.end, s.text, s.language)
+    fenced = {(b.start, b.end): b for b in code_blocks(answer)}
+    blocks = {
+        (s.start, s.end): fenced.get((s.start, s.end)) or Block(s.start, s.end, s.text, s.language)
+        for s in interaction.suggestions
+        if s.start >= 0 and s.text.strip() and answer[s.start : s.end] == s.text
+    }
+    own = sorted(blocks)
+    for span, block in fenced.items():
+        at = bisect_right(own, span[0], key=lambda each: each[1])
+        if at == len(own) or own[at][0] >= span[1]:
+            blocks[span] = block
     return [blocks[span] for span in sorted(blocks)]
+
+
+def _is_fenced(answer: str, block: Block) -> bool:
+    """Whether an answer can end behind a block: behind its fence, or with it."""
+    return (
+        block.end == len(answer) or _after_fence(answer, block.end) > block.end or not block.closed
+    )
 
 
 def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | None:

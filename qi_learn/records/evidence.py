@@ -173,6 +173,10 @@ class Suggestion:
     """What became of it with what the person said, which beats what was inferred; None while that
     is open.
     """
+    lead: str = ""
+    """What stands in front of it on the first of its lines, if it is a part of a line."""
+    trail: str = ""
+    """What stands behind it on the last of its lines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,10 @@ def _longest_line(text: str) -> str:
 # --- where words are found ------------------------------------------------------------------------
 
 _TEXTS = {
-    "suggestions": ("text", "file", "before", "after", "region", "final_text", "path", "old"),
+    "suggestions": (
+        *("text", "file", "before", "after", "region", "final_text", "path", "old"),
+        *("lead", "trail"),
+    ),
     "feedback": ("final_version", "correction"),
     "scores": ("target_text", "signals", "target_reasons"),
     "ratings": ("correction", "comment"),

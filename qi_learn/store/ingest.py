@@ -29,6 +29,7 @@ from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
 from qi_learn.store.backups import expire_backups
 from qi_learn.store.bad_lines import BadLine
+from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
 from qi_learn.store.events import expire_events, save_event
@@ -128,6 +129,7 @@ class _Intake:
     memory: DrainMemory
     decode: Decode
     suggest: Suggest
+    say: Hear
     outcomes: Outcomes
     now: float
     known: int
@@ -145,6 +147,7 @@ def drain(
     *,
     decode: Decode,
     suggest: Suggest,
+    say: Hear = lambda _suggestions, _answer, _messages: {},
     outcomes: Outcomes = lambda event: (event,),
     now: float,
     memory: DrainMemory | None = None,
@@ -152,13 +155,14 @@ def drain(
     """Take in everything that waits in the spool.
 
     `decode`: makes the Turn of a `turn` event, ValueError if it cannot. `suggest`: finds the
-    suggestions in its redacted answer. `outcomes`: makes of a shell's line the events of what it
-    tells, ValueError if it cannot. `now`: kept with each event as the time it was taken in.
-    `memory`: what the drain before left. Raises StoreError or DiskFull if the database or
-    `spool/bad/` cannot be written: what was committed stays, the rest waits in the spool.
+    suggestions in its redacted answer. `say`: finds what its request says of those of earlier
+    answers. `outcomes`: makes of a shell's line the events of what it tells, ValueError if it
+    cannot. `now`: kept with each event as the time it was taken in. `memory`: what the drain before
+    left. Raises StoreError or DiskFull if the database or `spool/bad/` cannot be written: what was
+    committed stays, the rest waits in the spool.
     """
     memory = memory or DrainMemory(store)
-    intake = _Intake(store, memory, decode, suggest, outcomes, now, turns_known(store))
+    intake = _Intake(store, memory, decode, suggest, say, outcomes, now, turns_known(store))
     files = spool_files(spool_dir)
     memory.files.see(files)
     forget_gone(store, files)
@@ -325,6 +329,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     if save_turn(intake.store, whole, redacted=clean.changed, known=known, marks=marks):
         suggested = intake.memory.redactor.clean(intake.suggest(turn))
         save_suggestions(intake.store, suggested)
+        hear(intake.store, whole.value, intake.say, intake.memory.redactor)
         if not (turn.messages or turn.answer):
             mark_textless(intake.store, turn.id, intake.now)
         intake.turns.append(turn.id)

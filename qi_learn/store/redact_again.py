@@ -43,7 +43,10 @@ TABLES = (
     ),
     TextTable(
         "suggestions",
-        ("text", "language", "name", "region", "final_text", "match_method", "path", "old", "call"),
+        (
+            *("text", "language", "name", "region", "final_text", "match_method", "path", "old"),
+            *("call", "lead", "trail"),
+        ),
         ("before", "after"),
         "turn_id",
     ),

@@ -1,6 +1,7 @@
 """What a turn suggested.
 
-The code blocks of its answer, the completion itself, the texts that its tool calls would write.
+The edits that its answer asks for, whatever their form; its other blocks of code; the completion
+itself.
 
 A completion continues the person's line. `frame_of` tells what the line begins and ends with, so
 that a completion can be found in whole lines of a file and cut out of them again.
@@ -9,24 +10,16 @@ that a completion can be found in whole lines of a file and cut out of them agai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qi_learn.code_text import code_blocks
-from qi_learn.fim import find_gap, is_chat
+from qi_learn.edits.dialects import passages_of, tool_edits
+from qi_learn.edits.edit import Edit
+from qi_learn.fim import Gap, find_gap, is_chat
 from qi_learn.records import Suggestion, Tracked, Turn
-
-WRITTEN_FIELDS = (
-    *("new_string", "newString", "new_str", "new_text", "newText", "file_text", "insert_text"),
-    *("content", "contents", "code", "replacement", "replace"),
-)
-"""Arguments of editing tools that hold the text to be written, as coding agents name them."""
-FILE_FIELDS = (
-    *("path", "file_path", "filePath", "filepath", "file", "filename", "target_file"),
-    "relative_workspace_path",
-)
-"""Arguments of editing tools that name the file: a tool without one of them edits none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +48,73 @@ class Frame:
 def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     """The suggestions of a turn, in the order of the answer; tool edits last.
 
-    Of tool edits `start` and `end` are -1: they are not in the answer's text.
+    `start` and `end` are -1 for what is not in the answer's text as it is: edits of tools, and the
+    new lines of a diff. Data is no suggestion: an answer that was asked for as JSON, or is JSON.
     """
-    suggestions: list[Suggestion] = []
+    made: list[Suggestion] = []
     prompt = turn.messages[-1].content if turn.messages else ""
     if is_completion(turn.endpoint, turn.request, turn.answer) and not is_chat(prompt):
         if turn.answer.strip():
-            suggestions.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
-    else:
-        suggestions += [
-            Suggestion(turn.id, i, b.text, b.start, b.end, b.language)
-            for i, b in enumerate(code_blocks(turn.answer))
-        ]
-    suggestions += [
-        Suggestion(turn.id, len(suggestions) + i, text, -1, -1)
-        for i, text in enumerate(_tool_edits(turn.answer_extra))
-    ]
-    return tuple(suggestions)
+            made.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
+    elif not _is_data(turn):
+        made += _in_text(turn)
+    made += [_of_edit(turn, edit) for edit in tool_edits(turn) if edit.new.strip()]
+    return tuple(replace(suggestion, ordinal=n) for n, suggestion in enumerate(made))
+
+
+def _in_text(turn: Turn) -> list[Suggestion]:
+    """The edits that the answer's text asks for, and its blocks of code that are no part of one."""
+    answer = turn.answer
+    blocks = {(block.start, block.end): block for block in code_blocks(answer)}
+    passages = passages_of(turn)
+    found: list[tuple[int, Suggestion]] = []
+    for passage in passages:
+        for edit in passage.edits:
+            if edit.new.strip():
+                block = blocks.get((edit.start, edit.end))
+                made = _of_edit(turn, edit, None if block is None else block.language)
+                found.append((passage.start, made))
+    ends = [passage.end for passage in passages]
+    for block in blocks.values():
+        next_one = bisect_right(ends, block.start)
+        inside = next_one < len(passages) and passages[next_one].start < block.end
+        if not inside and (block.end - block.start < len(answer) or _is_code(answer)):
+            made = Suggestion(turn.id, 0, block.text, block.start, block.end, block.language)
+            found.append((block.start, made))
+    return [made for _, made in sorted(found, key=lambda each: each[0])]
+
+
+def _of_edit(turn: Turn, edit: Edit, language: str | None = None) -> Suggestion:
+    return Suggestion(
+        turn.id,
+        0,
+        edit.new,
+        edit.start,
+        edit.end,
+        language,
+        path=edit.path,
+        old=edit.old,
+        call=edit.call,
+    )
+
+
+def _is_data(turn: Turn) -> bool:
+    """Whether the answer is data: its request asked for that, or it is JSON as a whole."""
+    if turn.request.get("format"):
+        return True
+    bare = turn.answer.strip()
+    if not bare.startswith(("{", "[")) or not bare.endswith(("}", "]")):
+        return False
+    try:
+        json.loads(bare)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_code(answer: str) -> bool:
+    """Whether a whole answer without a fence is code: a title or a short word may parse as such."""
+    return "\n" in answer.strip() or any(sign in answer for sign in "=([{")
 
 
 def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> bool:
@@ -86,47 +129,25 @@ def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> boo
 
 
 def frame_of(tracked: Tracked) -> Frame:
-    """The frame of a completion; empty for every other suggestion."""
+    """The frame of a completion, or of an edit of a part of a line; empty for all others."""
+    suggestion = tracked.suggestion
+    if suggestion.lead or suggestion.trail:
+        return Frame(suggestion.lead, suggestion.trail)
+    gap = place_of(tracked)
+    if gap is None or not gap.certain:  # nothing is claimed of the line
+        return Frame()
+    trail = "" if suggestion.text.endswith("\n") else gap.suffix.split("\n", 1)[0]
+    return Frame(gap.prefix.rsplit("\n", 1)[-1], trail)
+
+
+def place_of(tracked: Tracked) -> Gap | None:
+    """What stands before and behind a completion; None for every other suggestion."""
     suggestion, request = tracked.suggestion, tracked.request
     if suggestion.start != 0 or not is_completion(
         tracked.turn.endpoint, request, suggestion.text
     ):  # only a whole answer starts at 0
-        return Frame()
+        return None
     prompt, suffix = tracked.prompt, request.get("suffix")
     if is_chat(prompt):
-        return Frame()
-    suffix = suffix if isinstance(suffix, str) else ""
-    if (gap := find_gap(prompt)) is not None:
-        if not gap.certain:  # nothing is claimed of the line
-            return Frame()
-        prompt, suffix = gap.prefix, gap.suffix
-    trail = "" if suggestion.text.endswith("\n") else suffix.split("\n", 1)[0]
-    return Frame(prompt.rsplit("\n", 1)[-1], trail)
-
-
-def _tool_edits(extra: Mapping[str, Any]) -> Iterator[str]:
-    calls = extra.get("tool_calls")
-    for call in calls if isinstance(calls, (list, tuple)) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        arguments = _arguments(function.get("arguments")) if isinstance(function, Mapping) else {}
-        if not any(isinstance(arguments.get(name), str) for name in FILE_FIELDS):
-            continue
-        edits = arguments.get("edits")
-        for part in (arguments, *(edits if isinstance(edits, (list, tuple)) else ())):
-            text = (
-                next((part[n] for n in WRITTEN_FIELDS if isinstance(part.get(n), str)), "")
-                if isinstance(part, Mapping)
-                else ""
-            )
-            if text.strip():
-                yield text
-
-
-def _arguments(value: Any) -> Mapping[str, Any]:
-    """Ollama gives an object, OpenAI its JSON text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
+        return None
+    return find_gap(prompt) or Gap(prompt, suffix if isinstance(suffix, str) else "")

@@ -1,8 +1,9 @@
 """Which of the suggestions that wait a save says something about, without loading all of them.
 
 What a suggestion says never changes, so what is compared of it is found once, when its answer is
-new, and kept. The invariant: what is chosen has all that the save may place, and all that it may
-pass by for the first time. So what becomes of each suggestion is the same as if all were loaded.
+new, and kept. The invariant: what is chosen has all that the save may place, and the completions
+whose own place it may have, as many as are compared. So what becomes of each suggestion is the same
+as if all were loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from heapq import nlargest
 
 from qi_learn.records import Tracked, Waiting
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.exact import names
 from qi_learn.track.match import NotCompared, share_of
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import Sketch, sketch_of
@@ -34,6 +36,8 @@ class WaitingSketches:
 
     _known: dict[tuple[str, int], tuple[float, int, Sketch]] = field(default_factory=dict)
     """By suggestion: when its answer ended, how many characters it has."""
+    _paths: dict[tuple[str, int], str] = field(default_factory=dict)
+    """By suggestion: the file that it names."""
     _characters: int = 0
 
     def lacking(self, waiting: Iterable[Waiting]) -> set[str]:
@@ -50,12 +54,15 @@ class WaitingSketches:
         if not tracked:
             return
         self._known = {key: known for key, known in self._known.items() if known[0] >= since}
+        self._paths = {key: path for key, path in self._paths.items() if key in self._known}
         for each in tracked:
             suggestion = each.suggestion
             with suppress(*guard.failures):
                 lines = frame_of(each).whole_lines(suggestion.text)
                 key = suggestion.turn_id, suggestion.ordinal
                 self._known[key] = each.turn.ended, len(lines), sketch_of(lines)
+                if suggestion.path is not None:
+                    self._paths[key] = suggestion.path
         self._characters = sum(characters for _, characters, _ in self._known.values())
 
     def chosen(self, waiting: Sequence[Waiting], save: Save) -> set[str]:
@@ -65,9 +72,11 @@ class WaitingSketches:
         """
         turns: set[str] = set()
         ranked: list[tuple[float, float, int]] = []
+        places: list[str] = []
         for number, each in enumerate(waiting):
             known = self._known.get(each.key)
-            if known is None:
+            path = self._paths.get(each.key)
+            if known is None or (path is not None and names(path, None, save.told)):
                 turns.add(each.turn_id)
                 continue
             try:
@@ -79,8 +88,9 @@ class WaitingSketches:
                 continue
             if share > 0:
                 ranked.append((share, each.ended, -number))
-            elif _may_be_passed_by(each, save):
-                turns.add(each.turn_id)
+            elif each.completion and not each.left_out:
+                places.append(each.turn_id)
+        turns |= set(places[-CLOSELY:])
         return turns | {waiting[-last].turn_id for _, _, last in nlargest(CLOSELY, ranked)}
 
 
@@ -93,13 +103,3 @@ def _share(sketch: Sketch, each: Waiting, save: Save) -> float | None:
         return share_of(sketch, before, save.text, min_tokens=save.settings.min_tokens)
     except NotCompared:
         return None
-
-
-def _may_be_passed_by(each: Waiting, save: Save) -> bool:
-    return (
-        not each.passed_by
-        and not save.told.partly
-        and each.project is not None
-        and bool(save.told.text)
-        and save.history.reaches(each.started)
-    )

@@ -14,7 +14,9 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.store.own_redactor import redactor_of
+from qi_learn.store.working_time import note_save
 from qi_learn.track.suggestions import suggestions_of
+from qi_learn.track.waiting import WaitingSketches
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.files import read_text
@@ -121,7 +123,15 @@ class World:
         self.now += 5
         return turn.id
 
-    def save(self, file: str, text: str, *, after: float = 10.0, restarted: bool = False) -> None:
+    def save(
+        self,
+        file: str,
+        text: str,
+        *,
+        after: float = 10.0,
+        restarted: bool = False,
+        sketches: WaitingSketches | None = None,
+    ) -> None:
         """Save the whole file. `restarted`: the daemon was off, so the text before is unknown."""
         self.now += after
         path = self.repo.write(file, text)
@@ -130,7 +140,7 @@ class World:
         history = self.histories.setdefault(path, FileHistory("", window=7200))
         ts, rules = history.record(self.now, text), QiLearnIgnore(str(self.repo.root))
         saved = FileSaved(str(self.repo.root), path, text, ts, partly=rules.any)
-        follow_save(self.store, saved, history, self.settings, self.now)
+        follow_save(self.store, saved, history, self.settings, self.now, sketches=sketches)
 
     def delete(self, file: str) -> None:
         path = self.repo.root / file
@@ -158,6 +168,14 @@ class World:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
+        follow_time(self.store, self.settings, self.now)
+
+    def work(self, seconds: float) -> None:
+        """A person works for so long on something else: a save of some other file each minute."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + 60)
+            note_save(self.store, self.now)
         follow_time(self.store, self.settings, self.now)
 
     def fate(self, turn: str, ordinal: int = 0) -> Suggestion:
