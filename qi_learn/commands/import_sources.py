@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from qi_learn.importers import (
-    aider,
-    claude_code,
-    codex,
+    aider_history,
+    claude_transcripts,
+    codex_rollouts,
     continue_dev,
     exported,
     llm_logs,
-    opencode,
+    opencode_sessions,
     own_commits,
 )
 from qi_learn.records import Author, ImportedItem
@@ -52,30 +52,30 @@ SOURCES: Mapping[str, ImportSource] = {
     ),
     "claude": ImportSource(
         "claude-code",
-        claude_code.files,
-        claude_code.read,
-        claude_code.usual_place,
+        claude_transcripts.files,
+        claude_transcripts.read,
+        claude_transcripts.usual_place,
         "Give ~/.claude/projects, a directory in it, or one transcript.",
     ),
     "codex": ImportSource(
         "codex",
-        codex.files,
-        codex.read,
-        codex.usual_place,
+        codex_rollouts.files,
+        codex_rollouts.read,
+        codex_rollouts.usual_place,
         "Give ~/.codex, or one rollout-*.jsonl of its sessions.",
     ),
     "opencode": ImportSource(
         "opencode",
-        opencode.files,
-        opencode.read,
-        opencode.usual_place,
+        opencode_sessions.files,
+        opencode_sessions.read,
+        opencode_sessions.usual_place,
         "Give ~/.local/share/opencode, or its opencode.db.",
     ),
     "aider": ImportSource(
         "aider",
-        aider.files,
-        aider.read,
-        aider.usual_place,
+        aider_history.files,
+        aider_history.read,
+        aider_history.usual_place,
         "Give a project's directory with .aider.chat.history.md, or a file that aider wrote.",
     ),
     "llm": ImportSource(

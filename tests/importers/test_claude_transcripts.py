@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.importers.claude_code import files, read
+from qi_learn.importers.claude_transcripts import files, read
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
 from tests.support.foreign_logs import DECLINED, ClaudeSession, edits, iso, says
 

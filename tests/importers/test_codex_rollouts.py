@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qi_learn.importers.codex import files, read
+from qi_learn.importers.codex_rollouts import files, read
 from qi_learn.records import ImportedTurn, NotUnderstood, ToolSign
 from tests.support.foreign_logs import codex_session, jsonl
 

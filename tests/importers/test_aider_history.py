@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qi_learn.importers.aider import files, read
+from qi_learn.importers.aider_history import files, read
 from qi_learn.records import ImportedTurn, NotUnderstood
 from tests.support.foreign_logs import aider_session
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import NotFound
-from qi_learn.importers.opencode import files, read
+from qi_learn.importers.opencode_sessions import files, read
 from qi_learn.records import ImportedItem, ImportedTurn, ToolSign
 from tests.support.foreign_logs import opencode_database, opencode_files
 
