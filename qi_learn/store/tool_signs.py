@@ -33,6 +33,7 @@ def apply_sign(store: Store, clean: Redacted[Event], redactor: Redactor) -> int:
     for suggestion in suggestions_of(store, turn):
         if call is None or suggestion.call == call:
             told = replace(suggestion, said=said)
-            told = replace(told, inferred=inferred_fate(told))
+            if said == "declined":
+                told = replace(told, inferred=inferred_fate(told))
             changed += update_suggestion(store, redactor.clean(told))
     return changed

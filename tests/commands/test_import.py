@@ -26,7 +26,14 @@ from qi_learn.spool import Spool, spool_files
 from qi_learn.store.feedback import save_score
 from qi_learn.store.learnables import LearnableTurns, learnable_turns
 from tests.support.command_line import OFFLINE, Terminal
-from tests.support.foreign_logs import ClaudeSession, continue_completion, edits, jsonl, says
+from tests.support.foreign_logs import (
+    DECLINED,
+    ClaudeSession,
+    continue_completion,
+    edits,
+    jsonl,
+    says,
+)
 from tests.support.imported_home import ImportedHome
 from tests.support.redacted import as_redacted
 from tests.support.scored import score_now
@@ -190,6 +197,35 @@ def test_a_completion_that_was_not_accepted_is_rejected(home: ImportedHome) -> N
     (suggestion,) = one.suggestions
     assert (suggestion.said, suggestion.fate) == ("declined", "rejected")
     assert one.feedback.accepted is False
+
+
+def test_what_came_of_an_agents_edits_is_known_from_its_own_words(home: ImportedHome) -> None:
+    session = ClaudeSession(home.root / "s.jsonl", home.project, at=home.began)
+    session.asks("Rename x.")
+    session.answers("msg_1", edits("t1", "a.py", "x = 1", "y = 1"), stop="tool_use")
+    session.results("t1", "The file a.py has been updated.")
+    session.answers("msg_2", edits("t2", "b.py", "x = 2", "y = 2"), stop="tool_use")
+    session.results("t2", DECLINED, error=True)
+    session.asks("[Request interrupted by user for tool use]")
+    home.bring("claude", session.file)
+    home.take_in()
+    one, two = (one.suggestions[0] for one in home.interactions())
+    assert (one.path, one.call, one.said, one.fate) == ("a.py", "t1", "applied", None)
+    assert (two.path, two.call, two.said, two.fate) == ("b.py", "t2", "declined", "rejected")
+
+
+def test_a_sign_of_another_call_or_of_no_turn_changes_nothing(home: ImportedHome) -> None:
+    home.bring("claude", home.log_of("claude"))
+    home.take_in()
+    before = home.interactions()
+    spool = Spool(home.paths.spool, "editor")
+    for turn, call in ((before[0].turn.id, "other"), ("nothing", None)):
+        spool.append("sign", {"turn": turn, "said": "declined", "call": call})
+    spool.append("sign", {"turn": before[0].turn.id, "said": "loved"})
+    spool.close()
+    taken = home.take_in()
+    assert (taken.count, taken.bad) == (2, 1)
+    assert home.interactions() == before
 
 
 def test_what_the_gateway_recorded_is_not_stored_twice_but_told_of(home: ImportedHome) -> None:

@@ -18,6 +18,7 @@ from qi_learn.settings import Settings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
 from qi_learn.store.ingest import Drained, drain
+from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.registry import add_project
 from tests.support.foreign_logs import (
@@ -71,6 +72,7 @@ class ImportedHome:
                 self.paths.spool,
                 decode=decode,
                 suggest=suggestions_of,
+                say=words_for,
                 outcomes=outcomes_of,
                 now=self.now,
             )
