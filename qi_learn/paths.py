@@ -208,6 +208,11 @@ class Paths:
         return self.state / "waiting.json"
 
     @property
+    def imports(self) -> Path:
+        """Up to where other programs' logs were imported (commands/import_cursors.py)."""
+        return self.state / "imports.json"
+
+    @property
     def activity(self) -> Path:
         """A file whose time is that of the gateway's last answer (rundir/activity.py)."""
         return self.runtime / "activity"

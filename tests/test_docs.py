@@ -18,6 +18,8 @@ from qi_learn.bench.packed_file import FileFigures
 from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
 from qi_learn.commands.backup import BackupReport
+from qi_learn.commands.export_examples import ExampleReport
+from qi_learn.commands.import_ import ImportReport
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
 from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState
@@ -56,6 +58,8 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
             *("kept", "edited", "rejected", "unknown", "placed", "settled"),
         },
     ),
+    "import": ((ImportReport,), set()),
+    "export data": ((ExampleReport,), {"--format"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),

@@ -16,6 +16,7 @@ from typing import Any
 
 from qi_learn.capture import wire_anthropic, wire_openai, wire_responses
 from qi_learn.capture.bare_turn import bare_turn, is_bare
+from qi_learn.capture.imported_turn import imported_mark, is_returning, returning_turn
 from qi_learn.capture.wire_stream import (
     ParsedAnswer,
     ParsedRequest,
@@ -45,6 +46,8 @@ def decode(event: Event) -> Turn:
     """
     if is_bare(event):
         return _storable(bare_turn(event))
+    if is_returning(event):
+        return _storable(returning_turn(event))
     body = event.body
     endpoint = _text(body, "endpoint")
     if endpoint not in _READERS:
@@ -74,7 +77,7 @@ def decode(event: Event) -> Turn:
         model_digest=text_or_none(body.get("model_digest")),
         answer_extra=answer.extra,
         options=question.options,
-        request=question.request,
+        request={**question.request, **imported_mark(body)},
         status=status,
         cancelled=body.get("cancelled") is True,
         complete=answer.complete and body.get("broken") is not True,

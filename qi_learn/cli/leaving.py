@@ -9,7 +9,7 @@ import click
 from click.exceptions import Exit
 
 from qi_learn.cli.listed import Listed
-from qi_learn.cli.output import FILE, echo, readable_home
+from qi_learn.cli.output import FILE, echo, open_settings, print_json, readable_home, with_json
 from qi_learn.cli.output import dry_run as with_dry_run
 from qi_learn.errors import EXIT_FAILED
 from qi_learn.paths import Paths
@@ -62,23 +62,60 @@ def export() -> None:
     "--all",
     "everything",
     is_flag=True,
-    help="Everything that is known about you. It has to be said: there is no smaller export.",
+    help="Everything that is known about you, into a directory that is new or empty.",
 )
-@click.argument("directory", metavar="DIR", type=FILE, help="A directory, new or empty.")
-def export_data(everything: bool, directory: Path) -> None:
-    """Write everything that was recorded, readable: a file a table, and a page on what is what."""
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("jsonl", "openai", "sharegpt", "dpo")),
+    help="Into a new file: every turn, to bring back with `import jsonl`; or the examples that may "
+    "be learned, in a form of other trainers.",
+)
+@click.argument("dest", metavar="DEST", type=FILE, help="The directory, or the file.")
+@with_json
+def export_data(everything: bool, form: str | None, dest: Path, as_json: bool) -> None:
+    """Write what was recorded: all of it, readable; or turns or examples, for other programs."""
+    from qi_learn.commands import export as command
+
+    if everything == (form is not None):
+        raise click.UsageError("Say --all for everything, or a --format.")
+    if everything and as_json:
+        raise click.UsageError("--json goes with --format.")
+    try:
+        if everything:
+            _everything(dest)
+        else:
+            _examples(dest, form or "", as_json=as_json)
+    except OSError as error:
+        raise command.problem_of(error, dest) from error
+
+
+def _everything(directory: Path) -> None:
     import time
 
     from qi_learn.commands import export as command
 
-    if not everything:
-        raise click.UsageError("Say --all: examples for other trainers are not exported yet.")
-
     home = readable_home()
     now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    try:
-        for file in command.export_everything(home, directory, now=now):
-            echo(f"{file.name:<24}{file.count or '':<10}{file.words}")
-    except OSError as error:
-        raise command.problem_of(error, directory) from error
+    for file in command.export_everything(home, directory, now=now):
+        echo(f"{file.name:<24}{file.count or '':<10}{file.words}")
     echo(f"{directory / command.README} says what is what, and what was not copied.")
+
+
+def _examples(file: Path, form: str, *, as_json: bool) -> None:
+    from qi_learn.commands.export_examples import ExampleReport, export_examples
+    from qi_learn.commands.export_turns import export_turns
+
+    paths, settings = open_settings()
+    readable_home()
+    if form == "jsonl":
+        report = ExampleReport(export_turns(paths, file), {})
+    else:
+        report = export_examples(paths, settings, file, form)  # type: ignore[arg-type]  # one of the three
+    if as_json:
+        print_json(report)
+        return
+    what = {"jsonl": "turn", "dpo": "pair"}.get(form, "example")
+    echo(f"{file}: {report.written} {what}{'s' * (report.written != 1)}")
+    for reason, count in sorted(report.left_out.items()):
+        echo(f"left out   {count}: {reason}")

@@ -55,7 +55,7 @@ def export_everything(paths: Paths, directory: Path, *, now: str) -> Iterator[Ex
     ):
         written.append(file)
         yield file
-    _write(directory / README, [_page(written, _not_copied(paths), now)])
+    write_lines(directory / README, [_page(written, _not_copied(paths), now)])
 
 
 def _make(directory: Path) -> None:
@@ -72,7 +72,7 @@ def _tables(paths: Paths, directory: Path, redactor: Redactor | None) -> Iterato
     with open_store(paths.database, readonly=True) as store, one_moment(store):
         for table in tables(store):
             lines = (_line(row, redactor) for row in rows_of(store, table))
-            count = _write(directory / f"{table}.jsonl", lines)
+            count = write_lines(directory / f"{table}.jsonl", lines)
             yield Exported(f"{table}.jsonl", count, WORDS.get(table, "a table of the database"))
 
 
@@ -84,7 +84,7 @@ def _runs(paths: Paths, directory: Path, redactor: Redactor | None) -> Iterator[
             target = directory / "runs" / file.relative_to(paths.runs)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with file.open(encoding="utf-8", errors="replace") as lines:
-                _write(target, _copied(lines, redactor, whole=file.suffix == ".json"))
+                write_lines(target, _copied(lines, redactor, whole=file.suffix == ".json"))
             count += 1
     if count:
         words = "one directory a cycle: run.json, plan, data set (snapshot/), verdict, journal"
@@ -101,7 +101,7 @@ def _documents(paths: Paths, directory: Path, redactor: Redactor | None) -> Iter
     ):
         if file.is_file():
             text = file.read_text(encoding="utf-8", errors="replace")
-            _write(directory / file.name, [text if redactor is None else redactor.text(text)])
+            write_lines(directory / file.name, [text if redactor is None else redactor.text(text)])
             yield Exported(file.name, 0, words)
 
 
@@ -121,7 +121,7 @@ def _line(value: Any, redactor: Redactor | None) -> str:
     return json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
 
 
-def _write(file: Path, texts: Iterable[str]) -> int:
+def write_lines(file: Path, texts: Iterable[str]) -> int:
     """Write a new file (0600); the number of texts."""
     count = 0
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

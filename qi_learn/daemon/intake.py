@@ -274,9 +274,12 @@ class Intake:
         """The turn, with the context of its project as it was then.
 
         It has the context (R2's projectContext and codebaseSnapshot) if the project is known and
-        its directory is there.
+        its directory is there. What comes from a log of other days has none: that of now is not
+        what it was.
         """
         turn = decode(event)
+        if turn.context or "imported" in turn.request:
+            return turn
         if turn.project is None or not self._projects.hold(turn.project):
             return turn
         with self.guard.step(CONTEXT, turn.project, QiError, OSError):

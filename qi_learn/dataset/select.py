@@ -127,7 +127,20 @@ def unfit(turn: Turn) -> str:
         return "a cloud model answered"
     if turn.answer_extra.get("thinking"):
         return "the model thought aloud before it answered"
-    return ""
+    return _unfit_import(turn)
+
+
+def _unfit_import(turn: Turn) -> str:
+    """Why the answer in another program's log cannot be learned.
+
+    Of a turn that no model answered (a commit of the person's own) only a correction is learned.
+    """
+    told = turn.request.get("imported")
+    if not isinstance(told, Mapping) or not (turn.answer or turn.answer_extra):
+        return ""
+    if told.get("local") is not True:
+        return "imported, and not known to be a local model's answer"
+    return "" if told.get("whole") is True else "imported, and its log has not the whole question"
 
 
 def lost_a_secret(answer: Target) -> bool:

@@ -69,6 +69,14 @@ if TYPE_CHECKING:
         TensorGain,
         Verdict,
     )
+    from qi_learn.records.importing import (
+        ImportedItem,
+        ImportedTurn,
+        NotUnderstood,
+        ReturningTurn,
+        ToolRating,
+        ToolSign,
+    )
     from qi_learn.records.run_states import RUN_STATES_ENDED, RunState
     from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
     from qi_learn.records.set_aside import SetAside
@@ -123,6 +131,8 @@ __all__ = [
     "Fate",
     "Feedback",
     "ForgetRequest",
+    "ImportedItem",
+    "ImportedTurn",
     "Leak",
     "LearningInteraction",
     "LearningType",
@@ -130,6 +140,7 @@ __all__ = [
     "Mark",
     "MarkedVersion",
     "Message",
+    "NotUnderstood",
     "Outcome",
     "Packed",
     "Pair",
@@ -146,6 +157,7 @@ __all__ = [
     "RecallLog",
     "Receipt",
     "Release",
+    "ReturningTurn",
     "RunState",
     "Said",
     "Scorable",
@@ -160,6 +172,8 @@ __all__ = [
     "SuggestionState",
     "SuiteNll",
     "TensorGain",
+    "ToolRating",
+    "ToolSign",
     "Tracked",
     "TrainResult",
     "Turn",
@@ -181,6 +195,7 @@ _LIVES_IN = {
         "Message Outcome Said Score Sign Signal Suggestion SuggestionState Turn",
         "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
         "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
+        "importing": "ImportedItem ImportedTurn NotUnderstood ReturningTurn ToolRating ToolSign",
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",
         "set_aside": "SetAside",

@@ -10,10 +10,20 @@ from qi_learn.record_class import dataclass
 Author = Literal["person", "agent", "model", "unknown"]
 """What made a change or gave a rating."""
 EventKind = Literal[
-    "turn", "edit", "rating", "outcome", "git", "hook", "cycle", "release", "left_out"
+    "turn",
+    "edit",
+    "rating",
+    "outcome",
+    "git",
+    "hook",
+    "cycle",
+    "release",
+    "left_out",
+    "sign",
 ]
 """What happened: an answer, a saved file, a rating, the end of a command, a commit, a hook's own
-report, a step of a learning cycle, a switch of versions, keyed hashes of what was left out.
+report, a step of a learning cycle, a switch of versions, keyed hashes of what was left out, what a
+tool says became of an edit.
 """
 EVENT_KINDS: tuple[EventKind, ...] = (
     "turn",
@@ -25,6 +35,7 @@ EVENT_KINDS: tuple[EventKind, ...] = (
     "cycle",
     "release",
     "left_out",
+    "sign",
 )
 AUTHORS: tuple[Author, ...] = ("person", "agent", "model", "unknown")
 

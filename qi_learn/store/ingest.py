@@ -50,6 +50,7 @@ from qi_learn.store.spool_positions import (
     save_position,
 )
 from qi_learn.store.tombstones import Tombstones
+from qi_learn.store.tool_signs import apply_sign
 from qi_learn.store.turns import is_another, save_messages, save_turn, turns_known
 
 logger = logging.getLogger(__name__)
@@ -307,6 +308,8 @@ def _take_event(intake: _Intake, event: Event) -> None:
         apply_cycle(store, clean)
     elif event.kind == "release":
         apply_release(store, clean)
+    elif event.kind == "sign":
+        apply_sign(store, clean, intake.memory.redactor)
     intake.count += 1  # git, hook and edit events are kept as they came
 
 
@@ -314,7 +317,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
     tombstones = intake.memory.tombstones
-    again = tombstones.sends_left_out(decoded.messages, clean.known[0])
+    again = tombstones.sends_left_out(decoded, clean.known[0])
     if again or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
         intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))

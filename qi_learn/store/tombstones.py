@@ -16,13 +16,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import StoreError
 from qi_learn.records import Event, Message, Turn, TurnMarks
-from qi_learn.said_marks import MARK_BYTES, history_marks
+from qi_learn.said_marks import MARK_BYTES, history_marks, new_marks
 from qi_learn.store.database import Store
 from qi_learn.store.turns import message_hash
 
@@ -96,14 +96,18 @@ class Tombstones:
             self._store.insert("forgotten_messages", ("mark",), (bytes.fromhex(mark),))
         return True
 
-    def sends_left_out(self, messages: Sequence[Message], stored: int) -> bool:
+    def sends_left_out(self, turn: Turn, stored: int) -> bool:
         """Whether a turn sends as history what was said in a request that was left out.
 
-        `stored`: how many of its messages, as they came, are in the store.
+        `stored`: how many of its messages, as they came, are in the store. A turn from another
+        program's log may be that very request: of it the new messages count too.
         """
         if self._store.row("SELECT 1 FROM forgotten_messages LIMIT 1") is None:
             return False
-        return any(map(self._is_forgotten, history_marks(self._key, messages, stored)))
+        marks = history_marks(self._key, turn.messages, stored)
+        if "imported" in turn.request:
+            marks += new_marks(self._key, turn.messages)
+        return any(map(self._is_forgotten, marks))
 
     def _is_forgotten(self, mark: bytes) -> bool:
         sql = "SELECT 1 FROM forgotten_messages WHERE mark = ?"
@@ -113,7 +117,7 @@ class Tombstones:
         """Whether an event is of something forgotten, as far as it says so itself."""
         if event.kind in ("cycle", "release"):
             return False
-        named = event.body.get("turn") if event.kind == "rating" else None
+        named = event.body.get("turn") if event.kind in ("rating", "sign") else None
         if named and self._store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (named,)):
             return True
         # a turn's event comes at its end; when it began, `holds_turn` is asked

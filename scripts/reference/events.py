@@ -25,6 +25,7 @@ TOLD_BY: Mapping[EventKind, tuple[str, str]] = {
         "a version made, switched or deleted",
     ),
     "left_out": ("the gateway", "keyed hashes of a request that was not recorded"),
+    "sign": ("`qi-learn import`, an editor", "what a tool says became of an edit of a turn"),
 }
 _FIELDS: Mapping[str, str] = {
     "v": "version of the form, 1",

@@ -79,6 +79,8 @@ def test_a_directory_that_holds_something_is_refused(terminal: Terminal) -> None
     assert said.code == 1
     assert "holds something already" in said.err
     assert terminal.process("export", "data", str(terminal.root / "new")).code == 2
+    both = ("export", "data", "--all", "--format", "jsonl", str(terminal.root / "new"))
+    assert terminal.process(*both).code == 2
     assert not (terminal.root / "new").exists()
     (terminal.root / "file").touch()
     said = terminal.process("export", "data", "--all", str(terminal.root / "file"))
