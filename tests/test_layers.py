@@ -29,9 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rundir": set(),
     "store": set(),
     "workspace": {"outside"},
+    "results": set(),
     # steps, in the order of the flow: siblings never import each other, but the training executes
     # what the plan wrote
-    "capture": {"outside", "store"},
+    "capture": {"outside", "store", "results"},
     "track": {"outside", "workspace"},
     "score": {"outside", "workspace"},
     "dataset": {"rundir", "store"},

@@ -144,6 +144,8 @@ class Suggestion:
     """How certain that is, 0..1."""
     looked_at: float | None = None
     """When it was last looked at again after the commit that settled it."""
+    repaired_by: str | None = None
+    """The commit that says it repairs something, and removed lines that its commit brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """One run of a command through `qi-learn run`."""
+    """One run of a command, as `qi-learn run`, a shell's hook or the pytest plug-in tells it."""
 
     id: str
     """The event's id."""
@@ -212,6 +214,14 @@ class CommandResult:
     """
     cwd: str | None = None
     """The directory in which it ran."""
+    interrupted: bool | None = None
+    """Whether the person ended it by Ctrl-C, if that was seen."""
+    tests: tuple[str, ...] | None = None
+    """The files of the tests that ran, seen from `cwd`; None if that is unknown."""
+    loaded: tuple[str, ...] | None = None
+    """The other files of the project that took part, seen from `cwd`; None if that is unknown."""
+    failing: tuple[str, ...] | None = None
+    """What failed, each by a name that is the same from run to run; None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
