@@ -52,6 +52,7 @@ _TEST_FILE = re.compile(
     r"(?:^|/)(?:test_[^/]*\.py|[^/]*_test\.(?:py|go|rb|exs|cc|cpp)|conftest\.py"
     r"|[^/]*\.(?:test|spec)\.[cm]?[jt]sx?|[^/]*(?:Test|Tests|Spec)\.(?:java|kt|scala|cs))$"
 )
+_NAME_TESTS = ("pytest", "py.test", "go", "cargo")
 _TESTS = re.compile(r"tests?|specs?|__tests__|testing")
 _PACKAGE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
@@ -84,6 +85,8 @@ def speaks_for(
         return _is_among(file, cwd, tests)
     if not _within_parts(file, base, words.parts):
         return False
+    if kind == "bench" and words.tool not in _NAME_TESTS:
+        return True  # what it names is the program that is measured
     named = tests if tests is not None and words.named else words.named
     start = cwd if named is tests else base
     return not words.named or any(_means(words, name, start, file, kind) for name in named or ())

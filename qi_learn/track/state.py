@@ -6,7 +6,7 @@ reads or writes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
@@ -129,13 +129,11 @@ def turn_changes(
     settings: CaptureSettings,
     *,
     project: str | None = None,
-    blamed: Collection[str] = (),
 ) -> tuple[TurnChange, ...]:
     """What changed, turn by turn; empty if nothing did.
 
     `tracked`: all suggestions of each turn, turn by turn, as they were. `after`: those that were
-    looked at, as they are now. `project`: the project in which they were found. `blamed`: the turns
-    with code that a commit repaired.
+    looked at, as they are now. `project`: the project in which they were found.
     """
     now = {_key(s): s for s in after}
     changes = []
@@ -143,7 +141,7 @@ def turn_changes(
         before = [t.suggestion for t in group]
         own = [now.get(_key(s), s) for s in before]
         changed = tuple(s for s, old in zip(own, before, strict=True) if s != old)
-        if changed or turn.id in blamed:
+        if changed:
             placed = turn.project is None and any(s.state == "placed" for s in changed)
             changes.append(
                 TurnChange(
@@ -151,7 +149,7 @@ def turn_changes(
                     changed,
                     implicit_feedback(own, turn.ended, settings),
                     project if placed else None,
-                    turn.id in blamed,
+                    any(s.repaired_by is not None for s in own),
                 )
             )
     return tuple(changes)

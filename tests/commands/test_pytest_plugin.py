@@ -188,12 +188,12 @@ def test_without_being_asked_it_does_nothing(
     project: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     paths = Paths.under(tmp_path / "home")
-    add_project(paths, project)
+    add_project(paths.ensure(), project)
     done = ran(project, {**environment, "QI_LEARN_HOME": str(tmp_path / "home")}, "-q")
     without = ran(project, environment, "-q", "-p", "no:qi_learn")
     assert done.returncode == without.returncode == 1
     assert done.stdout.rsplit(" in ", 1)[0] == without.stdout.rsplit(" in ", 1)[0]
-    assert not paths.spool.exists()
+    assert outcomes(tmp_path / "home") == []
 
 
 @pytest.mark.parametrize("asked", ["ini", "variable"])
@@ -201,7 +201,7 @@ def test_asked_by_the_project_it_writes_an_outcome(
     project: Path, environment: dict[str, str], tmp_path: Path, asked: str
 ) -> None:
     home = tmp_path / "home"
-    add_project(Paths.under(home), project)
+    add_project(Paths.under(home).ensure(), project)
     environment = {**environment, "QI_LEARN_HOME": str(home)}
     if asked == "ini":
         (project / "pytest.ini").write_text("[pytest]\nqi_learn = true\n")
