@@ -22,7 +22,7 @@ from qi_learn.capture.silent_commands import says_nothing
 from qi_learn.store.outcome_evidence import CommandRun
 
 SAME_RUN = 2.0
-"""Seconds by which the times of one run may differ in what the shell and what pytest tells of it."""
+"""Seconds by which the times of a run may differ in what the shell and what pytest tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +133,7 @@ def _is_part(better: CommandRun, run: CommandRun) -> bool:
     )
 
 
-def _difference(
-    before: CommandRun, run: CommandRun, last: CommandRun
-) -> tuple[bool, bool]:
+def _difference(before: CommandRun, run: CommandRun, last: CommandRun) -> tuple[bool, bool]:
     """Whether something fails in a run, and still does, that passed before; and the other way."""
     if before.exit_code == 0:
         return True, False

@@ -26,9 +26,13 @@ TYPESCRIPT = _are("ts tsx mts cts vue")
 RUST, GO, C = _are("rs"), _are("go"), _are("c cc cpp cxx h hh hpp hxx m mm cu cuh s")
 JVM = _are("java kt kts groovy scala")
 COMPILED = C | RUST | GO | JVM | _are("f f90 zig swift hs ml mli ex erl cs fs vb d nim pas ada adb")
-CODE = COMPILED | PYTHON | JAVASCRIPT | _are("rb php lua pl sh bash zig exs clj dart jl r R css scss")
+CODE = (
+    COMPILED | PYTHON | JAVASCRIPT | _are("rb php lua pl sh bash zig exs clj dart jl r R css scss")
+)
 _LANGUAGES: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("pytest", "py.test", "tox", "nox", "unittest", "doctest", "manage.py"), PYTHON),
+    **dict.fromkeys(
+        ("pytest", "py.test", "tox", "nox", "unittest", "doctest", "manage.py"), PYTHON
+    ),
     **dict.fromkeys(("mypy", "pyright", "basedpyright", "ty", "py_compile", "compileall"), PYTHON),
     **dict.fromkeys(("ruff", "flake8", "pylint", "asv", "twine"), PYTHON),
     **dict.fromkeys(("npm", "pnpm", "yarn", "bun", "deno", "jest", "vitest", "mocha"), JAVASCRIPT),

@@ -89,13 +89,12 @@ def _from(cwd: Path, files: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return tuple(os.path.relpath(cwd / file, cwd) for file in files)
 
 
-def _run_in_foreground(
-    argv: Sequence[str], cwd: Path, more: Mapping[str, str]
-) -> tuple[int, bool]:
+def _run_in_foreground(argv: Sequence[str], cwd: Path, more: Mapping[str, str]) -> tuple[int, bool]:
     """Run the command; returns its exit code, and whether Ctrl-C came.
 
     The exit code is as a shell has it, 128 + n if signal n ended it. `more`: variables that stand
-    in its environment beside ours. In a directory that was deleted it runs all the same, as it would without us.
+    in its environment beside ours. In a directory that was deleted it runs all the same, as it
+    would without us.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -23,6 +23,8 @@ from qi_learn.results.tool_report import ToolReport
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a report; a larger one is not read."""
+BEHIND = 0.1
+"""Seconds by which the time of a file may be behind the clock: Linux stamps it by its last tick."""
 MOST_FILES = 500
 """Files of one run that are read at most: Maven writes one for each class of tests."""
 _NAMED = re.compile(
@@ -121,8 +123,10 @@ def _written_since(path: Path, began: float) -> bool:
         status = path.stat()
     except OSError:
         return False
-    # some file systems keep whole seconds
-    return stat.S_ISREG(status.st_mode) and status.st_mtime >= int(began)
+    written, whole = status.st_mtime, status.st_mtime_ns % 1_000_000_000 == 0
+    # the clock of files is some milliseconds behind, and some of them keep whole seconds
+    since = int(began) if whole else began - BEHIND
+    return stat.S_ISREG(status.st_mode) and written >= since
 
 
 def _read(path: Path) -> ToolReport | None:
@@ -160,7 +164,5 @@ def _sum(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
 
 
-def _joined(
-    one: tuple[str, ...] | None, other: tuple[str, ...] | None
-) -> tuple[str, ...] | None:
+def _joined(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))

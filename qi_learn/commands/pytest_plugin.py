@@ -9,6 +9,7 @@ processes; and what a test starts itself is not seen.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -70,14 +71,13 @@ class _Looking:
             self._passed[report.nodeid] = None
             self._see(report.nodeid)
 
-    def pytest_keyboard_interrupt(self) -> None:
-        self._interrupted = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        # a module that could not be imported ends a session by a subclass of it
+        self._interrupted = excinfo.type.__name__ != "Interrupted"
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        try:
+        with contextlib.suppress(Exception):  # the tests are the person's, and ended as they did
             self._tell(int(exitstatus))
-        except Exception:  # noqa: BLE001, S110  # the tests are the person's, and ended as they did
-            pass
 
     def _see(self, nodeid: str) -> None:
         if file := nodeid.partition("::")[0]:

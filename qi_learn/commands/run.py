@@ -68,9 +68,7 @@ def _project(paths: Paths, directory: Path) -> tuple[str, str]:
 
 def record_outcome(paths: Paths, result: CommandResult, *, source: str = "run") -> str:
     """Write the outcome to the spool; what went wrong, or an empty text."""
-    body = {
-        name: value for name in _RECORDED if (value := getattr(result, name)) is not None
-    }
+    body = {name: value for name in _RECORDED if (value := getattr(result, name)) is not None}
     now = time.time()
     if pause := pause_now(read_pauses(paths.pause), now, boot_clock()):
         return f"Recording is paused {until_text(pause)}: the outcome was not written down."

@@ -85,9 +85,7 @@ def hunks(directory: Path, commit: CommitSaid, file: str) -> tuple[Hunk, ...]:
     return tuple(Hunk(start, tuple(gone), tuple(new)) for start, gone, new in found if gone)
 
 
-def blame(
-    directory: Path, commit: str, file: str, lines: tuple[int, int]
-) -> dict[int, LineOrigin]:
+def blame(directory: Path, commit: str, file: str, lines: tuple[int, int]) -> dict[int, LineOrigin]:
     """The commit that brought each line (numbers from 0, the end not included) of a file.
 
     White space and moves within the file are looked through. Raises NotFound.

@@ -9,11 +9,10 @@ from typing import Any
 from qi_learn.results.tool_report import ToolReport, kept, without_colours
 
 _TESTS = re.compile(r"^Tests: +(?P<counts>.*\d+ total)", re.MULTILINE)
-_SUITES = re.compile(r"^Test Suites: +(?P<counts>.*\d+ total)", re.MULTILINE)
 _COUNT = re.compile(r"(\d+) (failed|passed)")
-_FILE = re.compile(r"^(?P<end>PASS|FAIL) (?:\S+ )??(?P<file>\S+\.[cm]?[jt]sx?)\b", re.MULTILINE)
-_BAD = re.compile(r"^  ● (?P<name>.+)$", re.MULTILINE)
-_NO_TEST = ("Console", "Test suite failed to run")
+_FILE = re.compile(r"^(?P<end>PASS|FAIL) (?:\S+ )??(?P<file>\S+\.[cm]?[jt]sx?)\b")
+_BAD = re.compile(r"^  ● (?P<name>.+)$")
+_BROKEN = "Test suite failed to run"
 
 
 def jest_report(text: str) -> ToolReport | None:
@@ -22,17 +21,20 @@ def jest_report(text: str) -> ToolReport | None:
     if (counts := _TESTS.search(plain)) is None:
         return None
     tests = {name: int(number) for number, name in _COUNT.findall(counts["counts"])}
-    files = kept(match["file"] for match in _FILE.finditer(plain))
-    broken = [m["file"] for m in _FILE.finditer(plain) if m["end"] == "FAIL"]
-    names = [m["name"] for m in _BAD.finditer(plain) if m["name"] not in _NO_TEST]
-    failed = tests.get("failed", 0)
-    if not failed and (suites := _SUITES.search(plain)):  # one that could not be loaded
-        ends = {name: int(number) for number, name in _COUNT.findall(suites["counts"])}
-        failed = ends.get("failed", 0)
-        names = broken
+    files: list[str] = []
+    names: list[str] = []
+    broken: set[str] = set()  # files that could not be loaded: none of their tests is counted
+    for line in plain.split("\n"):
+        if file := _FILE.match(line):
+            files.append(file["file"].removeprefix("./"))
+        elif files and (bad := _BAD.match(line)) and bad["name"] != "Console":
+            if bad["name"] == _BROKEN:
+                broken.add(files[-1])
+            names.append(files[-1] + ("" if bad["name"] == _BROKEN else f": {bad['name']}"))
+    failed = tests.get("failed", 0) + len(broken)
     failing = kept(names)
     whole = failing is not None and len(failing) == failed
-    return ToolReport(failed, tests.get("passed", 0), failing if whole else None, files or None)
+    return ToolReport(failed, tests.get("passed", 0), failing if whole else None, kept(files))
 
 
 def jest_json_report(text: str) -> ToolReport | None:

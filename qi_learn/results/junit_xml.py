@@ -7,12 +7,14 @@ such a file is no report.
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
 from qi_learn.results.mypy_output import mypy_report
 from qi_learn.results.tool_report import ToolReport, kept
 
+_SCRIPT = re.compile(r"\.[cm]?[jt]sx?$")
 _BAD = ("failure", "error", "rerunFailure")
 
 
@@ -63,7 +65,10 @@ def _file(case: ElementTree.Element, suite: ElementTree.Element, of_pytest: bool
     """The file of a test; None if the report does not say it."""
     if file := case.get("file") or suite.get("file") or suite.get("filepath"):
         return file
-    steps = (case.get("classname") or case.get("name") or "").split(".")
+    named = case.get("classname") or ""
+    if _SCRIPT.search(named):  # vitest puts the file there
+        return named
+    steps = (named or case.get("name") or "").split(".")
     if not of_pytest or not steps[0]:
         return None
     modules = []

@@ -12,7 +12,7 @@ _ERROR = re.compile(
     re.MULTILINE,
 )
 _END = re.compile(
-    r"^(?:Found (?P<errors>\d+) errors? in |Success: no issues found|Success: no errors found)",
+    r"^(?:Found \d+ errors? in \d+ files? \(|Success: no issues found|Success: no errors found)",
     re.MULTILINE,
 )
 

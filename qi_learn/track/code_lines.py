@@ -17,7 +17,9 @@ from pathlib import PurePosixPath
 from qi_learn.code_text import code_tokens
 
 _PYTHON = (".py", ".pyi")
-_HASH = frozenset((".rb", ".sh", ".bash", ".pl", ".yaml", ".yml", ".toml", ".r", ".R", ".exs", ".ex"))
+_HASH = frozenset(
+    (".rb", ".sh", ".bash", ".pl", ".yaml", ".yml", ".toml", ".r", ".R", ".exs", ".ex")
+)
 _BLOCK = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SKIPPED = (
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),

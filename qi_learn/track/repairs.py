@@ -62,9 +62,7 @@ def is_repair(commit: CommitSaid) -> bool:
     )
 
 
-def repair_in(
-    suggestion: Suggestion, committed: Committed, clean: CleanText
-) -> str | None:
+def repair_in(suggestion: Suggestion, committed: Committed, clean: CleanText) -> str | None:
     """The newest commit of a move of HEAD that repaired the suggestion's code, or None.
 
     `suggestion`: as it was before. None too if git cannot say.
@@ -126,9 +124,7 @@ def _is_brought(origin: LineOrigin, suggestion: Suggestion) -> bool:
     return origin.commit == suggestion.commit or since
 
 
-def _code_removed(
-    changed: Sequence[Hunk], before: str, after: str | None, name: str
-) -> list[int]:
+def _code_removed(changed: Sequence[Hunk], before: str, after: str | None, name: str) -> list[int]:
     """The numbers of the lines of code that went and did not only get another form."""
     if after is not None and same_form(before, after, name):
         return []

@@ -68,7 +68,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return plugged(tmp_path / "installed")
 
 
-def ran(project: Path, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+def ran(
+    project: Path, environment: dict[str, str], *words: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
         cwd=project,

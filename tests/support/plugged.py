@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 HERE = Path(__file__).parent.parent.parent
 
@@ -18,5 +17,7 @@ def plugged(directory: Path) -> dict[str, str]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: qi-learn-here\nVersion: 0\n")
     lines = "".join(f"{name} = {module}\n" for name, module in points["pytest11"].items())
     (info / "entry_points.txt").write_text(f"[pytest11]\n{lines}")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "QI_LEARN_", "COV_"))}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "QI_LEARN_", "COV_"))
+    }
     return {**kept, "PYTHONPATH": f"{directory}:{HERE}"}

@@ -47,7 +47,7 @@ def mend(world: World, message: str, code: str = MENDED) -> str:
         ("Mean of nothing\n\nFixes #12", True),
         ("Mean of nothing, fixes acme/stats#12", True),
         ("Mean of nothing\n\nFixes https://github.com/acme/stats/issues/12", True),
-        ("Mean\n\nFixes: 0123abc4 (\"Mean\")", True),
+        ('Mean\n\nFixes: 0123abc4 ("Mean")', True),
         ('Revert "Mean"\n\nThis reverts commit 0123abc4.', True),
         ("Use fixed point arithmetic in total", False),
         ("Fix typo in docstring", False),
@@ -89,7 +89,10 @@ def test_a_repair_of_committed_code_blames_it(world: World) -> None:
         ("fix: docstring", SUGGESTED.replace("some numbers", "numbers")),
         ("fix: comment", SUGGESTED.replace("total = 0\n", "total = 0  # the sum\n")),
         ("fix: blanks", SUGGESTED.replace("total + value", "(total  +  value)")),
-        ("fix: an added line", SUGGESTED.replace("    total = 0\n", "    check(values)\n    total = 0\n")),
+        (
+            "fix: an added line",
+            SUGGESTED.replace("    total = 0\n", "    check(values)\n    total = 0\n"),
+        ),
     ],
 )
 def test_what_is_no_repair_of_code_blames_nothing(world: World, message: str, code: str) -> None:
