@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from qi_learn.capture.command_kind import FORMS, WRAPPERS
+from qi_learn.capture.command_kind import FORMS
+from qi_learn.capture.command_words import WRAPPERS
 
 HOOKS = Path(__file__).parent.parent / "hooks"
 SHELLS = ("bash", "zsh", "fish")

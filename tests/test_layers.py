@@ -31,9 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workspace": {"outside"},
     "importers": {"outside"},
     "edits": set(),
+    "results": set(),
     # steps, in the order of the flow: siblings never import each other, but the training executes
     # what the plan wrote
-    "capture": {"outside", "store"},
+    "capture": {"outside", "store", "results"},
     "track": {"outside", "workspace", "edits"},
     "score": {"outside", "workspace"},
     "dataset": {"rundir", "store"},

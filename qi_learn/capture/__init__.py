@@ -6,6 +6,6 @@ is kept as it came and reported, never guessed.
 What cannot be decoded is kept as it came and reported, never guessed.
 
 Called by the daemon, and `qi-learn run`.
-May import the vocabulary and outside, store.
+May import the vocabulary and outside, store, results.
 Never judges what an answer was worth.
 """

@@ -1,17 +1,19 @@
 """What kind of command a command line is, told by its words.
 
 What is not known is `other`, which is evidence of nothing. A linter is `other`: its findings are no
-failure to compile. The type checkers are `compile`.
+failure to compile. The type checkers are `compile`. Of `make` the targets tell: to clean up is
+`other`, and so is a target of a name that says nothing.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
+
+from qi_learn.capture.command_words import ASSIGNMENT, CommandWords, read_words
+from qi_learn.capture.silent_commands import only_tells
 
 CommandKind = Literal["compile", "test", "deploy", "bench", "other"]
 
@@ -41,7 +43,7 @@ FORMS: dict[CommandKind, tuple[str, ...]] = {
     ),
     "compile": _forms(
         "py_compile, compileall, tsc, mypy, pyright, basedpyright, ty check",
-        "cargo (build|check|clippy), go (build|vet), make, cmake, ninja, meson compile",
+        "cargo (build|check|clippy), go (build|vet), make, cmake --build, ninja, meson compile",
         r"(gcc|g\+\+|clang|clang\+\+|cc|c\+\+)(-[0-9.]+)?, rustc, javac, kotlinc, swiftc",
         "swift build, zig build, ghc, gradlew? .*(build|assemble|compile).*",
         "mvnw? .*(compile|package), dotnet build, bazel build, mix compile",
@@ -56,20 +58,13 @@ FORMS: dict[CommandKind, tuple[str, ...]] = {
 plain words, `(a|b)` and `?`. Words are one space apart. Of what is typed in a shell that which is
 listed as `other` is recorded, and what is not listed is not.
 """
-WRAPPERS = (
-    *("env", "time", "nice", "nohup", "sudo", "xvfb-run", "exec", "run", "npx", "bunx", "uvx"),
-    *("uv", "pipx", "poetry", "pdm", "hatch", "pipenv", "rye", "bundle", "coverage"),
-)
-"""Words that may stand before a command."""
-PYTHON = r"(python|pypy)[0-9.]*w?(\.exe)?"
-"""An interpreter: its `-m` names the command."""
 _KINDS = {kind: re.compile(rf"({'|'.join(forms)})(\s|$)") for kind, forms in FORMS.items()}
-_PYTHON = re.compile(PYTHON)
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
-_JUNIT_IN = (
-    *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini"),
-    "setup.cfg",
+_BUILDS = re.compile(
+    r"all|build|compile|default|release|debug|libs?|bins?|binary|shared|static|modules|exe"
+    r"|build[-_].*|.*[-_]build|.*\.(?:o|a|so|ko|elf|exe|wasm|bin)"
 )
+_TESTS = re.compile(r"tests?|checks?|unittests?|(?:test|check)[-_].*|.*[-_](?:tests?|check)")
+_MAKES = ("make", "gmake", "ninja")
 
 
 def kind_of(argv: Sequence[str]) -> CommandKind:
@@ -80,60 +75,33 @@ def kind_of(argv: Sequence[str]) -> CommandKind:
 def listed_kind(command: str) -> CommandKind | None:
     """The kind of a command as it was typed, behind assignments; None if the table has it not."""
     words = command.split()
-    return _listed([*itertools.dropwhile(_ASSIGNMENT.fullmatch, words)])
+    return _listed([*itertools.dropwhile(ASSIGNMENT.fullmatch, words)])
 
 
 def _listed(argv: Sequence[str]) -> CommandKind | None:
-    start = _own_words_at(argv)
-    line = " ".join([*map(os.path.basename, argv[start : start + 1]), *argv[start + 1 :]])
-    return next((kind for kind, forms in _KINDS.items() if forms.match(line)), None)
+    words = read_words(argv)
+    if words.tool == "manage.py":
+        return "test" if words.words[1:2] == ("test",) else None
+    line = " ".join(words.words)
+    kind = next((kind for kind, forms in _KINDS.items() if forms.match(line)), None)
+    if words.tool in _MAKES or (words.tool == "cmake" and kind is not None):
+        return _of_targets(words)
+    return kind
 
 
-def pytest_options_at(argv: Sequence[str], cwd: Path) -> int | None:
-    """The index at which an option for pytest may be put into a command line.
-
-    None if it is not pytest, or a JUnit file is asked for or forbidden already.
-    """
-    start = _own_words_at(argv)
-    if start >= len(argv) or os.path.basename(argv[start]) not in ("pytest", "py.test"):
-        return None
-    options = [*argv[start + 1 :], os.environ.get("PYTEST_ADDOPTS", "")]
-    if any("junit" in word for word in options) or any(
-        _mentions_junit(cwd / name) for name in _JUNIT_IN
-    ):
-        return None
-    return start + 1
-
-
-def _own_words_at(argv: Sequence[str]) -> int:
-    """The index of the command itself, after `env X=1`, `uv run`, `coverage run -m` and the like.
-
-    `python -m` is passed over too.
-    """
-    at = 0
-    while at < len(argv):
-        word = os.path.basename(argv[at])
-        if _PYTHON.fullmatch(word):
-            module = next(
-                (
-                    i
-                    for i in range(at + 1, len(argv))
-                    if argv[i] == "-m" or not argv[i].startswith("-")
-                ),
-                len(argv),
-            )
-            return module + 1 if module < len(argv) and argv[module] == "-m" else at
-        if not (
-            word in WRAPPERS
-            or (at > 0 and (_ASSIGNMENT.fullmatch(word) or word.startswith("-") or word.isdigit()))
-        ):
-            return at
-        at += 1
-    return at
-
-
-def _mentions_junit(file: Path) -> bool:
-    try:
-        return "junit" in file.read_text("utf-8", "replace")
-    except OSError:
-        return False
+def _of_targets(words: CommandWords) -> CommandKind:
+    """The kind of what is to be made; without a word of it, what a build makes by itself."""
+    targets = words.named
+    if words.tool == "cmake":
+        at = [i for i, word in enumerate(words.words) if word in ("--target", "-t")]
+        targets = words.words[at[0] + 1 :] if at else ()
+    elif only_tells(words):
+        return "other"
+    if any(_TESTS.fullmatch(target) for target in targets):
+        return "test"
+    for kind in ("deploy", "bench"):
+        if kind in targets:
+            return kind
+    if all(_BUILDS.fullmatch(target) for target in targets):
+        return "compile"
+    return "other"

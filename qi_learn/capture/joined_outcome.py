@@ -1,8 +1,8 @@
 """What the results of commands say of suggestions: did it compile, did the tests pass?
 
 A result is evidence for a suggestion only if the command started after the suggestion's text last
-changed. Only the last result of each command counts, and a failure only if the same command passed
-before: what failed anyway is not the suggestion's fault (contracts 5).
+changed, and could see its file (`command_scope`). A pass is remembered; what a failure means is
+told by the runs before it (`command_runs`, contracts 5).
 
 A new result is joined once, to the suggestions it can speak for, some turns a step. A turn is
 marked only if its outcome is another one then, so that a test command that passes for the hundredth
@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean
 
+from qi_learn.capture.command_runs import Runs, by_command
 from qi_learn.records import Outcome
 from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback
 from qi_learn.store.command_results import COMMAND_REACH as REACH
 from qi_learn.store.database import Store
 from qi_learn.store.outcome_evidence import (
-    CommandRun,
     NewCommand,
     PlacedSuggestion,
     mark_joined,
@@ -35,12 +35,6 @@ from qi_learn.store.outcome_evidence import (
 
 EARLIER = 30 * 86400.0
 """Seconds before a placement in which a command that passed is looked for."""
-NO_VERDICT = 126
-"""From this exit code on the shell tells that a command could not be run, or which signal ended
-it. That says nothing of the code.
-"""
-PYTEST_NO_VERDICT = (3, 4, 5)
-"""pytest's exit codes for an internal error, a usage error, and no tests collected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +50,13 @@ class CommandRuns:
     """The runs of the projects' commands, prepared once for many turns."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, tuple[_Runs, ...]]] = {}
+        self._known: dict[str, tuple[float, tuple[Runs, ...]]] = {}
 
-    def since(self, store: Store, project: str, since: float) -> tuple[_Runs, ...]:
+    def since(self, store: Store, project: str, since: float) -> tuple[Runs, ...]:
         """By command: the runs of a project's commands since a time, and perhaps earlier ones."""
         known = self._known.get(project)
         if known is None or known[0] > since:
-            known = since, _by_command(runs_since(store, project, since))
+            known = since, by_command(runs_since(store, project, since))
             self._known[project] = known
         return known[1]
 
@@ -120,7 +114,7 @@ def join_turns(
 def _join(
     store: Store,
     placed: Sequence[PlacedSuggestion],
-    runs: Sequence[_Runs],
+    runs: Sequence[Runs],
     guard: StepGuard,
 ) -> None:
     by_turn: dict[str, list[PlacedSuggestion]] = {}
@@ -152,83 +146,19 @@ def _all(results: Iterable[bool | None]) -> bool | None:
 # --- one suggestion, one command ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Runs:
-    """All runs of one command that say something, oldest first."""
-
-    runs: Sequence[CommandRun]
-    ended: Sequence[float]
-    began: Sequence[float]
-    slowest: float
-    """Seconds that the longest of them took."""
-
-
-def _by_command(runs: Sequence[CommandRun]) -> tuple[_Runs, ...]:
-    named: dict[str, list[CommandRun]] = {}
-    for run in runs:
-        if not _says_nothing(run):
-            named.setdefault(run.command, []).append(run)
-    return tuple(_runs(group) for group in named.values())
-
-
-def _runs(group: Sequence[CommandRun]) -> _Runs:
-    ended, began = [r.ts for r in group], [r.ts - r.seconds for r in group]
-    return _Runs(group, ended, began, max(r.seconds for r in group))
-
-
-def _says_nothing(run: CommandRun) -> bool:
-    if run.exit_code >= NO_VERDICT or run.exit_code < 0:
-        return True
-    return run.exit_code in PYTEST_NO_VERDICT and "pytest" in run.command
-
-
-def _verdicts(placed: PlacedSuggestion, commands: Sequence[_Runs]) -> Iterator[_Verdict]:
+def _verdicts(placed: PlacedSuggestion, commands: Sequence[Runs]) -> Iterator[_Verdict]:
+    """What each command says of the suggestion, by its last run that can speak for it."""
     for command in commands:
+        first = bisect_left(command.ended, placed.touched_at)
         end = bisect_right(command.ended, placed.placed_at + REACH)
-        last = end - 1
-        while last >= 0 and command.ended[last] >= placed.touched_at:
-            if command.began[last] >= placed.touched_at:
-                yield _verdict(placed, command, last)
-                break
-            last -= 1
-
-
-def _verdict(placed: PlacedSuggestion, command: _Runs, last: int) -> _Verdict:
-    run = command.runs[last]
-    passed: bool | None = True
-    if run.exit_code != 0:
-        passed = False if _passed_before(placed, command) else None
-    faster = _faster(run, command, placed.placed_at) if run.kind == "bench" else None
-    return _Verdict(run.kind, passed, faster)
-
-
-def _passed_before(placed: PlacedSuggestion, command: _Runs) -> bool:
-    """Whether the last run before the suggestion came passed, or one with an earlier text of it."""
-    came = bisect_left(command.ended, placed.placed_at)
-    if came and command.runs[came - 1].exit_code == 0:
-        return True
-    changed = placed.touched_at
-    return any(
-        command.runs[i].exit_code == 0
-        for i in range(came, bisect_right(command.ended, changed + command.slowest))
-        if command.began[i] < changed
-    )
-
-
-def _faster(last: CommandRun, command: _Runs, placed: float) -> float | None:
-    """How much faster a benchmark is now, as a share of its time before the suggestion came.
-
-    None if one of the two times is unknown.
-    """
-    before = [
-        run
-        for run in command.runs[: bisect_left(command.ended, placed)]
-        if run.exit_code == 0 and (run.value is None) == (last.value is None)
-    ]
-    if last.exit_code != 0 or not before or _cost(before[-1]) <= 0:
-        return None
-    return 1 - _cost(last) / _cost(before[-1])
-
-
-def _cost(bench: CommandRun) -> float:
-    return bench.seconds if bench.value is None else bench.value
+        since = [
+            at
+            for at in command.seeing(placed.path, first, end)
+            if command.runs[at].began >= placed.touched_at
+        ]
+        if not since:
+            continue
+        passed = command.verdict(since, (placed.placed_at, placed.touched_at))
+        last = command.runs[since[-1]]
+        faster = command.faster(since[-1], placed.placed_at) if last.kind == "bench" else None
+        yield _Verdict(last.kind, passed, faster)

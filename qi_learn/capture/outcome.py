@@ -1,13 +1,15 @@
 """Run a command of the person's, as `qi-learn run` does, and tell its result.
 
-The command is the person's own: it gets our standard input, output and error as they are and every
-signal, and its exit code comes back. One thing is changed: pytest is asked for a JUnit file of its
-own if none is asked for, because counts are more than an exit code. What a result says of
-suggestions is decided elsewhere (`joined_outcome`).
+The command is the person's own: its words, standard input, output and error are as they are, it
+gets every signal, and its exit code comes back. One variable more stands in its environment: with
+it our plug-in for pytest, if that is installed where pytest is, tells what ran. Else the person's
+own reports say it (`own_reports`). What a result says of suggestions is decided elsewhere
+(`joined_outcome`).
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import shlex
 import signal
@@ -16,13 +18,16 @@ import sys
 import tempfile
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from qi_learn.capture.command_kind import CommandKind, kind_of, pytest_options_at
+from qi_learn.capture.command_kind import CommandKind, kind_of
+from qi_learn.capture.command_words import read_words
+from qi_learn.capture.own_reports import OutputFile, own_report
+from qi_learn.capture.pytest_told import REPORT_TO, told_in
 from qi_learn.errors import NotFound, QiError
 from qi_learn.ids import new_id
 from qi_learn.outside import git
@@ -38,13 +43,13 @@ def run_command(
     the command. Raises NotFound if there is no such command.
     """
     with tempfile.TemporaryDirectory(prefix="qi-learn-") as directory:
-        report = Path(directory) / "junit.xml"
-        at = pytest_options_at(argv, cwd)
-        given = [*argv] if at is None else [*argv[:at], f"--junitxml={report}", *argv[at:]]
+        output, since = OutputFile(), time.time()
         started, used = time.monotonic(), _processor_seconds()
-        exit_code = _run_in_foreground(given, cwd)
+        exit_code, interrupted = _run_in_foreground(argv, cwd, {REPORT_TO: directory})
         seconds, used = time.monotonic() - started, _processor_seconds() - used
-        failed, passed = _counts(report)
+        seen = told_in(Path(directory))
+    words = read_words(argv)
+    report = own_report(words, cwd, os.environ, since, output) if seen is None else None
     actual = cast(CommandKind, kind) if kind else kind_of(argv)
     value = used if actual == "bench" and exit_code == 0 else None
     now = time.time()
@@ -56,32 +61,54 @@ def run_command(
         shlex.join(argv),
         exit_code,
         seconds,
-        failed,
-        passed,
-        _commit(cwd),
-        value,
-        str(cwd),
+        commit=_commit(cwd),
+        value=value,
+        cwd=str(cwd),
+        interrupted=True if interrupted else None,
     )
+    if seen is not None:
+        fields = seen.seen_from(str(cwd))
+        both = result.interrupted or fields["interrupted"]
+        result = replace(result, **{**fields, "interrupted": both})
+    elif report is not None:
+        result = replace(
+            result,
+            failed=report.failed,
+            passed=report.passed,
+            failing=report.failing,
+            tests=_from(cwd, report.tests),
+            interrupted=result.interrupted or report.interrupted or None,
+        )
     return result, value
 
 
-def _run_in_foreground(argv: Sequence[str], cwd: Path) -> int:
-    """Run the command; returns its exit code as a shell has it, 128 + n if signal n ended it.
+def _from(cwd: Path, files: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Files as they are seen from a directory."""
+    if files is None:
+        return None
+    return tuple(os.path.relpath(cwd / file, cwd) for file in files)
 
-    In a directory that was deleted it runs all the same, as it would without us.
+
+def _run_in_foreground(argv: Sequence[str], cwd: Path, more: Mapping[str, str]) -> tuple[int, bool]:
+    """Run the command; returns its exit code, and whether Ctrl-C came.
+
+    The exit code is as a shell has it, 128 + n if signal n ended it. `more`: variables that stand
+    in its environment beside ours. In a directory that was deleted it runs all the same, as it
+    would without us.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        process = subprocess.Popen(argv, cwd=None if _in_no_directory() else cwd)
+        where = None if _in_no_directory() else cwd
+        process = subprocess.Popen(argv, cwd=where, env={**os.environ, **more})
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         raise NotFound(
             f"{argv[0]} cannot be run: {error.strerror}.",
             "Check the name, as your shell would find it.",
         ) from error
-    with _signals_to(process):
+    with _signals_to(process) as seen:
         code = process.wait()
-    return 128 - code if code < 0 else code
+    return (128 - code if code < 0 else code), signal.SIGINT in seen
 
 
 def _in_no_directory() -> bool:
@@ -94,19 +121,24 @@ def _in_no_directory() -> bool:
 
 
 @contextmanager
-def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Pass the signals meant for us on to the command.
+def _signals_to(process: subprocess.Popen[Any]) -> Iterator[set[int]]:
+    """Pass the signals meant for us on to the command; gives those that came.
 
     Ctrl-C in a terminal reaches it without us, so there we only survive it.
     """
+    seen: set[int] = set()
     if threading.current_thread() is not threading.main_thread():  # only the main thread can
-        yield
+        yield seen
         return
 
     def forward(number: int, _frame: object) -> None:
+        seen.add(number)
         process.send_signal(number)
 
-    typed: Any = signal.SIG_IGN if sys.stdin is not None and sys.stdin.isatty() else forward
+    def survive(number: int, _frame: object) -> None:
+        seen.add(number)
+
+    typed = survive if sys.stdin is not None and sys.stdin.isatty() else forward
     actions: dict[signal.Signals, Any] = {
         signal.SIGINT: typed,
         signal.SIGQUIT: typed,
@@ -115,7 +147,7 @@ def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
     }
     before = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
-        yield
+        yield seen
     finally:
         for number, action in before.items():
             signal.signal(number, action)
@@ -124,20 +156,6 @@ def _signals_to(process: subprocess.Popen[Any]) -> Iterator[None]:
 def _processor_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _counts(report: Path) -> tuple[int | None, int | None]:
-    """(failed, passed) of a JUnit file; unknown if there is none."""
-    try:
-        suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
-        total, failures, errors, skipped = (
-            sum(int(s.get(name, "0")) for s in suites)
-            for name in ("tests", "failures", "errors", "skipped")
-        )
-    except (OSError, ElementTree.ParseError, ValueError):
-        return None, None
-    failed = failures + errors
-    return failed, max(0, total - failed - skipped)
 
 
 def _commit(directory: Path) -> str | None:

@@ -24,6 +24,7 @@ EXIT_NO_COMMAND = 127
 """The exit code of a shell for a command that is not there."""
 _RECORDED = (
     *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value", "cwd"),
+    *("interrupted", "tests", "loaded", "failing"),
 )
 """Fields of the result that the event carries."""
 
@@ -53,7 +54,7 @@ def run(
         raise
     if problem or isinstance(paths, QiError):
         return result.exit_code, problem
-    return result.exit_code, _record(paths, result)
+    return result.exit_code, record_outcome(paths, result)
 
 
 def _project(paths: Paths, directory: Path) -> tuple[str, str]:
@@ -65,16 +66,16 @@ def _project(paths: Paths, directory: Path) -> tuple[str, str]:
         return str(directory), _problem(error)
 
 
-def _record(paths: Paths, result: CommandResult) -> str:
+def record_outcome(paths: Paths, result: CommandResult, *, source: str = "run") -> str:
     """Write the outcome to the spool; what went wrong, or an empty text."""
-    body = {name: getattr(result, name) for name in _RECORDED}
+    body = {name: value for name in _RECORDED if (value := getattr(result, name)) is not None}
     now = time.time()
     if pause := pause_now(read_pauses(paths.pause), now, boot_clock()):
         return f"Recording is paused {until_text(pause)}: the outcome was not written down."
     if PauseFile(paths.pause, mark=boot_clock).between(now - result.seconds, now):
         return "Recording was paused while it ran: the outcome was not written down."
     try:
-        spool = Spool(paths.ensure().spool, "run")
+        spool = Spool(paths.ensure().spool, source)
         try:
             spool.append("outcome", body, author="person", project=result.project)
         finally:

@@ -177,6 +177,8 @@ class Suggestion:
     """What stands in front of it on the first of its lines, if it is a part of a line."""
     trail: str = ""
     """What stands behind it on the last of its lines."""
+    repaired_by: str | None = None
+    """The commit that says it repairs something, and removed lines that its commit brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """One run of a command through `qi-learn run`."""
+    """One run of a command, as `qi-learn run`, a shell's hook or the pytest plug-in tells it."""
 
     id: str
     """The event's id."""
@@ -247,6 +249,14 @@ class CommandResult:
     """
     cwd: str | None = None
     """The directory in which it ran."""
+    interrupted: bool | None = None
+    """Whether the person ended it by Ctrl-C, if that was seen."""
+    tests: tuple[str, ...] | None = None
+    """The files of the tests that ran, seen from `cwd`; None if that is unknown."""
+    loaded: tuple[str, ...] | None = None
+    """The other files of the project that took part, seen from `cwd`; None if that is unknown."""
+    failing: tuple[str, ...] | None = None
+    """What failed, each by a name that is the same from run to run; None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from qi_learn import codec
 
 STAYS: Mapping[str, frozenset[str]] = {
     "Turn": frozenset(("id", "model_digest", "project", "commit")),
-    "Suggestion": frozenset(("turn_id", "file", "commit")),
+    "Suggestion": frozenset(("turn_id", "file", "commit", "repaired_by")),
     "Score": frozenset(("turn_id",)),
     "TurnChange": frozenset(("turn_id", "project")),
-    "CommandResult": frozenset(("id", "project", "commit", "cwd")),
+    "CommandResult": frozenset(("id", "project", "commit", "cwd", "tests", "loaded")),
     "Event": frozenset(("id", "project")),
     "Release": frozenset(("digest", "base_digest", "adapter_digest", "run_id")),
     "Example": frozenset(("id", "hash", "project")),

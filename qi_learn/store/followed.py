@@ -183,9 +183,11 @@ def _save_change(store: Store, clean: Redacted[TurnChange]) -> None:
     for suggestion in clean.each("suggestions"):
         update_suggestion(store, suggestion)
     save_implicit(store, change.turn_id, clean.part("feedback"))
-    if change.bug_introduced:
-        outcome = load_outcome(store, change.turn_id)
-        save_outcome(store, change.turn_id, replace(outcome, bug_introduced=True))
+    # a bug that no fix blames, or blames any more, is unknown
+    blamed = True if change.bug_introduced else None
+    outcome = load_outcome(store, change.turn_id)
+    if outcome.bug_introduced is not blamed:
+        save_outcome(store, change.turn_id, replace(outcome, bug_introduced=blamed))
 
 
 def _understood(

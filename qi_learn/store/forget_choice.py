@@ -21,6 +21,7 @@ from qi_learn.store.database import Store
 from qi_learn.store.short_ids import no_such_answer, only_one, turns_named
 
 Says = Callable[[str], bool]
+_SAID_OF_COMMANDS = ("command", "cwd", "tests", "loaded", "failing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def _by_words(store: Store, found: Says) -> ForgetChoice:
             messages=messages,
             contexts=_contexts(store, shapes),
             events=_ids_saying(store, "events", ("body",), found),
-            commands=_ids_saying(store, "commands", ("command", "cwd"), found),
+            commands=_ids_saying(store, "commands", _SAID_OF_COMMANDS, found),
             ratings=_ids_saying(store, "ratings", ("comment", "correction", "asked"), found),
         ),
     )

@@ -338,7 +338,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 def _command(event: Event) -> CommandResult:
     names = (
         *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value"),
-        "cwd",
+        *("cwd", "interrupted", "tests", "loaded", "failing"),
     )
     fields = {name: event.body[name] for name in names if name in event.body}
     return codec.build(

@@ -7,13 +7,15 @@ one that came while the daemon was being killed is joined by the next.
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from qi_learn.store.database import Store
 
 _PLACED = """
-    SELECT s.turn_id, s.placed_at, coalesce(s.touched_at, 0) AS touched_at
+    SELECT s.turn_id, s.placed_at, coalesce(s.touched_at, 0) AS touched_at, t.project, s.file
     FROM {tables} JOIN turns t ON t.id = s.turn_id
     WHERE t.project = ? AND s.placed_at IS NOT NULL AND {which} AND s.region IS NOT NULL
           AND NOT s.reverted AND s.state IN ('placed', 'settled')
@@ -35,17 +37,36 @@ class PlacedSuggestion(NamedTuple):
     turn_id: str
     placed_at: float
     touched_at: float
+    project: str
+    file: str | None
+
+    @property
+    def path(self) -> str:
+        """The file in which it stands."""
+        return os.path.normpath(os.path.join(self.project, self.file or ""))
 
 
 class CommandRun(NamedTuple):
-    """One run of a command."""
+    """One run of a command: the fields of `records.CommandResult` that are evidence."""
 
     kind: str
     command: str
     ts: float
     seconds: float
     exit_code: int
-    value: float | None
+    value: float | None = None
+    cwd: str | None = None
+    failed: int | None = None
+    passed: int | None = None
+    interrupted: bool | None = None
+    tests: tuple[str, ...] | None = None
+    loaded: tuple[str, ...] | None = None
+    failing: tuple[str, ...] | None = None
+
+    @property
+    def began(self) -> float:
+        """When it began."""
+        return self.ts - self.seconds
 
 
 def new_commands(store: Store, *, held: Collection[str] = ()) -> list[NewCommand]:
@@ -80,8 +101,23 @@ def placed_of(store: Store, project: str, turn_ids: Sequence[str]) -> list[Place
 
 def runs_since(store: Store, project: str, since: float) -> list[CommandRun]:
     """The runs of a project's commands that may say something, oldest first."""
-    sql = """
-        SELECT kind, command, ts, seconds, exit_code, value FROM commands
+    sql = f"""
+        SELECT {", ".join(CommandRun._fields)} FROM commands
         WHERE project = ? AND ts >= ? AND kind != 'other' ORDER BY ts, id
     """
-    return [CommandRun(*row) for row in store.rows(sql, (project, since))]
+    return [_run(row) for row in store.rows(sql, (project, since))]
+
+
+def _run(row: sqlite3.Row) -> CommandRun:
+    """A row as a run: what is damaged in it is unknown."""
+    lists = {name: _names(row[name]) for name in ("tests", "loaded", "failing")}
+    return CommandRun(*row)._replace(**lists)
+
+
+def _names(column: object) -> tuple[str, ...] | None:
+    if not isinstance(column, str):
+        return None
+    try:
+        return tuple(map(str, json.loads(column)))
+    except (ValueError, TypeError):
+        return None

@@ -356,6 +356,16 @@ def m015_parts_of_lines(db: Database) -> None:
     )
 
 
+@migrations()
+def m016_what_a_command_saw(db: Database) -> None:
+    # JSON lists of names: the files of its tests, the others that took part, and what failed.
+    lists = (f"ALTER TABLE commands ADD COLUMN {name} TEXT" for name in ("tests", "loaded"))
+    _run(db, *lists, "ALTER TABLE commands ADD COLUMN failing TEXT")
+    _run(db, "ALTER TABLE commands ADD COLUMN interrupted INTEGER")
+    # The commit by which a later fix blames the code; the outcome's `bug_introduced` follows it.
+    _run(db, "ALTER TABLE suggestions ADD COLUMN repaired_by TEXT")
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

@@ -1,6 +1,6 @@
 """What a move of HEAD means for the suggestions in its files.
 
-They are settled by a commit, taken back by a revert or a reset, blamed by a repair.
+They are settled by a commit, taken back by a revert or a reset, blamed by a repair (`repairs`).
 
 A commit that does not have the code while the working tree still does (only a part was staged) says
 nothing. Neither does another branch.
@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qi_learn.code_text import code_tokens, similarity
+from qi_learn.code_text import similarity
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
+from qi_learn.outside.git_history import commits_between
 from qi_learn.records import Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
@@ -31,6 +31,7 @@ from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.region import Region, text_of
 from qi_learn.track.renames import follow_rename, new_name, under_name
+from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import (
     brought_by,
     gone,
@@ -47,10 +48,6 @@ from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.files import read_text
 
 logger = logging.getLogger(__name__)
-_REPAIR = re.compile(
-    r"\b(?:bug|bugs|fix|fixes|fixed|fixing|hotfix|bugfix|regression|broken|crash(?:es)?)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def on_committed(
     concerned = [t for t in seen if _is_concerned(t.suggestion, committed)]
     try:
         facts = _read_facts([t.suggestion for t in concerned], committed, texts)
-        message = "" if reset or not concerned else _message(committed)
+        message = "" if reset or not concerned else _messages(committed)
     except NotFound as error:
         logger.info(
             "the move of HEAD to %s in %s is left out: %s",
@@ -104,13 +101,27 @@ def on_committed(
     move = _Move(committed, message, settings, now)
     change = _after_reset if reset else _after_commit
     after: list[Suggestion] = []
-    blamed = set()
     for one, known in zip(concerned, facts, strict=True):
         with guard.step("suggestion", name_of(one)):
-            after.append(change(one, known, move))
-            if _repaired(one.suggestion, after[-1], known, move):
-                blamed.add(one.suggestion.turn_id)
-    return turn_changes(tracked, after, settings, blamed=blamed)
+            changed = still_repaired(change(one, known, move), committed, message)
+            repair = None if reset else repair_in(one.suggestion, committed, texts.of_any)
+            after.append(replace(changed, repaired_by=repair or changed.repaired_by))
+    after += _without_their_repair(seen, after, committed)
+    return turn_changes(tracked, after, settings)
+
+
+def _without_their_repair(
+    seen: Sequence[Tracked], after: Sequence[Suggestion], committed: Committed
+) -> list[Suggestion]:
+    """Those of the others of which the repair is no part of the branch any more."""
+    done = {(each.turn_id, each.ordinal) for each in after}
+    others = [s for t in seen if (s := t.suggestion).repaired_by is not None]
+    return [
+        still_repaired(each, committed, "")
+        for each in others
+        if (each.turn_id, each.ordinal) not in done
+        and committed.name_of(each.file or "") is not None
+    ]
 
 
 def _is_concerned(suggestion: Suggestion, committed: Committed) -> bool:
@@ -128,8 +139,15 @@ def _is_amended(suggestion: Suggestion, committed: Committed) -> bool:
 # --- reading: each file and each commit once ------------------------------------------------------
 
 
-def _message(committed: Committed) -> str:
-    return git.message(committed.tree, committed.commit)
+def _messages(committed: Committed) -> str:
+    """The messages of all commits to which HEAD moved: a pull or a merge brings many."""
+    if not committed.previous or committed.action in ("commit", "amend", "revert", "cherry-pick"):
+        return git.message(committed.tree, committed.commit)
+    try:
+        told = commits_between(committed.tree, committed.previous, committed.commit)
+    except NotFound:  # the commit before was cleaned away
+        told = commits_between(committed.tree, "", committed.commit)
+    return "\n".join(commit.message for commit in told)
 
 
 def _read_facts(
@@ -182,7 +200,7 @@ def _other_branch(commit: str | None, committed: Committed) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """A move of HEAD, with the message of the commit to which it went."""
+    """A move of HEAD, with the messages of the commits to which it went."""
 
     committed: Committed
     message: str
@@ -321,23 +339,4 @@ def _taken_back(suggestion: Suggestion, message: str) -> bool:
     """Whether a commit's message says that it reverts the commit that brought the code."""
     return suggestion.commit is not None and any(
         suggestion.commit.startswith(commit) for commit in git.reverted_by(message)
-    )
-
-
-def _repaired(before: Suggestion, after: Suggestion, facts: _Facts, move: _Move) -> bool:
-    """Whether a commit that says it repairs something changed code that an earlier commit had."""
-    if (
-        after.region is None
-        or after == before
-        or facts.previous is None
-        or not _REPAIR.search(move.message)
-        or move.committed.action == "amend"
-    ):
-        return False
-    earlier = regions.find_again(trace_of(after), facts.previous, after.file or "", old=None)
-    if earlier is None:
-        return False
-    was = text_of(facts.previous.split("\n"), earlier)
-    return code_tokens(was) != code_tokens(after.region) and (
-        before.commit is not None or before.state == "settled"
     )

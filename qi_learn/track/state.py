@@ -6,7 +6,7 @@ reads or writes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
@@ -148,14 +148,12 @@ def turn_changes(
     settings: CaptureSettings,
     *,
     project: str | None = None,
-    blamed: Collection[str] = (),
 ) -> tuple[TurnChange, ...]:
     """What changed, turn by turn; empty if nothing did.
 
     `tracked`: all suggestions of each turn, turn by turn, as they were. `after`: those that were
     looked at, as they are now; their fates are inferred here. `project`: the project in which they
-    were found: what was believed before gives way to it. `blamed`: the turns with code that a
-    commit repaired.
+    were found: what was believed before gives way to it.
     """
     now = {_key(s): _with_fate(s, settings) for s in after}
     changes = []
@@ -163,7 +161,7 @@ def turn_changes(
         before = [t.suggestion for t in group]
         own = [now.get(_key(s), s) for s in before]
         changed = tuple(s for s, old in zip(own, before, strict=True) if s != old)
-        if changed or turn.id in blamed:
+        if changed:
             found = turn.project != project and any(s.state == "placed" for s in changed)
             changes.append(
                 TurnChange(
@@ -171,7 +169,7 @@ def turn_changes(
                     changed,
                     implicit_feedback(own, turn.ended),
                     project if found else None,
-                    turn.id in blamed,
+                    any(s.repaired_by is not None for s in own),
                 )
             )
     return tuple(changes)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture.command_kind import FORMS, WRAPPERS, kind_of, listed_kind
+from qi_learn.capture.command_kind import FORMS, kind_of, listed_kind
+from qi_learn.capture.command_words import WRAPPERS
 from scripts.hook_patterns import SHELLS, hook, main, path_of
 
 INTERACTIVE = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["-i"]}

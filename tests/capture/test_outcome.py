@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.capture.command_kind import kind_of, pytest_options_at
+from qi_learn.capture.command_kind import kind_of
 from qi_learn.capture.joined_outcome import CommandRuns, join_new_commands
 from qi_learn.capture.outcome import run_command
 from qi_learn.errors import NotFound
@@ -49,50 +49,13 @@ def test_exit_code_output_and_commit(tmp_path: Path, capfd: pytest.CaptureFixtur
         None,
     )
     assert result.seconds > 0
-    assert (result.failed, result.passed) == (None, None)
+    assert (result.failed, result.passed, result.tests) == (None, None, None)
     assert capfd.readouterr() == ("out\n", "err\n")
 
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no-such-command"):
         run_command(["no-such-command"], project=PROJECT, cwd=tmp_path)
-
-
-def test_pytest_is_counted_and_its_exit_code_is_its_own(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "test_it.py").write_text(
-        "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\n@pytest.mark.skip\ndef "
-        "test_c(): pass\ndef test_d(): pass\n"
-    )
-    result, _ = run_command(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        project=PROJECT,
-        cwd=tmp_path,
-    )
-    assert (result.kind, result.exit_code, result.failed, result.passed) == ("test", 1, 1, 2)
-    assert "no:cacheprovider" in result.command
-    assert "junit" not in result.command
-    assert "1 failed, 2 passed, 1 skipped" in capfd.readouterr().out
-
-
-def test_pytest_is_left_alone_where_somebody_asked_for_junit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    assert pytest_options_at(["pytest", "-q", "--", "a"], tmp_path) == 1
-    assert pytest_options_at(["uv", "run", "python", "-m", "pytest", "-q"], tmp_path) == 5
-    assert pytest_options_at(["cargo", "test"], tmp_path) is None
-    assert pytest_options_at([], tmp_path) is None
-    assert pytest_options_at(["pytest", "--junitxml=mine.xml"], tmp_path) is None
-    assert pytest_options_at(["pytest", "-p", "no:junitxml"], tmp_path) is None
-    monkeypatch.setenv("PYTEST_ADDOPTS", "--junit-xml=x.xml")
-    assert pytest_options_at(["pytest"], tmp_path) is None
-    monkeypatch.delenv("PYTEST_ADDOPTS")
-    (tmp_path / "pyproject.toml").write_text(
-        "[tool.pytest.ini_options]\naddopts = '--junitxml=x.xml'\n"
-    )
-    assert pytest_options_at(["pytest"], tmp_path) is None
 
 
 def test_a_bench_is_measured_in_processor_seconds(tmp_path: Path) -> None:
@@ -196,6 +159,27 @@ def _until(ready: object) -> None:
         ("hyperfine ./a", "bench"),
         ("kubectl apply -f x.yaml", "deploy"),
         ("make deploy", "deploy"),
+        ("make clean", "other"),
+        ("make help", "other"),
+        ("make -n", "other"),
+        ("make -kn all", "other"),
+        ("make -j8 test", "test"),
+        ("make -C build check", "test"),
+        ("make CC=clang", "compile"),
+        ("make lint", "other"),
+        ("ninja -t clean", "other"),
+        ("ninja -C build", "compile"),
+        ("cmake --version", "other"),
+        ("cmake -S . -B build", "other"),
+        ("cmake --build build", "compile"),
+        ("cmake --build build --target check", "test"),
+        ("cargo +nightly test", "test"),
+        ("npm --prefix web test", "test"),
+        ("npm run test:unit", "test"),
+        ("yarn --cwd web build", "compile"),
+        ("npm run lint", "other"),
+        ("uv run --with x pytest", "test"),
+        ("python manage.py test", "test"),
         ("python app.py", "other"),
         ("makefile-lint x", "other"),
         ("echo pytest", "other"),
@@ -252,7 +236,15 @@ def _ran(
     value: float | None = None,
 ) -> CommandResult:
     return CommandResult(
-        id, NOW + after, PROJECT, kind_of(command.split()), command, exit_code, seconds, value=value
+        id,
+        NOW + after,
+        PROJECT,
+        kind_of(command.split()),
+        command,
+        exit_code,
+        seconds,
+        value=value,
+        cwd=PROJECT,
     )
 
 
@@ -277,15 +269,20 @@ def test_results_after_the_last_change_count(store: Store) -> None:
         ([(-90, "pytest", 0), (-50, "pytest", 1), (30, "pytest", 1)], None),
         ([(15, "pytest", 0), (30, "pytest", 1)], False),  # it passed with the text as it was first
         ([(-50, "pytest", 0), (30, "pytest", 1), (40, "pytest", 0)], True),  # only the last counts
-        ([(-50, "pytest", 0), (30, "pytest", 0), (40, "pytest", 1)], False),
+        ([(-50, "pytest", 0), (30, "pytest", 0), (40, "pytest", 1)], True),  # a pass is remembered
+        ([(-50, "pytest", 0), (15, "pytest", 1), (30, "pytest", 1)], False),  # it came in between
+        ([(-50, "pytest", 0), (30, "pytest", 2)], None),  # Ctrl-C, or a module does not import
+        ([(30, "pytest --collect-only", 0)], None),
+        ([(30, "go test -run NoSuch ./...", 0)], None),  # nothing says that a test ran
+        ([(30, "cargo test no_such_name", 0)], None),
         (
-            [(-50, "pytest a", 0), (30, "pytest a", 1), (40, "pytest b", 0)],
+            [(-50, "pytest a.py", 0), (30, "pytest a.py", 1), (40, "pytest test_a.py", 0)],
             False,
         ),  # of each command
         ([(-50, "pytest", 1), (30, "pytest", 0)], True),
         ([(-50, "pytest", 0), (30, "pytest", 130)], None),  # ended by Ctrl-C
         ([(-50, "pytest", 0), (30, "pytest", 5)], None),  # no tests
-        ([(-50, "go test", 0), (30, "go test", 5)], False),
+        ([(-50, "make test", 0), (30, "make test", 5)], False),
         ([(8 * 86400.0, "pytest", 0)], None),  # too late to say anything
     ],
 )
