@@ -11,6 +11,10 @@ from rapidfuzz.distance import LCSseq
 
 from qi_learn.track.saved_text import Saved
 
+ALIKE = 0.7
+"""So much of a line's tokens a line has that is the same with more put in."""
+REACH = 4
+"""How many lines above a run its first line is looked for."""
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
@@ -29,11 +33,10 @@ def _with_head(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
     A line to which much was added costs a run more than it gains.
     """
     first = next((line for line in spelt if line), "")
-    above = next((i for i in range(start - 1, -1, -1) if saved.spelt[i]), None)
-    if above is None or len(first) < 3:
+    if len(first) < 3 or start >= end or _in_common(first, saved.spelt[start]) >= ALIKE:
         return start
-    own = _in_common(first, saved.spelt[start]) if start < end else 0.0
-    return above if _in_common(first, saved.spelt[above]) >= 0.7 > own else start
+    above = [i for i in range(max(0, start - REACH), start) if saved.spelt[i]]
+    return next((i for i in reversed(above) if _in_common(first, saved.spelt[i]) >= ALIKE), start)
 
 
 def _in_common(wanted: str, line: str) -> float:
@@ -44,11 +47,12 @@ def _with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> i
     """The end moved over lines that only close brackets, until as many are closed as in the code."""
     wanted = _depth("".join(spelt), saved)
     depth = _depth(saved.letters_of(start, end), saved)
-    while depth > wanted and end < len(saved.lines):
-        if saved.spelt[end] and not _only_closes(saved.spelt[end], saved):
+    for i in range(end, len(saved.lines)):
+        if depth <= wanted or (saved.spelt[i] and not _only_closes(saved.spelt[i], saved)):
             break
-        depth += _depth(saved.spelt[end], saved)
-        end += 1
+        if saved.spelt[i]:
+            depth += _depth(saved.spelt[i], saved)
+            end = i + 1
     while depth < wanted and end - 1 > start and _only_closes(saved.spelt[end - 1], saved):
         end -= 1
         depth -= _depth(saved.spelt[end], saved)
