@@ -179,9 +179,7 @@ def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
         for m in look.runs()
         for start, end in [with_ends(look.spelt, saved, m.start, m.end)]
     ]
-    enough = [
-        m for m in found if _is_it(look, m, min_tokens, min_similarity) and m.start < m.end
-    ]
+    enough = [m for m in found if _is_it(look, m, min_tokens, min_similarity) and m.start < m.end]
     return max(
         enough, key=lambda m: (m.similarity, look.new_tokens(m), m.start - m.end), default=None
     )
@@ -263,9 +261,7 @@ def _around(
     return Match(start, end, common / size, "tokens")
 
 
-def _most_alike(
-    letters: str, saved: Saved, near: frozenset[int], reach: int
-) -> list[Match]:
+def _most_alike(letters: str, saved: Saved, near: frozenset[int], reach: int) -> list[Match]:
     """The runs of lines most like some code, without stretches where none can be like it."""
     matches: list[Match] = []
     wanted = Counter(letters)

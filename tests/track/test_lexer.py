@@ -27,7 +27,7 @@ LONG = "first_of_them + second_of_them"
         ("const f = x => x + 1", "const f = (x) => x + 1;"),
         ("const o = {a: 1, b: [1, 2]}", "const o = {\n  a: 1,\n  b: [1, 2],\n};"),
         ("return <p>{name}</p>", "return (\n  <p>{name}</p>\n);"),
-        ("x := map[string]int{\n\t\"a\": 1,\n}", "x := map[string]int{\"a\": 1}"),
+        ('x := map[string]int{\n\t"a": 1,\n}', 'x := map[string]int{"a": 1}'),
         ("/* Licence. */\nint x = 1;", "int x = 1;"),
         ("def f():\n  # note\n  return 1", "def f():\n    return 1  # another"),
     ],

@@ -139,10 +139,14 @@ TAKEN = {
         FILE,
         "def due(invoices, today):\n    # ... existing code ...\n"
         "    late.sort(key=lambda invoice: invoice.day)\n    return late\n",
-        HEAD + OLD.replace("    return late", "    late.sort(key=lambda invoice: invoice.day)\n"
-        "    return late") + TAIL,
-        OLD.replace("    return late", "    late.sort(key=lambda invoice: invoice.day)\n"
-        "    return late"),
+        HEAD
+        + OLD.replace(
+            "    return late", "    late.sort(key=lambda invoice: invoice.day)\n    return late"
+        )
+        + TAIL,
+        OLD.replace(
+            "    return late", "    late.sort(key=lambda invoice: invoice.day)\n    return late"
+        ),
     ),
     "a method put into a class": (
         "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n",
@@ -160,7 +164,7 @@ def test_what_was_taken_is_found_and_its_text_is_whole(case: str) -> None:
     assert kept(before, suggestion, after) == final
 
 
-FORMATTED_TS = textwrap.dedent('''\
+FORMATTED_TS = textwrap.dedent("""\
     export const byCustomer = (invoices: Invoice[], limit: number) => {
       const groups: Record<string, Invoice[]> = {};
       for (const invoice of invoices) {
@@ -170,8 +174,8 @@ FORMATTED_TS = textwrap.dedent('''\
       }
       return groups;
     };
-    ''')
-SUGGESTED_TS = textwrap.dedent('''\
+    """)
+SUGGESTED_TS = textwrap.dedent("""\
     export const byCustomer = (invoices: Invoice[], limit: number) => {
       const groups: Record<string, Invoice[]> = {}
       for (const invoice of invoices) {
@@ -181,7 +185,7 @@ SUGGESTED_TS = textwrap.dedent('''\
       }
       return groups
     }
-    ''')
+    """)
 
 
 @pytest.mark.parametrize("more", ["", "\nexport const other = 1;\n"])
@@ -194,14 +198,14 @@ def test_a_closing_bracket_is_not_lost_when_prettier_ends_it_with_a_semicolon(mo
     assert match.similarity == 1.0
 
 
-REWRITTEN = textwrap.dedent('''\
+REWRITTEN = textwrap.dedent("""\
     def by_customer(invoices, limit):
         result = collections.defaultdict(list)
         big = [x for x in invoices if not x.amount < limit]
         for x in big:
             result[x.customer] += [x]
         return dict(result)
-    ''')
+    """)
 NOT_TAKEN = {
     "it repeats what is there": (FILE, OLD, FILE + "\n\nx = compute(1, 2, 3, 4)\n"),
     "it repeats what a formatter changes": (
