@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
-# a line or behind `;{}` only: elsewhere it divides. `#include` and `#[derive]` are code.
+# a line or behind `;{}` only: elsewhere it divides. `#include`, `#[derive]` and `this.#rows` are
+# code, and so is `#rows = []` at the start of a line.
 _TOKEN = re.compile(
     r"(?P<triple>\"{3}|'{3})"
     r"|(?P<text>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')"
     r"|(?P<comment>/\*.*?\*/|(?:^|(?<=[;{}]))[ \t]*//[^\n]*"
-    r"|\#(?!(?:include|define|undef|pragma|if|ifdef|ifndef|elif|else|endif)\b|!?\[)[^\n]*)"
+    r"|(?:^|(?<=\s))\#(?!(?:include|define|undef|pragma|if|ifdef|ifndef|elif|else|endif)\b|!?\["
+    r"|[\w$]+\s?[:;=(?!])[^\n]*)"
     r"|(?P<wrap>\\(?=[ \t]*\n))"
     r"|(?P<prefix>\b[rRbBuUfF]{1,2}(?=[\"']))"
     r"|[^\W\d]\w*|\d[\w.]*|=>|[^\s\w]",
@@ -44,6 +46,11 @@ class _Open:
 
     at: int
     commas: int = 0
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line by itself is blank or a comment, also one within a comment of several lines."""
+    return line.lstrip().startswith(("* ", "*/")) or line.strip() == "*" or not code_tokens(line)
 
 
 def code_tokens(text: str) -> list[str]:

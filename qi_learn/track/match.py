@@ -21,7 +21,7 @@ from qi_learn.track.alike import LEAST_OVERLAP, alike, is_part, most_alike, rese
 from qi_learn.track.boilerplate import is_boilerplate
 from qi_learn.track.elisions import pieces_of
 from qi_learn.track.ends import with_ends
-from qi_learn.track.lexer import code_tokens, tokens_by_line
+from qi_learn.track.lexer import is_comment, tokens_by_line
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines
 from qi_learn.track.saved_text import Saved as Saved
@@ -73,6 +73,14 @@ class _Look:
         if alike(self.letters, "".join(repeats)) < REPEATED:
             return self.new_tokens(match) >= min_tokens
         return self._changes_as(match, repeats)
+
+    def stands_newly(self, match: Match) -> bool:
+        """Whether lines that stand there word for word did not before, not even all but a comment."""
+        lines, added = self.saved.lines, self.changes.added
+        if self._old.runs_of(remembered(self.code).lines):
+            return False
+        new = (lines[i] for i in range(match.start, match.end) if i in added)
+        return any(len(line.split()) > 1 and not is_boilerplate(line) for line in new)
 
     def new_tokens(self, match: Match) -> int:
         """How many of its tokens are in new lines of the match, but boilerplate."""
@@ -187,7 +195,7 @@ def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
 
 def _is_it(look: _Look, match: Match, min_tokens: int, min_similarity: float) -> bool:
     if match.method == "lines":
-        return look.brought(match, min_tokens)
+        return look.stands_newly(match) or look.brought(match, min_tokens)
     run = look.saved.letters_of(match.start, match.end)
     if resembles(look.letters, run, look.saved.letters, min_similarity):
         return look.brought(match, min_tokens)
@@ -301,8 +309,8 @@ def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match
     """
     own = {line.strip() for line in suggestion.split("\n") if line.strip()}
     start, end = match.start, match.end
-    while start > 0 and lines[start - 1].strip() in own and not code_tokens(lines[start - 1]):
+    while start > 0 and lines[start - 1].strip() in own and is_comment(lines[start - 1]):
         start -= 1
-    while end < len(lines) and lines[end].strip() in own and not code_tokens(lines[end]):
+    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
         end += 1
     return replace(match, start=start, end=end)

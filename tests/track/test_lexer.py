@@ -44,6 +44,8 @@ def test_a_formatter_is_not_an_edit(written: str, formatted: str) -> None:
         ("f((a, b), c)", "f(a, b, c)"),
         ("#include <stdio.h>", "#include <stdlib.h>"),
         ("#[derive(Debug)]\nstruct A;", "struct A;"),
+        ("this.#rows = 1", "this.#rows = 2"),
+        ("class A {\n  #rows = 1\n}", "class A {\n  #rows = 2\n}"),
         ("if a < b: pass", "if a <= b: pass"),
         ("x = 'a b'", "x = 'a  b'"),
         ("f()", "f"),
