@@ -187,6 +187,11 @@ def identifiers(text: str, language: str | None = None) -> set[str]:
     return {word for word in words if word not in keywords}
 
 
+def is_keyword(word: str) -> bool:
+    """Whether a word is a keyword of some language, so that hardly anything is named so."""
+    return word in _PYTHON or word in _ELSEWHERE
+
+
 def loops(text: str, *, span: int = 40, times: int = 3) -> bool:
     """Whether the end of the text repeats itself at least `times` times.
 

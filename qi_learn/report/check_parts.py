@@ -19,6 +19,7 @@ from qi_learn.redact import catalogue_line
 from qi_learn.report.finding import Finding
 from qi_learn.settings import Settings
 from qi_learn.store.database import library_version
+from qi_learn.syntax import without_grammar
 
 NEEDED_BYTES = 2 << 30
 TRAINING = ("torch", "transformers", "peft", "accelerate")
@@ -57,6 +58,18 @@ def parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
 def secrets(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """Whose rules say what a secret is: our own, and a catalogue if it is installed."""
     yield Finding("secrets", True, f"What is redacted: {catalogue_line()}.")
+
+
+def languages(paths: Paths, settings: Settings) -> Iterator[Finding]:
+    """Of which languages a file's functions are told apart: a remark, what is lacking costs little.
+
+    Where they are not, code is followed by its lines.
+    """
+    if absent := without_grammar():
+        what = f"In files of these languages code is followed by lines: {', '.join(absent)}."
+        yield Finding("languages", True, f"{what} By functions: {how_to_add('languages')}")
+    else:
+        yield Finding("languages", True, "Code is followed by functions in every language known.")
 
 
 def backend(paths: Paths, settings: Settings) -> Iterator[Finding]:

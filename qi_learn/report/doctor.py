@@ -14,7 +14,17 @@ from qi_learn.paths import Paths
 from qi_learn.report.asking import at_once
 from qi_learn.report.check_files import database, model, permissions, projects, spool
 from qi_learn.report.check_home import home
-from qi_learn.report.check_parts import backend, disk, git, hooks, parts, sandbox, secrets, sqlite
+from qi_learn.report.check_parts import (
+    backend,
+    disk,
+    git,
+    hooks,
+    languages,
+    parts,
+    sandbox,
+    secrets,
+    sqlite,
+)
 from qi_learn.report.check_running import daemon, recording, server, service, watching
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import Running, look_quietly
@@ -31,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     spool,
     parts,
     secrets,
+    languages,
     backend,
     git,
     sandbox,

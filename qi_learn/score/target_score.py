@@ -14,10 +14,12 @@ from textwrap import dedent
 from qi_learn.code_text import parses
 from qi_learn.fates import BAD_RATING, KEPT_SIMILARITY
 from qi_learn.records import Feedback, Outcome, Suggestion
+from qi_learn.syntax import has_error, language_of
 
 SETTLED, COMMITTED, COMPILES, TESTS, GIVEN = 0.5, 0.2, 0.15, 0.15, 0.2
 TESTS_FAIL, TAKEN_BACK = -0.4, -0.5
 KEPT_RATING = 4
+NOT_PARSED = "what stands in the file does not parse, though what was suggested did"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,23 @@ def _broken(suggestion: Suggestion) -> str:
         return ""  # a completion, or a tool's argument: its neighbours are the person's
     if suggestion.old is not None:
         return ""  # a piece in place of another, and no more whole than that
+    language = language_of(suggestion.language, suggestion.file)
+    if language not in (None, "python"):
+        return _broken_in(language, suggestion.text, suggestion.final_text)
     if suggestion.language is None and not (suggestion.file or "").endswith((".py", ".pyi")):
         return ""  # nothing says what language it is
     final = dedent(suggestion.final_text)
     if parses(final, suggestion.language) is not False:
         return ""
     if parses(dedent(suggestion.text), suggestion.language):
-        return "what stands in the file does not parse, though what was suggested did"
+        return NOT_PARSED
     return "what stands in the file breaks off: it does not parse" if _breaks_off(final) else ""
+
+
+def _broken_in(language: str | None, suggested: str, final: str) -> str:
+    """The same in a language with a grammar: only a text is compared that parsed by itself."""
+    broken = has_error(dedent(final), language) and has_error(dedent(suggested), language) is False
+    return NOT_PARSED if broken else ""
 
 
 def _breaks_off(code: str) -> bool:

@@ -1,4 +1,4 @@
-"""The run of lines most like a suggestion, among lines near those that were added.
+"""The runs of lines most like a suggestion, and how two runs are alike.
 
 A run is chosen by which tokens it has, and compared by the order of them. Each token is one letter
 here, the same for the suggestion and the file, so that comparing runs is comparing texts; and no
@@ -10,25 +10,105 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import LCSseq, Levenshtein
+
+from qi_learn.code_text import is_keyword
 
 CANDIDATES = 12
 """How many of the most promising runs of lines are looked at closely."""
+LEAST_OVERLAP = 0.3
+"""The least of a suggestion that a run has if it is looked at."""
+TELLING = 20
+"""So many tokens code has at least that is known again though more than a little is changed."""
 
 Run = tuple[int, int, float]
 """The first line of a stretch, the one after the last, and how alike (0..1)."""
 
 
 class Letters:
-    """A letter for each token."""
+    """A letter for each token; the first letter of all stands for every name."""
 
     def __init__(self) -> None:
         self._letters: dict[str, str] = {}
+        self._names: dict[int, str] = {}
+        self._tokens: list[str] = ["\0"]
 
     def of(self, tokens: Sequence[str]) -> str:
         """The letters of these tokens, in their order."""
-        letters = self._letters
-        return "".join([letters.setdefault(t, chr(len(letters))) for t in tokens])
+        return "".join([self._letters.get(t) or self._new(t) for t in tokens])
+
+    def _new(self, token: str) -> str:
+        letter = self._letters[token] = chr(len(self._letters) + 1)
+        self._tokens.append(token)
+        if (token[0].isalpha() or token[0] == "_") and not is_keyword(token):
+            self._names[ord(letter)] = "\0"
+        return letter
+
+    def token(self, letter: str) -> str:
+        return self._tokens[ord(letter)]
+
+    def is_name(self, letter: str) -> bool:
+        return ord(letter) in self._names
+
+    def shape(self, letters: str) -> str:
+        """The same code with one name for all names."""
+        return letters.translate(self._names)
+
+
+def alike(left: str, right: str) -> float:
+    """How alike two texts in letters are: 1 - Levenshtein / longer length."""
+    return float(Levenshtein.normalized_similarity(left, right))
+
+
+def resembles(suggested: str, run: str, letters: Letters, enough: float) -> bool:
+    """Whether a run is the suggestion, as it is or with what a person does to it before a save.
+
+    That is: other names for up to half of its names, or more put between its tokens (type hints,
+    checks), as long as most of the run is of the suggestion.
+    """
+    score = alike(suggested, run)
+    if score >= enough:
+        return True
+    if score < 0.5 or len(suggested) < TELLING:
+        return False
+    common = LCSseq.similarity(suggested, run)
+    if common >= 0.9 * len(suggested):
+        return True
+    other = renamed(suggested, run, letters)
+    return other is not None and alike(other, run) >= enough
+
+
+def is_part(suggested: str, run: str, least: int) -> bool:
+    """Whether a run is a part of the suggestion, and is long enough to say so."""
+    common = LCSseq.similarity(suggested, run)
+    return common >= max(least, 0.2 * len(suggested)) and common >= 0.95 * len(run)
+
+
+def renamed(suggested: str, run: str, letters: Letters) -> str | None:
+    """The suggestion with the names that the run has for the same things.
+
+    None if that would be none, or more than half of its names.
+    """
+    votes: Counter[tuple[str, str]] = Counter()
+    for step in Levenshtein.opcodes(letters.shape(suggested), letters.shape(run)):
+        if step.tag == "equal":
+            pairs = zip(
+                suggested[step.src_start : step.src_end],
+                run[step.dest_start : step.dest_end],
+                strict=True,
+            )
+            votes.update((a, b) for a, b in pairs if letters.is_name(a))
+    names = {c for c in suggested if letters.is_name(c)}
+    given: dict[str, str] = {}
+    taken: set[str] = set()
+    for (name, other), count in votes.most_common():
+        if name not in given and other not in taken and 2 * count >= suggested.count(name):
+            given[name] = other
+            taken.add(other)
+    changed = {name: other for name, other in given.items() if name != other}
+    if not changed or 2 * len(changed) > len(names):
+        return None
+    return suggested.translate({ord(name): other for name, other in changed.items()})
 
 
 def most_alike(suggested: str, lines: Sequence[str]) -> set[Run]:
@@ -38,7 +118,7 @@ def most_alike(suggested: str, lines: Sequence[str]) -> set[Run]:
     return {
         runs.climbed(first, last)
         for common, first, last in overlaps
-        if 2 * common >= len(suggested)
+        if common >= LEAST_OVERLAP * len(suggested)
     }
 
 
@@ -83,8 +163,7 @@ class _Runs:
         """How alike the lines `i` up to `j` are."""
         if (known := self._known.get((i, j))) is None:
             run = self._text[self._starts[i] : self._starts[j]]
-            known = float(Levenshtein.normalized_similarity(self._suggested, run))
-            self._known[i, j] = known
+            known = self._known[i, j] = alike(self._suggested, run)
         return known
 
     def climbed(self, first: int, last: int) -> Run:

@@ -1,28 +1,36 @@
 """The lines of a saved file in which a suggestion stands, if it does.
 
-They are looked for among those that were added or changed since its turn.
+The invariant: what is compared is what the answer changes. Code that is new has to be in lines that
+were added since its turn; a block that repeats code of the file with some of it changed has to have
+brought that change; and one that says nothing new, or nothing but boilerplate, is never found.
 
-What is compared are code tokens (`code_text.code_tokens`), so white space, indentation, comments
-and trailing commas do not matter. The suggestion's own lines are looked for first, as they are,
-then the run of lines with the tokens most like it, however much else was added around it.
+Compared are code tokens after what a formatter does was set aside (`lexer.py`). The suggestion's
+own lines are looked for first, as they are, then the run of lines with the tokens most like it,
+then the parts of it that were taken.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
-from rapidfuzz.distance import Indel
+from rapidfuzz.distance import Levenshtein
 
-from qi_learn.code_text import code_tokens
-from qi_learn.track.alike import Letters, most_alike
+from qi_learn.track.alike import LEAST_OVERLAP, alike, is_part, most_alike, resembles
+from qi_learn.track.boilerplate import is_boilerplate
+from qi_learn.track.elisions import pieces_of
+from qi_learn.track.ends import with_ends
+from qi_learn.track.lexer import is_comment, tokens_by_line
+from qi_learn.track.line_changes import NotCompared as NotCompared
+from qi_learn.track.line_changes import added_lines as added_lines
+from qi_learn.track.saved_text import Saved as Saved
 from qi_learn.track.sketch import Sketch, remembered
 
-MOST_CELLS = 64_000_000
-"""The most pairs of lines that are compared at once: 8 MB, and some 20 ms."""
+REPEATED = 0.5
+"""A suggestion so much like code that was there changes that code; one less like it is new."""
+PART = 0.9
+"""How alike a part of a suggestion has to be by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,194 +43,106 @@ class Match:
     method: str
 
 
-class NotCompared(Exception):
-    """Two texts are too long and too unlike to be compared: what was added is unknown."""
+class _Look:
+    """One code that is looked for in a saved file, which had the text `before` at its turn."""
+
+    def __init__(self, code: str, before: str, saved: Saved) -> None:
+        self.code, self.saved = code, saved
+        self.lines = code.split("\n")
+        self.spelt = [saved.letters.of(tokens) for tokens in tokens_by_line(self.lines)]
+        self.letters = "".join(self.spelt)
+        self.changes = saved.changes_since(before)
+        self._old = saved.old(before)
+        self._repeats: str | None = None
+
+    def runs(self) -> list[Match]:
+        """The runs of lines most like the code, near a line that was added."""
+        saved, added = self.saved, self.changes.added
+        near = added or frozenset(self._beside_removed())
+        found = _most_alike(self.letters, saved, near, 2 * len(self.lines) + 5)
+        return [m for m in found if not added or added.intersection(range(m.start, m.end))]
+
+    def _beside_removed(self) -> set[int]:
+        """Where in the saved file lines went, if none came: about there."""
+        last = len(self.saved.lines) - 1
+        return {min(i, last) for i in self.changes.near}
+
+    def brought(self, match: Match, min_tokens: int) -> bool:
+        """Whether the lines of a match brought what the code changes."""
+        repeats = self._what_it_repeats()
+        if alike(self.letters, "".join(repeats)) < REPEATED:
+            return self.new_tokens(match) >= min_tokens
+        return self._changes_as(match, repeats)
+
+    def stands_newly(self, match: Match) -> bool:
+        """Whether lines that stand there word for word did not before, not even all but a comment."""
+        lines, added = self.saved.lines, self.changes.added
+        if self._old.runs_of(remembered(self.code).lines):
+            return False
+        new = (lines[i] for i in range(match.start, match.end) if i in added)
+        return any(len(line.split()) > 1 and not is_boilerplate(line) for line in new)
+
+    def new_tokens(self, match: Match) -> int:
+        """How many of its tokens are in new lines of the match, but boilerplate."""
+        saved, added = self.saved, self.changes.added
+        new = Counter(
+            token
+            for i in range(match.start, match.end)
+            if i in added and not is_boilerplate(saved.lines[i])
+            for token in saved.tokens[i]
+        )
+        return (Counter(remembered(self.code).counts) & new).total()
+
+    def _what_it_repeats(self) -> list[str]:
+        """The lines of the text before that are most like the code, in letters."""
+        if self._repeats is None:
+            near = self.changes.near
+            found = _most_alike(self.letters, self._old, near, 2 * len(self.lines) + 5)
+            best = max(found, key=lambda m: m.similarity, default=None)
+            self._repeated = self._old.spelt[best.start : best.end] if best else []
+            self._repeated_lines = self._old.lines[best.start : best.end] if best else []
+            self._repeats = ""
+        return self._repeated
+
+    def _changes_as(self, match: Match, repeats: Sequence[str]) -> bool:
+        """Whether a line that the code changes came, or the file came half of the way to it."""
+        were = "".join(repeats)
+        asked = Levenshtein.distance(self.letters, were)
+        fresh = _telling(self.spelt, self.lines, set(repeats))
+        if asked == 0 or not (fresh or _telling(repeats, self._repeated_lines, set(self.spelt))):
+            return False
+        saved = self.saved
+        came = {saved.spelt[i] for i in range(match.start, match.end) if i in self.changes.added}
+        left = Levenshtein.distance(self.letters, saved.letters_of(match.start, match.end))
+        return 2 * left <= asked or bool(fresh & came)
 
 
-def added_lines(before: Sequence[str], after: Sequence[str]) -> set[int]:
-    """Numbers of the lines of `after` that have no counterpart in `before`, order kept.
-
-    Comparing takes memory by the product of the two lengths. Past `MOST_CELLS` the texts are cut at
-    the lines that both have once, and compared piece by piece. Raises NotCompared if a piece is
-    still too long.
-    """
-    added: set[int] = set()
-    for old_start, old_end, start, end in _pieces(before, after):
-        for step in Indel.opcodes(before[old_start:old_end], after[start:end]):
-            if step.tag != "equal":
-                added.update(range(start + step.dest_start, start + step.dest_end))
-    return added
-
-
-def _pieces(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int, int, int]]:
-    """What is to be compared: (start, end) in `before`, (start, end) in `after`."""
-    head = _common(before, after)
-    tail = _common(before[head:][::-1], after[head:][::-1])
-    piece = (head, len(before) - tail, head, len(after) - tail)
-    if _cells(piece) <= MOST_CELLS:
-        return [piece]
-    pieces = []
-    old_start, start = piece[0], piece[2]
-    for old, new in [*_anchors(before, after, piece), (piece[1], piece[3])]:
-        pieces.append((old_start, old, start, new))
-        old_start, start = old + 1, new + 1
-    if any(_cells(p) > MOST_CELLS for p in pieces):
-        raise NotCompared
-    return pieces
-
-
-def _cells(piece: tuple[int, int, int, int]) -> int:
-    return (piece[1] - piece[0]) * (piece[3] - piece[2])
-
-
-def _anchors(
-    before: Sequence[str], after: Sequence[str], piece: tuple[int, int, int, int]
-) -> list[tuple[int, int]]:
-    """The lines (old, new) that both texts have once, as many as stand in one order in both.
-
-    By patience sorting: `ends[n]` is the lowest new line at which a chain of n + 1 can end.
-    """
-    old = _once(before, piece[0], piece[1])
-    new = _once(after, piece[2], piece[3])
-    pairs = sorted((i, new[line]) for line, i in old.items() if line in new)
-    ends: list[int] = []
-    last: list[int] = []
-    earlier: list[int] = []
-    for n, (_, at) in enumerate(pairs):
-        rank = bisect_left(ends, at)
-        ends[rank : rank + 1], last[rank : rank + 1] = [at], [n]
-        earlier.append(last[rank - 1] if rank else -1)
-    chain = []
-    n = last[-1] if last else -1
-    while n >= 0:
-        chain.append(pairs[n])
-        n = earlier[n]
-    return chain[::-1]
-
-
-def _once(lines: Sequence[str], start: int, end: int) -> dict[str, int]:
-    """The lines that are in a piece once, with their numbers."""
-    counts = Counter(lines[start:end])
-    return {lines[i]: i for i in range(start, end) if counts[lines[i]] == 1}
-
-
-def _common(left: Sequence[str], right: Sequence[str]) -> int:
-    """How many lines at their beginning two texts have in common."""
-    count = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
-
-
-class _Tokens:
-    """The code tokens of each line, found when they are first asked for."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._lines = lines
-        self._found: dict[int, list[str]] = {}
-
-    def __getitem__(self, i: int) -> list[str]:
-        if i not in self._found:
-            self._found[i] = code_tokens(self._lines[i])
-        return self._found[i]
-
-
-class Saved:
-    """The text of a saved file, cut into lines and tokens once for all that is looked for in it.
-
-    Only what was added is cut into tokens, unless a suggestion may be in it.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.lines = text.split("\n")
-        self.tokens = _Tokens(self.lines)
-        self.letters = Letters()
-        self._spelt: dict[int, str] = {}
-        self._added: dict[str, tuple[set[int], Counter[str]] | None] = {}
-        self._totals: dict[str, tuple[Counter[str], int]] = {}
-
-    @cached_property
-    def coded(self) -> list[int]:
-        """Numbers of the lines with code."""
-        return [i for i in range(len(self.lines)) if self.tokens[i]]
-
-    @cached_property
-    def solid(self) -> list[tuple[int, str]]:
-        """The lines that are not blank, with their numbers."""
-        return [(i, line.strip()) for i, line in enumerate(self.lines) if line.strip()]
-
-    @cached_property
-    def solid_at(self) -> dict[str, list[int]]:
-        """Where in `solid` each line stands."""
-        found: dict[str, list[int]] = {}
-        for n, (_, line) in enumerate(self.solid):
-            found.setdefault(line, []).append(n)
-        return found
-
-    @cached_property
-    def solid_lines(self) -> tuple[str, ...]:
-        """The lines that are not blank."""
-        return tuple(line for _, line in self.solid)
-
-    def letters_of(self, i: int) -> str:
-        """The tokens of a line, each as its letter."""
-        if i not in self._spelt:
-            self._spelt[i] = self.letters.of(self.tokens[i])
-        return self._spelt[i]
-
-    def added_since(self, before: str) -> tuple[set[int], Counter[str]]:
-        """Numbers of the lines that are not in the text `before`, and the tokens of those lines.
-
-        Raises NotCompared if the two texts are too long for that.
-        """
-        if before not in self._added:
-            self._added[before] = self._compare(before)
-        if (known := self._added[before]) is None:
-            raise NotCompared
-        return known
-
-    def new_since(self, before: str) -> tuple[Counter[str], int]:
-        """The tokens of the lines that are not in the text `before`, and how many they are.
-
-        Raises NotCompared.
-        """
-        if before not in self._totals:
-            _, new = self.added_since(before)
-            self._totals[before] = new, new.total()
-        return self._totals[before]
-
-    def _compare(self, before: str) -> tuple[set[int], Counter[str]] | None:
-        try:
-            added = added_lines(before.split("\n"), self.lines)
-        except NotCompared:
-            return None
-        return added, Counter(t for i in added for t in self.tokens[i])
+def _telling(spelt: Sequence[str], lines: Sequence[str], known: set[str]) -> set[str]:
+    """The lines, in letters, that are not known and are no boilerplate."""
+    return {
+        letters
+        for letters, line in zip(spelt, lines, strict=True)
+        if letters and letters not in known and not is_boilerplate(line)
+    }
 
 
 def find(
     suggestion: str, before: str, saved: Saved, *, min_tokens: int, min_similarity: float
 ) -> Match | None:
-    """The lines of a saved file that are the suggestion, or None.
+    """The lines of a saved file that are the suggestion or a part of it, or None.
 
-    At least `min_tokens` of its tokens are in lines that `before` did not have. Raises NotCompared
-    if it is unknown which lines those are.
+    At least `min_tokens` of its tokens are in lines that `before` did not have, or it changes code
+    that `before` had and a line of that change is there. Raises NotCompared if it is unknown which
+    lines are new.
     """
-    sketch = remembered(suggestion)
-    if share_of(sketch, before, saved, min_tokens=min_tokens) == 0:
+    if share_of(remembered(suggestion), before, saved, min_tokens=min_tokens) == 0:
         return None
-    added, _ = saved.added_since(before)
-    wanted = Counter(sketch.counts)
-    lines, tokens = saved.lines, saved.tokens
-    verbatim = [Match(i, j, 1.0, "lines") for i, j in _runs_of(sketch.lines, saved)]
-    matches = verbatim or _alike(suggestion, min_similarity, saved, added)
-    fresh = {
-        m: _tokens_in(wanted, tokens, added, m) for m in matches if m.similarity >= min_similarity
-    }
-    enough = [m for m, count in fresh.items() if count >= min_tokens]
-    best = max(enough, key=lambda m: (m.similarity, fresh[m], m.start - m.end), default=None)
-    return best and _with_comments(best, suggestion, lines)
+    pieces = pieces_of(suggestion)
+    if len(pieces) > 1:
+        return _around(pieces, before, saved, min_similarity)
+    look = _Look(suggestion, before, saved)
+    match = _whole(look, min_tokens, min_similarity) or _parts(look, before, min_tokens)
+    return match and _with_comments(match, suggestion, saved.lines)
 
 
 def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
@@ -237,56 +157,139 @@ def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
 
 
 def share_of(sketch: Sketch, before: str, saved: Saved, *, min_tokens: int) -> float:
-    """How much of a suggestion's code is in lines that `before` did not have, up to 1.
+    """How much of a suggestion may be in a save, up to 1.
 
-    0 if that is less than `min_tokens`, so that `find` finds nothing, and 2 if it stands in the
-    file word for word. Raises NotCompared.
+    That is the share of its code in lines that `before` did not have, or of its lines that stand in
+    the file if the save changes as little as it does. 0 if `find` finds nothing, and 2 if it stands
+    in the file word for word. Raises NotCompared.
     """
-    new, total = saved.new_since(before)
-    if total < min_tokens or sketch.size < min_tokens:
+    if sketch.size < min_tokens:
         return 0.0
+    new, total = saved.new_since(before)
     counts = sketch.counts
     common = sum([min(counts[token], new[token]) for token in counts.keys() & new.keys()])
-    if common < min_tokens:
-        return 0.0
-    return 2.0 if _runs_of(sketch.lines, saved) else common / sketch.size
+    share = common / sketch.size if total >= min_tokens and common >= min_tokens else 0.0
+    if not share:
+        standing = sum(line in saved.solid_at for line in sketch.lines) / len(sketch.lines)
+        if standing < REPEATED or not (common or saved.changes_since(before).removed):
+            return 0.0
+        share = standing
+    return 2.0 if saved.runs_of(sketch.lines) else share
 
 
-def _runs_of(own: tuple[str, ...], saved: Saved) -> list[tuple[int, int]]:
-    """The runs of lines (start, end) that are a suggestion's, in its order and together.
-
-    Blank lines and indentation do not count.
-    """
-    solid = saved.solid
-    return [
-        (solid[s][0], solid[s + len(own) - 1][0] + 1)
-        for s in saved.solid_at.get(own[0] if own else "", ())
-        if saved.solid_lines[s : s + len(own)] == own
+def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
+    """The run of lines that is all of the code, or one piece of it."""
+    saved = look.saved
+    own = remembered(look.code).lines
+    verbatim = [Match(i, j, 1.0, "lines") for i, j in saved.runs_of(own)]
+    found = verbatim or [
+        replace(m, start=start, end=end)
+        for m in look.runs()
+        for start, end in [with_ends(look.spelt, saved, m.start, m.end)]
     ]
+    enough = [m for m in found if _is_it(look, m, min_tokens, min_similarity) and m.start < m.end]
+    return max(
+        enough, key=lambda m: (m.similarity, look.new_tokens(m), m.start - m.end), default=None
+    )
 
 
-def _alike(suggestion: str, enough: float, saved: Saved, added: set[int]) -> list[Match]:
-    """The runs of lines most like the suggestion, without stretches where none can be enough so."""
+def _is_it(look: _Look, match: Match, min_tokens: int, min_similarity: float) -> bool:
+    if match.method == "lines":
+        return look.stands_newly(match) or look.brought(match, min_tokens)
+    run = look.saved.letters_of(match.start, match.end)
+    if resembles(look.letters, run, look.saved.letters, min_similarity):
+        return look.brought(match, min_tokens)
+    least = 2 * min_tokens
+    return is_part(look.letters, run, least) and look.new_tokens(match) >= least
+
+
+def _parts(look: _Look, before: str, min_tokens: int) -> Match | None:
+    """The paragraphs of the code that were taken, as far as they stand together."""
+    paragraphs = _paragraphs(look.lines)
+    if len(paragraphs) < 2:
+        return None
+    found: list[tuple[Match, int]] = []
+    for paragraph in paragraphs:
+        if remembered(paragraph).size < min_tokens:
+            continue
+        part = _Look(paragraph, before, look.saved)
+        if (match := _whole(part, min_tokens, PART)) is None:
+            continue
+        new = part.new_tokens(match)
+        if found and not any(look.saved.spelt[found[-1][0].end : match.start]):
+            last, before_it = found.pop()
+            match, new = replace(last, end=max(last.end, match.end)), new + before_it
+        found.append((match, new))
+    match, new = max(found, key=lambda f: f[1], default=(None, 0))
+    if match is None or new < 2 * min_tokens:
+        return None
+    run = look.saved.letters_of(match.start, match.end)
+    return Match(match.start, match.end, alike(look.letters, run), "tokens")
+
+
+def _paragraphs(lines: Sequence[str]) -> list[str]:
+    """The runs of lines between blank ones."""
+    paragraphs: list[list[str]] = [[]]
+    for line in lines:
+        if line.strip():
+            paragraphs[-1].append(line)
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    return ["\n".join(p) for p in paragraphs if p]
+
+
+def _around(
+    pieces: Sequence[str], before: str, saved: Saved, min_similarity: float
+) -> Match | None:
+    """The lines from the first to the last piece of a suggestion that leaves out the rest.
+
+    One of them brought something new, and together they are alike enough.
+    """
+    added, old = saved.changes_since(before).added, set(saved.old(before).spelt)
+    start, end, at = len(saved.lines), 0, 0
+    common = size = 0.0
+    fresh = False
+    for piece in pieces:
+        lines = piece.split("\n")
+        spelt = [saved.letters.of(tokens) for tokens in tokens_by_line(lines)]
+        letters = "".join(spelt)
+        coded = [i for i in saved.coded if i >= at]
+        runs = most_alike(letters, [saved.spelt[i] for i in coded])
+        size += len(letters)
+        best = max(runs, key=lambda r: (r[2], -r[0]), default=(0, 0, 0.0))
+        if best[2] < min_similarity:
+            continue
+        common += best[2] * len(letters)
+        first, at = coded[best[0]], coded[best[1] - 1] + 1
+        start, end = min(start, first), max(end, at)
+        came = {saved.spelt[i] for i in range(first, at) if i in added}
+        fresh = fresh or bool(_telling(spelt, lines, old) & came)
+    if not fresh or common < min_similarity * size:
+        return None
+    return Match(start, end, common / size, "tokens")
+
+
+def _most_alike(letters: str, saved: Saved, near: frozenset[int], reach: int) -> list[Match]:
+    """The runs of lines most like some code, without stretches where none can be like it."""
     matches: list[Match] = []
-    letters = saved.letters.of(code_tokens(suggestion))
     wanted = Counter(letters)
-    for coded in _stretches(saved.coded, added, reach=2 * suggestion.count("\n") + 5):
-        lines = [saved.letters_of(i) for i in coded]
+    for coded in _stretches(saved.coded, near, reach=reach):
+        lines = [saved.spelt[i] for i in coded]
         # what a run lacks is at least to be changed
-        if (wanted & Counter("".join(lines))).total() < enough * len(letters):
+        if (wanted & Counter("".join(lines))).total() < LEAST_OVERLAP * len(letters):
             continue
         runs = most_alike(letters, lines)
-        found = (Match(coded[i], coded[j - 1] + 1, alike, "tokens") for i, j, alike in runs)
-        matches += [m for m in found if added.intersection(range(m.start, m.end))]
+        matches += [Match(coded[i], coded[j - 1] + 1, alike, "tokens") for i, j, alike in runs]
     return matches
 
 
-def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[list[int]]:
-    """The lines with code that are near a new one, stretch by stretch.
+def _stretches(coded: Sequence[int], near: frozenset[int], *, reach: int) -> list[list[int]]:
+    """The lines with code that are near some lines, stretch by stretch.
 
     Near: at most `reach` such lines away.
     """
-    new = [n for n, i in enumerate(coded) if i in added]
+    # a line without code counts for the next one that has some
+    new = [n for n, i in enumerate(coded) if i in near]
     stretches: list[list[int]] = []
     end = -1
     for n in new:
@@ -299,12 +302,6 @@ def _stretches(coded: Sequence[int], added: set[int], *, reach: int) -> list[lis
     return stretches
 
 
-def _tokens_in(wanted: Counter[str], tokens: _Tokens, added: set[int], match: Match) -> int:
-    """How many of the suggestion's tokens are in the new lines of the match."""
-    new = Counter(t for i in range(match.start, match.end) if i in added for t in tokens[i])
-    return (wanted & new).total()
-
-
 def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
     """The match with the comments at its ends that the suggestion has too.
 
@@ -312,8 +309,8 @@ def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match
     """
     own = {line.strip() for line in suggestion.split("\n") if line.strip()}
     start, end = match.start, match.end
-    while start > 0 and lines[start - 1].strip() in own and not code_tokens(lines[start - 1]):
+    while start > 0 and lines[start - 1].strip() in own and is_comment(lines[start - 1]):
         start -= 1
-    while end < len(lines) and lines[end].strip() in own and not code_tokens(lines[end]):
+    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
         end += 1
-    return Match(start, end, match.similarity, match.method)
+    return replace(match, start=start, end=end)

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from qi_learn.code_text import code_tokens, indentation
+from qi_learn.code_text import indentation
 from qi_learn.track.definitions import Definition, definitions
+from qi_learn.track.lexer import code_tokens, is_comment, tokens_by_line
 from qi_learn.track.match import occurrences
 
 AROUND = 3
@@ -91,7 +92,7 @@ def region_at(text: str, file: str, start: int, end: int) -> Region:
     ]
     if holding:
         own = min(holding, key=lambda d: d.end - d.start)
-        region = Region(max(start, own.start), own.end, own.name)
+        region = Region(start, own.end, own.name)
         if 2 * len(code_tokens(text_of(lines, Region(start, end)))) > len(
             code_tokens(text_of(lines, region))
         ):
@@ -100,7 +101,8 @@ def region_at(text: str, file: str, start: int, end: int) -> Region:
 
 
 def _first_code(lines: Sequence[str], start: int, end: int) -> int:
-    return next((i for i in range(start, end) if code_tokens(lines[i])), start)
+    found = tokens_by_line(lines[start:end])
+    return next((start + n for n, tokens in enumerate(found) if tokens), start)
 
 
 # --- again and again ------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ def _other_code(lines: Sequence[str], start: int, end: int, own: Definition) -> 
 
 def _comments_above(lines: Sequence[str], start: int, first: int) -> int:
     """The first of the region's comments directly above the definition: they stay with it."""
-    while first > start and lines[first - 1].strip() and not code_tokens(lines[first - 1]):
+    while first > start and lines[first - 1].strip() and is_comment(lines[first - 1]):
         first -= 1
     return first
 

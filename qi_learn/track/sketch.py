@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
 
-from qi_learn.code_text import code_tokens
+from qi_learn.track.boilerplate import is_boilerplate
+from qi_learn.track.lexer import tokens_by_line
 
 REMEMBERED = 500, 1500
 """The sketches of so many suggestions are remembered, of those with at most so many characters."""
@@ -16,20 +17,27 @@ REMEMBERED = 500, 1500
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The lines of a suggestion, and how often it has each token."""
+    """The lines of a suggestion, and how often it has each token that is not boilerplate."""
 
     lines: tuple[str, ...]
     """Those that are not blank, without indentation."""
     counts: Mapping[str, int]
     size: int
-    """How many tokens it has."""
+    """How many of these tokens it has."""
 
 
 def sketch_of(suggestion: str) -> Sketch:
     """The sketch of a suggestion. Tokens and lines that many suggestions have are kept once."""
-    counts = Counter(map(intern, code_tokens(suggestion)))
-    lines = (line.strip() for line in suggestion.split("\n"))
-    return Sketch(tuple(intern(line) for line in lines if line), dict(counts), counts.total())
+    lines = suggestion.split("\n")
+    own = [
+        token
+        for line, tokens in zip(lines, tokens_by_line(lines), strict=True)
+        if not is_boilerplate(line)
+        for token in tokens
+    ]
+    counts = Counter(map(intern, own))
+    solid = (line.strip() for line in lines)
+    return Sketch(tuple(intern(line) for line in solid if line), dict(counts), len(own))
 
 
 def remembered(suggestion: str) -> Sketch:

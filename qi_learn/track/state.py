@@ -11,11 +11,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
 
-from qi_learn.code_text import similarity
 from qi_learn.fates import accepted, inferred_fate, turn_fate
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.likeness import likeness
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
 from qi_learn.workspace.changes import FileSaved
@@ -82,7 +82,7 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
         before=before,
         after=after,
         region=text,
-        similarity=similarity(frame.cut(text), suggestion.text),
+        similarity=likeness(frame.cut(text), suggestion.text),
         touched_at=suggestion.touched_at if text == suggestion.region else saved.ts,
         reverted=False,
         sign=None,

@@ -201,6 +201,24 @@ def test_what_stands_in_the_file_and_does_not_parse_is_no_example(
     assert score_target(ANSWER, (completion,), Feedback(), Outcome(), 0.5).score is not None
 
 
+@pytest.mark.parametrize(
+    ("suggested", "final", "score"),
+    [
+        ("const f = (x) => {\n  return x\n}\n", "const f = (x) => {\n  return x;\n};\n", 0.7),
+        ("const f = (x) => {\n  return x\n}\n", "const f = (x) => {\n  return x;\n", None),
+        ("  return x\n}\n", "  return x;\n}\n", 0.7),  # a part that did not parse by itself
+    ],
+)
+@pytest.mark.parametrize("language", ["ts", None])
+def test_a_closing_bracket_that_was_lost_is_no_example_in_other_languages(
+    suggested: str, final: str, score: float | None, language: str | None
+) -> None:
+    pytest.importorskip("tree_sitter_typescript")
+    placed = replace(PLACED, text=suggested, final_text=final, language=language, file="src/a.ts")
+    target = score_target(ANSWER, (placed,), Feedback(), Outcome(), 0.5)
+    assert target.score == (score and pytest.approx(score))
+
+
 def test_quality_is_that_of_what_was_placed(store: Store) -> None:
     """The second block is cut and was not taken; the first is looked at alone once it is placed."""
     answer = f"{ANSWER}\n\nAnd a test:\n\n```python\nassert area(2, 3\n"

@@ -128,7 +128,7 @@ def test_added_lines_are_those_that_were_not_there() -> None:
 def test_definitions_of_a_file(text: str, names: list[str] | None) -> None:
     found = definitions(text, "x.py")
     assert (None if found is None else [d.name for d in found]) == names
-    assert definitions(text, "x.go") is None
+    assert definitions(text, "x.lua") is None
 
 
 def test_a_region_is_the_definition_where_the_suggestion_is_most_of_it() -> None:

@@ -1,0 +1,70 @@
+"""The ends of a run of lines: its first line, and the brackets that close at its end.
+
+The invariant: a run that is found for code whose brackets are closed does not lose a closing one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rapidfuzz.distance import LCSseq
+
+from qi_learn.track.saved_text import Saved
+
+ALIKE = 0.7
+"""So much of a line's tokens a line has that is the same with more put in."""
+REACH = 4
+"""How many lines above a run its first line is looked for."""
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+
+
+def with_ends(spelt: Sequence[str], saved: Saved, start: int, end: int) -> tuple[int, int]:
+    """The run of lines `start` up to `end` with the first and the last lines that belong to it.
+
+    `spelt`: the lines of the code that it is, in letters.
+    """
+    start = _with_head(spelt, saved, start, end)
+    return start, _with_closing(spelt, saved, start, end)
+
+
+def _with_head(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
+    """The start with the line above if it is the code's first line with more put in.
+
+    A line to which much was added costs a run more than it gains.
+    """
+    first = next((line for line in spelt if line), "")
+    if len(first) < 3 or start >= end or _in_common(first, saved.spelt[start]) >= ALIKE:
+        return start
+    above = [i for i in range(max(0, start - REACH), start) if saved.spelt[i]]
+    return next((i for i in reversed(above) if _in_common(first, saved.spelt[i]) >= ALIKE), start)
+
+
+def _in_common(wanted: str, line: str) -> float:
+    return LCSseq.similarity(wanted, line) / len(wanted)
+
+
+def _with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
+    """The end moved over lines that only close brackets, until as many are closed as in the code."""
+    wanted = _depth("".join(spelt), saved)
+    depth = _depth(saved.letters_of(start, end), saved)
+    for i in range(end, len(saved.lines)):
+        if depth <= wanted or (saved.spelt[i] and not _only_closes(saved.spelt[i], saved)):
+            break
+        if saved.spelt[i]:
+            depth += _depth(saved.spelt[i], saved)
+            end = i + 1
+    while depth < wanted and end - 1 > start and _only_closes(saved.spelt[end - 1], saved):
+        end -= 1
+        depth -= _depth(saved.spelt[end], saved)
+    return end
+
+
+def _depth(letters: str, saved: Saved) -> int:
+    """How many brackets are open at the end of some code."""
+    tokens = [saved.letters.token(letter) for letter in letters]
+    return sum(t in _OPENING for t in tokens) - sum(t in _CLOSING for t in tokens)
+
+
+def _only_closes(letters: str, saved: Saved) -> bool:
+    tokens = [saved.letters.token(letter) for letter in letters]
+    return bool(tokens) and all(t in _CLOSING or t == "," for t in tokens)

@@ -1,0 +1,266 @@
+"""What an answer changes is recognised in a saved file, and nothing else is.
+
+Each case is a file before the turn, what was suggested, and the file after a save.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from qi_learn.track.match import Match, Saved, find
+from qi_learn.track.region import region_at, text_of
+
+HEAD = '"""Invoices."""\n\nimport csv\n\nRATE = 19\n\n\n'
+OLD = textwrap.dedent('''\
+    def due(invoices, today):
+        """The invoices that are late."""
+        late = []
+        for invoice in invoices:
+            if invoice.day < today:
+                late.append(invoice)
+        return late
+    ''')
+MENDED = OLD.replace("invoice.day < today", "invoice.day <= today")
+TAIL = textwrap.dedent('''\
+
+
+    def total(invoices):
+        """What all of them cost."""
+        return sum(invoice.amount for invoice in invoices)
+    ''')
+NEW = textwrap.dedent('''\
+    def by_customer(invoices, limit):
+        """The invoices of each customer."""
+        groups = {}
+        for invoice in invoices:
+            if invoice.amount >= limit:
+                groups.setdefault(invoice.customer, []).append(invoice)
+        return groups
+    ''')
+OTHER = textwrap.dedent('''\
+    def as_rows(invoices, path):
+        """Write them to a file."""
+        with open(path, "w") as file:
+            writer = csv.writer(file)
+            for invoice in invoices:
+                writer.writerow([invoice.customer, invoice.amount])
+    ''')
+FILE = HEAD + OLD + TAIL
+
+
+def found(before: str, suggestion: str, after: str) -> Match | None:
+    return find(suggestion, before, Saved(after), min_tokens=8, min_similarity=0.8)
+
+
+def kept(before: str, suggestion: str, after: str, file: str = "a.py") -> str | None:
+    """The text of the region that the suggestion has after the save."""
+    match = found(before, suggestion, after)
+    if match is None:
+        return None
+    return text_of(after.split("\n"), region_at(after, file, match.start, match.end)) + "\n"
+
+
+TAKEN = {
+    "a whole function with one line mended": (FILE, MENDED, HEAD + MENDED + TAIL, MENDED),
+    "a whole function with a line left out": (
+        FILE,
+        OLD.replace('    """The invoices that are late."""\n', ""),
+        FILE.replace('    """The invoices that are late."""\n', ""),
+        OLD.replace('    """The invoices that are late."""\n', ""),
+    ),
+    "a whole file with three tokens changed": (
+        FILE,
+        FILE.replace("RATE = 19", "RATE = 20").replace("day < today", "day <= today"),
+        FILE.replace("RATE = 19", "RATE = 20").replace("day < today", "day <= today"),
+        FILE.replace("RATE = 19", "RATE = 20").replace("day < today", "day <= today"),
+    ),
+    "one change of two in a function": (
+        FILE,
+        MENDED.replace("late.append(invoice)", "late.append((invoice.day, invoice))"),
+        FILE.replace("late.append(invoice)", "late.append((invoice.day, invoice))"),
+        OLD.replace("late.append(invoice)", "late.append((invoice.day, invoice))"),
+    ),
+    "renamed before the first save": (
+        FILE,
+        NEW,
+        FILE + "\n\n" + NEW.replace("groups", "grouped").replace("limit", "at_least"),
+        NEW.replace("groups", "grouped").replace("limit", "at_least"),
+    ),
+    "type hints before the first save": (
+        FILE,
+        NEW,
+        FILE
+        + "\n\n"
+        + NEW.replace(
+            "(invoices, limit)",
+            "(invoices: Sequence[Invoice], limit: Decimal) -> dict[str, list[Invoice]]",
+        ).replace("groups = {}", "groups: dict[str, list[Invoice]] = {}"),
+        NEW.replace(
+            "(invoices, limit)",
+            "(invoices: Sequence[Invoice], limit: Decimal) -> dict[str, list[Invoice]]",
+        ).replace("groups = {}", "groups: dict[str, list[Invoice]] = {}"),
+    ),
+    "one of two functions": (FILE, NEW + "\n\n" + OTHER, FILE + "\n\n" + OTHER, OTHER),
+    "the first half of a function": (
+        FILE,
+        NEW + "".join(f"    groups['x{i}'] = [{i}, len(invoices)]\n" for i in range(8)),
+        FILE + "\n\n" + NEW,
+        NEW,
+    ),
+    "a function turned into a method": (
+        FILE + "\n\nclass Book:\n    size = 1\n",
+        NEW,
+        FILE
+        + "\n\nclass Book:\n    size = 1\n\n"
+        + textwrap.indent(
+            NEW.replace("(invoices, limit)", "(self, limit: int) -> dict").replace(
+                "in invoices", "in self.invoices"
+            ),
+            "    ",
+        ),
+        textwrap.indent(
+            NEW.replace("(invoices, limit)", "(self, limit: int) -> dict").replace(
+                "in invoices", "in self.invoices"
+            ),
+            "    ",
+        ),
+    ),
+    "formatted by black": (
+        FILE,
+        "def pair(left, right):\n    return {'left': left, 'right': right, 'both': (left + right)}\n",
+        FILE + '\n\ndef pair(left, right):\n    return {\n        "left": left,\n'
+        '        "right": right,\n        "both": (left + right),\n    }\n',
+        'def pair(left, right):\n    return {\n        "left": left,\n'
+        '        "right": right,\n        "both": (left + right),\n    }\n',
+    ),
+    "lines left out": (
+        FILE,
+        "def due(invoices, today):\n    # ... existing code ...\n"
+        "    late.sort(key=lambda invoice: invoice.day)\n    return late\n",
+        HEAD
+        + OLD.replace(
+            "    return late", "    late.sort(key=lambda invoice: invoice.day)\n    return late"
+        )
+        + TAIL,
+        OLD.replace(
+            "    return late", "    late.sort(key=lambda invoice: invoice.day)\n    return late"
+        ),
+    ),
+    "a method put into a class": (
+        "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n",
+        "    def two(self):\n        return compute(2, self.rate, self.size)\n",
+        "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n\n"
+        "    def two(self):\n        return compute(2, self.rate, self.size)\n",
+        "    def two(self):\n        return compute(2, self.rate, self.size)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_what_was_taken_is_found_and_its_text_is_whole(case: str) -> None:
+    before, suggestion, after, final = TAKEN[case]
+    assert kept(before, suggestion, after) == final
+
+
+FORMATTED_TS = textwrap.dedent("""\
+    export const byCustomer = (invoices: Invoice[], limit: number) => {
+      const groups: Record<string, Invoice[]> = {};
+      for (const invoice of invoices) {
+        if (invoice.amount >= limit) {
+          (groups[invoice.customer] ??= []).push(invoice);
+        }
+      }
+      return groups;
+    };
+    """)
+SUGGESTED_TS = textwrap.dedent("""\
+    export const byCustomer = (invoices: Invoice[], limit: number) => {
+      const groups: Record<string, Invoice[]> = {}
+      for (const invoice of invoices) {
+        if (invoice.amount >= limit) {
+          (groups[invoice.customer] ??= []).push(invoice)
+        }
+      }
+      return groups
+    }
+    """)
+
+
+@pytest.mark.parametrize("more", ["", "\nexport const other = 1;\n"])
+def test_a_closing_bracket_is_not_lost_when_prettier_ends_it_with_a_semicolon(more: str) -> None:
+    before = "import { Invoice } from './invoice';\n\n"
+    after = before + FORMATTED_TS + more
+    assert kept(before + more, SUGGESTED_TS, after, "a.ts") == FORMATTED_TS
+    match = found(before + more, SUGGESTED_TS, after)
+    assert match is not None
+    assert match.similarity == 1.0
+
+
+REWRITTEN = textwrap.dedent("""\
+    def by_customer(invoices, limit):
+        result = collections.defaultdict(list)
+        big = [x for x in invoices if not x.amount < limit]
+        for x in big:
+            result[x.customer] += [x]
+        return dict(result)
+    """)
+NOT_TAKEN = {
+    "it repeats what is there": (FILE, OLD, FILE + "\n\nx = compute(1, 2, 3, 4)\n"),
+    "it repeats what a formatter changes": (
+        FILE.replace("late = []", "late = ['a']"),
+        OLD.replace("late = []", "late = ['a']"),
+        FILE.replace("late = []", 'late = ["a"]'),
+    ),
+    "the function was changed in another way": (
+        FILE,
+        MENDED,
+        FILE.replace("late.append(invoice)", "late.append(invoice.copy(today))"),
+    ),
+    "the function was mended in another way": (
+        FILE,
+        MENDED,
+        FILE.replace("invoice.day < today", "invoice.day - GRACE < today"),
+    ),
+    "written from the idea": (FILE, NEW, FILE + "\n\n" + REWRITTEN),
+    "another function of the kind": (
+        FILE,
+        NEW,
+        FILE
+        + "\n\ndef by_day(orders):\n    found = {}\n    for order in orders:\n"
+        + "        found[order.day] = order\n    return found\n",
+    ),
+    "imports": (
+        "x = 1\n",
+        "import os\nimport sys\nimport json\nimport logging\nfrom pathlib import Path\n",
+        "import os\nimport sys\nimport json\nimport logging\nfrom pathlib import Path\nx = 1\n",
+    ),
+    "a getter": (
+        "class A:\n    x = 1\n",
+        "    @property\n    def name(self):\n        return self._name\n",
+        "class A:\n    x = 1\n\n    @property\n    def name(self):\n        return self._name\n",
+    ),
+    "a licence's head": (
+        "int x = 1;\n",
+        "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\n",
+        "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\nint x = 1;\n",
+    ),
+    "an import is its only change": (
+        FILE,
+        FILE.replace("import csv\n", "import csv\nimport json\n"),
+        FILE.replace("import csv\n", "import csv\nimport json\n"),
+    ),
+    "few tokens": (FILE, "RATE = 20\n", FILE.replace("RATE = 19", "RATE = 20")),
+    "the end of a block": (
+        "function f() {\n}\n",
+        "    }\n  }\n  return x;\n}\n\nexport { f };\n",
+        "function f() {\n  if (a) {\n    if (b) {\n      c(1, 2, 3);\n    }\n  }\n  return x;\n}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_TAKEN)
+def test_what_was_not_taken_is_not_found(case: str) -> None:
+    before, suggestion, after = NOT_TAKEN[case]
+    assert found(before, suggestion, after) is None
