@@ -112,7 +112,8 @@ class PlayedRepository(Repository):
         if same or not seen:
             home.rest()
         else:
-            home.until(lambda: home.watcher.history(path).newest == text)
+            plain = text.replace("\r\n", "\n")
+            home.until(lambda: home.watcher.history(path).newest == plain)
 
     def delete(self, file: str) -> None:
         """Delete a file."""

@@ -41,6 +41,8 @@ class Sample:
     """The function as the author wrote it: whole lines, as they stand in the file."""
     spare: str
     """Another function of the package, no part of that file: for what else a person writes."""
+    spare_called: str
+    """That one's own name."""
     files: Mapping[str, str]
     """Other files of the project, by path."""
 
@@ -48,6 +50,11 @@ class Sample:
     def fresh(self) -> bool:
         """Whether the function was added."""
         return not self.old
+
+    @property
+    def called(self) -> str:
+        """The function's own name."""
+        return called(self.name)
 
 
 def samples_of(
@@ -60,7 +67,7 @@ def samples_of(
     for path in sorted(set(older) & set(newer)):
         if older[path] == newer[path]:
             continue
-        spares = [d.text for other, d in every if other != path and _enough(d.text)]
+        spares = [d for other, d in every if other != path and _enough(d.text)]
         for name, old, new, after in _changes(older[path], newer[path], package.language):
             if not spares:
                 continue
@@ -69,7 +76,7 @@ def samples_of(
             found.append(
                 Sample(
                     *(package.name, package.language, path, name, older[path], after, old, new),
-                    *(spare, files),
+                    *(spare.text, called(spare.name), files),
                 )
             )
     chance.shuffle(found)
@@ -93,6 +100,11 @@ def _changes(
             gap = [""] * (2 if language == "python" and not new.owner else 1)
             added = [*lines[: last.end], *gap, *new.text[:-1].split("\n"), *lines[last.end :]]
             yield new.name, "", new.text, "\n".join(added)
+
+
+def called(name: str) -> str:
+    """The last part of a qualified name."""
+    return name.split(":")[-1].split("/")[0].split(".")[-1]
 
 
 def _enough(text: str) -> bool:
