@@ -52,6 +52,7 @@ class Reader:
         shift: Callable[[WatchedProject, float], None],
         report: Callable[[WatchedProject, Callable[[], list[Change]]], None],
         clock: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
         self._inbox, self._areas = inbox, areas
         self._projects, self._shift, self._report, self._clock = projects, shift, report, clock
@@ -60,7 +61,7 @@ class Reader:
         self._failures: defaultdict[int, int] = defaultdict(int)
         self._idle_at = 0.0
         self._rules = RulesElsewhere()
-        self._clock_watch = ClockWatch()
+        self._clock_watch = ClockWatch(steady)
         self._clock_watch.jump(clock())
         self._lost = False
         self._away: set[str] = set()

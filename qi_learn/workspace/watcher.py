@@ -28,6 +28,7 @@ from qi_learn.records import WatchState
 from qi_learn.records.watching import Stood
 from qi_learn.workspace.areas import Areas
 from qi_learn.workspace.changes import Committed, FileSaved
+from qi_learn.workspace.clock_watch import steady_clock
 from qi_learn.workspace.file_history import FileHistory
 from qi_learn.workspace.inbox import Inbox
 from qi_learn.workspace.observer import Observation
@@ -43,9 +44,9 @@ MEMORY_BYTES = 128 * 1024 * 1024
 class Watcher:
     """Watches projects until closed.
 
-    `window`: seconds of texts kept per file. `polling`: whether to look at the trees every second
-    in place of asking the system. `memory`: bytes of texts up to which all of a file's are kept.
-    `mounts`: tells the mounted file systems.
+    `window`: seconds of texts kept per file. `steady`: the clock that tells when `clock` was set.
+    `polling`: whether to look at the trees every second in place of asking the system. `memory`:
+    bytes of texts up to which all of a file's are kept. `mounts`: tells the mounted file systems.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class Watcher:
         *,
         window: float = 7200.0,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = steady_clock,
         polling: bool = False,
         memory: int = MEMORY_BYTES,
         mounts: Callable[[], tuple[Mount, ...]] = read_mounts,
     ) -> None:
         self._window = window
-        self._clock = clock
+        self._clock, self._steady = clock, steady
         self._budget = TextBudget(memory)
         self._lock = threading.RLock()
         self._projects: dict[str, WatchedProject] = {}
@@ -187,7 +189,8 @@ class Watcher:
     # --- what the threads call --------------------------------------------------------------------
 
     def _new_reader(self) -> Reader:
-        return Reader(self._inbox, self._areas, self._all, self._shift, self._report, self._clock)
+        clocks = self._clock, self._steady
+        return Reader(self._inbox, self._areas, self._all, self._shift, self._report, *clocks)
 
     def _all(self) -> tuple[WatchedProject, ...]:
         with self._lock:

@@ -1,0 +1,161 @@
+"""One labelled case being played, and what is true of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.benchmarks.labelling.dialects import Change, Dialect, Said
+from scripts.benchmarks.labelling.samples import Sample
+from tests.support.played_home import Exchange, PlayedHome, PlayedRepository
+
+ACCEPTED = ("kept", "edited")
+PASTED = 20.0
+"""Seconds from an answer to its being pasted by a person."""
+CARRIED_OUT = 1.0
+"""The same for an edit that a client carries out."""
+
+
+class NotPlayed(Exception):
+    """The sample gives nothing for this kind of change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is true of an answer in the end."""
+
+    turn: str
+    fate: str
+    """`kept`, `edited`, `rejected`, `superseded` or `unknown`."""
+    finals: tuple[str, ...] = ()
+    """The final text: any of these, which differ in how much around the change belongs to it."""
+    project: str | None = None
+    """The project in which it was taken; None if it was not."""
+    allowed: tuple[str, ...] = ()
+    """Fates that are no mistake either, as the truth cannot be told by anybody."""
+
+
+@dataclass(slots=True)
+class Play:
+    """A home with one project, in which a sample is played in one dialect."""
+
+    home: PlayedHome
+    sample: Sample
+    dialect: Dialect
+    chance: random.Random
+    repo: PlayedRepository = field(init=False)
+    _asked: dict[str, tuple[Change, Exchange]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sample = self.sample
+        files = {**sample.files, sample.path: sample.before}
+        self.repo = self.home.project("work", files)
+
+    @property
+    def margin(self) -> str:
+        """The indentation of the function in its file."""
+        first = self.sample.new.lstrip("\n")
+        return first[: len(first) - len(first.lstrip(" \t"))]
+
+    # --- what is done -----------------------------------------------------------------------------
+
+    def ask(
+        self,
+        code: str | None = None,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        at: Path | str | None = None,
+        path: str | None = None,
+        dialect: Dialect | None = None,
+    ) -> str:
+        """Have an answer recorded that suggests the function, or the code instead; its turn."""
+        sample = self.sample
+        if after is None:
+            after = sample.after if code is None else sample.after.replace(sample.new, code, 1)
+        change = Change(
+            path or sample.path,
+            str(self.repo.root),
+            sample.language,
+            sample.before if before is None else before,
+            after,
+            sample.new if code is None else code,
+        )
+        exchange = (dialect or self.dialect).answer(change)
+        turn = self.home.ask(exchange, self.repo.root if at is None else at)
+        self._asked[turn] = change, exchange
+        return turn
+
+    def take(self, turn: str, text: str | None = None, *, file: str | None = None) -> None:
+        """Save the file with the change in it; a client that did it says so in its next request."""
+        wait = CARRIED_OUT if self.dialect.edit else PASTED
+        self.repo.save(
+            file or self.sample.path, self.sample.after if text is None else text, after=wait
+        )
+        self.say(turn, "applied")
+
+    def say(self, turn: str, said: Said) -> None:
+        """The client's next request, with the result of the edit, if it sends one."""
+        change, exchange = self._asked[turn]
+        if self.dialect.result is not None:
+            self.home.ask(self.dialect.result(change, exchange, said), self.repo.root, after=0.5)
+
+    def work(self, count: int = 1, *, every: float = 30.0) -> None:
+        """Other work in another file of the project: functions that have nothing to do with it."""
+        path = self._other_path()
+        for n in range(count):
+            text = self.repo.read(path) if (self.repo.root / path).is_file() else ""
+            added = self.sample.spare.replace(
+                self.sample.spare_called, f"{self.sample.spare_called}{n}", 1
+            )
+            self.repo.save(path, f"{text}\n{added}", after=every)
+
+    def _other_path(self) -> str:
+        end = self.sample.path.rsplit(".", 1)[-1]
+        return f"other_work.{end}"
+
+    def settle(self) -> None:
+        """Wait until what stands is final."""
+        self.home.wait(700.0)
+
+    def pass_time(self) -> None:
+        """Wait, at work, until the window of everything that waits is over."""
+        self.work(9, every=280.0)
+        self.home.wait(1900.0)
+
+    # --- what is true -----------------------------------------------------------------------------
+
+    def kept(
+        self, turn: str, function: str | None = None, final: str | None = None
+    ) -> Truth:
+        """That it was taken as it is; `function`, `final`: as they stand in the file."""
+        return self.taken("kept", turn, function, final)
+
+    def taken(
+        self, fate: str, turn: str, function: str | None = None, final: str | None = None
+    ) -> Truth:
+        function = self.sample.new if function is None else function
+        final = self.sample.after if final is None else final
+        change, _ = self._asked[turn]
+        if self.dialect.whole:
+            finals: Iterable[str] = (final,)
+        elif self.dialect.edit or self.dialect.name == "unified diff":
+            finals = (function, *fragments(change, final))
+        else:
+            finals = (function,)
+        return Truth(turn, fate, tuple(finals), str(self.repo.root))
+
+
+def fragments(change: Change, final: str) -> tuple[str, ...]:
+    """What stands in a file now in the place of a hunk, and of its changed lines alone."""
+    before, now = change.before.splitlines(True), final.splitlines(True)
+    old, _, start = change.hunk()
+    rest = len(before) - start - len(old.splitlines())
+    after = change.after.splitlines(True)
+    head = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    tail = 0
+    while tail < min(len(before), len(after)) - head and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    return "".join(now[start : len(now) - rest]), "".join(now[head : len(now) - tail])
