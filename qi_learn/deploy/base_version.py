@@ -66,9 +66,11 @@ def ensure_base(
     """Make version 1.0.0 if there is no version yet; then make all agree with the journal.
 
     If versions are there, only the alias and the names to answer for are taken over, and the base
-    of the live one is made again if the server lost it; another base for them is `new_base`. `store`: the server's model store if it is local, else None. Raises
-    NotFound if the server lacks the model, SettingsError if the alias is a model that this
-    installation did not make, ModelError if there is nothing to make the version from, ServerError.
+    of the live one is made again if the server lost it; another base for them is `new_base`.
+
+    `store`: the server's model store if it is local, else None. Raises NotFound if the server lacks
+    the model, SettingsError if the alias is a model that this installation did not make or the lost
+    base is another one, ModelError if there is nothing to make the version from, ServerError.
     """
     before = read_journal(paths)
     moved = before is not None and parse_name(before.alias) != parse_name(alias)
@@ -145,7 +147,8 @@ def _make_again(server: Ollama, lost: Release, source: BaseSource) -> None:
     """Make a base version's model again from the same weights. Raises SettingsError for others."""
     if lost.base_digest and source.digest and source.digest != lost.base_digest:
         raise SettingsError(
-            f"The server at {server.base_url} lost {lost.model}, and the settings name another base.",
+            f"The server at {server.base_url} lost {lost.model}, and the settings name another "
+            "base.",
             "Name the old one again, or run `qi-learn init` to begin with the new one.",
         )
     _make_base(server, lost.model, source)
