@@ -60,7 +60,7 @@ _DECLINED = re.compile(
     r"|the user has declined to run this tool"
     r"|the user (?:chose|decided) to skip th"
     r"|user rejected tool use"
-    r"|\[operation cancelled\] reason: user (?:denied|did not allow|rejected|declined)"
+    r"|\[operation cancelled\] (?:reason: )?user (?:denied|did not allow|rejected|declined)"
     r"|(?:this )?tool call was cancell?ed by the user"
     r"|permission (?:to run tool )?denied by (?:the )?user"
     r"|(?:the )?action has been rejected by the user"
