@@ -68,7 +68,7 @@ _DECLINED = re.compile(
     re.IGNORECASE,
 )
 _FAILED = re.compile(
-    r"string to replace not found|old_?string (?:not found|was not found)|string not found in file"
+    r"\Atool \S+ not found|string to replace not found|old_?string (?:not found|was not found)|string not found in file"
     r"|no match(?:es)? found|did not appear verbatim|could not find (?:the )?(?:string|old)"
     r"|0 occurrences found|no replacement was (?:performed|made)|no edits were made"
     r"|apply_patch verification failed|failed to (?:find|apply|edit|write|read|parse|create)"
@@ -83,13 +83,13 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 _FAILED_FIRST = re.compile(
-    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|diff edit failed)\b",
+    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|unsupported|diff edit failed)\b",
     re.IGNORECASE,
 )
 _APPLIED = re.compile(
     r"\bfile (?:\S+ )?(?:has been |was )?(?:successfully )?(?:updated|edited|created|written"
     r"|modified|saved|overwritten)"
-    r"|the file \S.{0,300}? has been (?:updated|edited|created|written)"
+    r"|the file:? \S.{0,300}? has been (?:updated|edited|created|written)"
     r"|has been updated successfully|successfully (?:edited|modified|wrote|saved|created|overwrote"
     r"|replaced|applied|written|updated|inserted|added)"
     r"|success\. updated the following files|(?:edits?|patch|diff|changes) (?:was |were )?applied"

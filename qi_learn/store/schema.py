@@ -346,16 +346,6 @@ def m014_fates(db: Database) -> None:
     _run(db, *FATES)
 
 
-@migrations()
-def m015_parts_of_lines(db: Database) -> None:
-    # What stands on a suggestion's first and last line beside it, as in `records.Suggestion`.
-    ends = ("lead", "trail")
-    _run(
-        db,
-        *(f"ALTER TABLE suggestions ADD COLUMN {name} TEXT NOT NULL DEFAULT ''" for name in ends),
-    )
-
-
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:
