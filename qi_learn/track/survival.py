@@ -24,6 +24,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
+from qi_learn.track.copies import second_copy
 from qi_learn.track.looking_again import look_again, look_due
 from qi_learn.track.match import NotCompared
 from qi_learn.track.placing import (
@@ -162,20 +163,12 @@ def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     if (region is None or lost) and _elsewhere_in_git(suggestion, saved):
         return suggestion, None
     if region is None:
-        copy = _second_copy(tracked, save)
+        copy = second_copy(tracked, save)
         return (gone(suggestion, saved.ts), None) if copy is None else (copy, None)
     after = stands_at(suggestion, saved, region, frame_of(tracked))
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
         after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
     return after, region
-
-
-def _second_copy(tracked: Tracked, save: Save) -> Suggestion | None:
-    """The suggestion where it was put a second time in the file, if it was: the first went."""
-    match = None
-    with suppress(NotCompared):
-        match = match_in(tracked.suggestion.region or "", save.before(tracked.turn.started), save)
-    return None if match is None else placed_there(PlacedMatch(tracked, match), save)
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:

@@ -183,6 +183,20 @@ def test_the_second_copy_counts_when_the_first_goes(world: World) -> None:
     assert world.fate(turn).fate == "kept"
 
 
+def test_a_copy_in_another_file_counts_when_the_first_goes(world: World) -> None:
+    """But not what stood there before it was asked."""
+    world.begin("other.py", "x = 1\n" + SUGGESTED.replace("mean", "average"))
+    world.now = world.repo_time() + 5
+    turn, stood = world.ask(SUGGESTED), world.ask(SUGGESTED.replace("mean", "average"))
+    world.save("stats.py", with_mean(SUGGESTED + "\n\n" + SUGGESTED.replace("mean", "average")))
+    world.save("tools.py", SUGGESTED)
+    world.save("stats.py", FILE)
+    world.wait(700)
+    found = world.fate(turn)
+    assert (found.fate, found.file) == ("kept", "tools.py")
+    assert world.fate(stood).fate == "rejected"
+
+
 def test_a_revert_of_the_revert_is_kept_again(world: World) -> None:
     turn = world.ask(SUGGESTED)
     world.save("stats.py", with_mean(SUGGESTED))
