@@ -68,7 +68,7 @@ _DECLINED = re.compile(
     re.IGNORECASE,
 )
 _FAILED = re.compile(
-    r"\Atool \S+ not found|string to replace not found|old_?string (?:not found|was not found)|string not found in file"
+    r"string to replace not found|old_?string (?:not found|was not found)|string not found in file"
     r"|no match(?:es)? found|did not appear verbatim|could not find (?:the )?(?:string|old)"
     r"|0 occurrences found|no replacement was (?:performed|made)|no edits were made"
     r"|apply_patch verification failed|failed to (?:find|apply|edit|write|read|parse|create)"
@@ -78,12 +78,14 @@ _FAILED = re.compile(
     r"|file (?:not found|does not exist)|no such file|does not exist"
     r"|\[operation cancelled\]|user cancell?ed|was interrupted|interrupted by user"
     r"|no changes (?:to make|were made)|are (?:identical|exactly the same)"
+    r"|\Atool \S+ not found"
     r"|not executed because|missing value for required parameter|invalid (?:json|tool|arguments)"
     r"|cannot be used in plan mode|access to .{1,200} is blocked",
     re.IGNORECASE,
 )
 _FAILED_FIRST = re.compile(
-    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|unsupported|diff edit failed)\b",
+    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|unsupported)\b"
+    r"|diff edit failed",
     re.IGNORECASE,
 )
 _APPLIED = re.compile(
