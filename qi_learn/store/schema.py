@@ -347,17 +347,7 @@ def m014_fates(db: Database) -> None:
 
 
 @migrations()
-def m015_parts_of_lines(db: Database) -> None:
-    # What stands on a suggestion's first and last line beside it, as in `records.Suggestion`.
-    ends = ("lead", "trail")
-    _run(
-        db,
-        *(f"ALTER TABLE suggestions ADD COLUMN {name} TEXT NOT NULL DEFAULT ''" for name in ends),
-    )
-
-
-@migrations()
-def m016_what_a_command_saw(db: Database) -> None:
+def m015_what_a_command_saw(db: Database) -> None:
     # JSON lists of names: the files of its tests, the others that took part, and what failed.
     lists = (f"ALTER TABLE commands ADD COLUMN {name} TEXT" for name in ("tests", "loaded"))
     _run(db, *lists, "ALTER TABLE commands ADD COLUMN failing TEXT")

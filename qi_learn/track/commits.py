@@ -180,9 +180,9 @@ def _texts(
     tree, previous = committed.tree, committed.previous
     name = committed.name_of(file) or file
     return (
-        texts.of_any(git.text_at(tree, committed.commit, name)),
-        texts.of_any(git.text_at(tree, previous, name)) if previous else None,
-        texts.of_any(read_text(tree / name)),
+        texts.of_file(git.text_at(tree, committed.commit, name), name),
+        texts.of_file(git.text_at(tree, previous, name), name) if previous else None,
+        texts.of_file(read_text(tree / name), name),
     )
 
 

@@ -68,7 +68,7 @@ def _as_committed(tracked: Tracked, project: str, now: float, texts: CleanTexts)
         or not git.contains(directory, head, suggestion.commit or head)
     ):
         return suggestion
-    text = texts.of_any(git.text_at(directory, head, file))
+    text = texts.of_file(git.text_at(directory, head, file), file)
     if text is None:  # renamed or deleted: not to be told apart from here
         return suggestion
     frame = frame_of(tracked)

@@ -36,11 +36,14 @@ class Save:
         self.told = told
         """The save as it was told, its text as the file has it: for what else it says."""
         self.history, self.settings, self.guard = history, settings, guard
-        self.clean = texts.of_any
-        """A text without secrets."""
+        self._texts = texts
         self.since = told.ts - settings.window if since is None else since
         """Answers that ended before this are too old to be found in it."""
         self._before: dict[int, str | None] = {}
+
+    def clean(self, text: str | None) -> str | None:
+        """A text of the file without secrets; of a notebook its code."""
+        return self._texts.of_file(text, self.told.path.name)
 
     @cached_property
     def saved(self) -> FileSaved:
