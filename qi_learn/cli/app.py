@@ -18,7 +18,7 @@ from qi_learn.cli.daemon import daemon
 from qi_learn.cli.evidence import explain, log, rate, run
 from qi_learn.cli.importing import import_
 from qi_learn.cli.keeping import backup, forget, restore
-from qi_learn.cli.learning import rollback, train, versions
+from qi_learn.cli.learning import bootstrap, rollback, train, versions
 from qi_learn.cli.leaving import export, uninstall
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.pause import pause, resume
@@ -43,7 +43,7 @@ for command in (
     *(init, config, doctor, status),
     *(rate, log, run, explain, import_),
     *(pause, resume),
-    *(train, versions, rollback),
+    *(train, bootstrap, versions, rollback),
     *(forget, backup, restore),
     *(redact, demo, daemon, export, uninstall, bench),
 ):
