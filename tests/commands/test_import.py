@@ -21,7 +21,7 @@ from qi_learn.daemon.alone import forget_alone
 from qi_learn.dataset.select import select_learnables, unfit
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.records import ForgetRequest, ImportedTurn
-from qi_learn.settings import CaptureSettings
+from qi_learn.settings import CaptureSettings, KeepSettings
 from qi_learn.spool import Spool, spool_files
 from qi_learn.store.feedback import save_score
 from qi_learn.store.learnables import LearnableTurns, learnable_turns
@@ -306,6 +306,8 @@ def test_what_is_older_than_texts_are_kept_is_left_out(home: ImportedHome) -> No
     assert home.bring("claude", session.file).left_out == {
         "older than texts are kept (keep.raw_days)": 1
     }
+    home.settings = replace(home.settings, keep=KeepSettings(raw_days=0))  # for good
+    assert home.bring("claude", session.file, again=True).turns == 1
 
 
 def test_a_file_that_is_written_anew_is_read_from_its_beginning(home: ImportedHome) -> None:
@@ -319,9 +321,7 @@ def test_a_file_that_is_written_anew_is_read_from_its_beginning(home: ImportedHo
     assert len(home.interactions()) == 2
 
 
-def test_a_full_disk_keeps_what_came_and_the_rest_comes_next_time(
-    home: ImportedHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_grew_is_gone_on_with(home: ImportedHome) -> None:
     session = ClaudeSession(home.root / "s.jsonl", home.project, at=home.began)
     for n in range(3):
         session.asks(f"Rename x{n}.")
