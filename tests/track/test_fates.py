@@ -263,7 +263,7 @@ def test_a_mark_beats_everything(mark: Mark, fate: Fate) -> None:
     for inferred in ("kept", "edited", "rejected", "superseded", "unknown", None):
         for rating in (None, 1, 3, 5):
             said = Feedback(rating, "mine" if rating else None, mark=mark)
-            assert fate_of(inferred, said) == fate  # type: ignore[arg-type]
+            assert fate_of(inferred, said) == fate
 
 
 def test_no_state_but_a_sign_is_a_rejection() -> None:
