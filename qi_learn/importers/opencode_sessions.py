@@ -6,8 +6,9 @@ database `data` is JSON without the ids, which have columns; the files are
 is one answer, with the tools that it called and what came back as parts; it is read once it has
 `time.completed`, which is the cursor (milliseconds).
 
-System prompt and tools are not kept there, so no question is whole. If there is a database, the
-older files are not read: OpenCode took them over.
+Read from a database of 1.18 too, which was made here. System prompt and tools are not kept there,
+so no question is whole. If there is a database, the older files are not read: OpenCode took them
+over.
 """
 
 from __future__ import annotations
