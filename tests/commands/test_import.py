@@ -18,6 +18,7 @@ from qi_learn.cli.importing import SOURCE_NAMES
 from qi_learn.commands.import_sources import SOURCES
 from qi_learn.commands.pause import pause, resume
 from qi_learn.daemon.alone import forget_alone
+from qi_learn.daemon.daemon import Daemon
 from qi_learn.dataset.select import select_learnables, unfit
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.records import ForgetRequest, ImportedTurn
@@ -25,6 +26,7 @@ from qi_learn.settings import CaptureSettings, KeepSettings
 from qi_learn.spool import Spool, spool_files
 from qi_learn.store.feedback import save_score
 from qi_learn.store.learnables import LearnableTurns, learnable_turns
+from tests.daemon.test_rounds_of_the_daemon import SETTINGS as DAEMON_SETTINGS
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.foreign_logs import (
     DECLINED,
@@ -362,6 +364,16 @@ def test_an_id_has_the_form_of_all_ids(home: ImportedHome) -> None:
         ),
         ImportedTurn,
     )
+
+
+def test_a_daemon_gives_no_turn_of_another_day_the_context_of_today(home: ImportedHome) -> None:
+    (home.project / "a.py").write_text("x = 1\n")
+    home.bring("claude", home.log_of("claude"))
+    with Daemon(home.paths, DAEMON_SETTINGS, gateway=False) as daemon:
+        daemon.settle(30.0)
+    (one,) = home.interactions()
+    assert (one.turn.context, one.turn.commit, one.turn.client) == ({}, None, "claude-code")
+    assert one.score is not None
 
 
 def test_on_the_command_line(home: ImportedHome) -> None:
