@@ -21,7 +21,8 @@ from qi_learn.daemon.alone import forget_alone
 from qi_learn.daemon.daemon import Daemon
 from qi_learn.dataset.select import select_learnables, unfit
 from qi_learn.errors import NotFound, SettingsError
-from qi_learn.records import ForgetRequest, ImportedTurn
+from qi_learn.records import ForgetRequest, ImportedTurn, Message
+from qi_learn.said_marks import new_marks
 from qi_learn.settings import CaptureSettings, KeepSettings
 from qi_learn.spool import Spool, spool_files
 from qi_learn.store.feedback import save_score
@@ -299,6 +300,22 @@ def test_what_was_said_in_a_pause_is_left_out(home: ImportedHome) -> None:
     said = home.bring("claude", session.file)
     resume(home.paths)
     assert said.left_out == {"in a pause": 1}
+
+
+def test_a_request_that_was_to_be_left_out_does_not_come_by_its_log(home: ImportedHome) -> None:
+    words = "Please keep this question between us."
+    home.take_in()  # makes the database, and its key
+    key = home.paths.redaction_key.read_bytes()
+    marks = [mark.hex() for mark in new_marks(key, [Message("user", words)])]
+    spool = Spool(home.paths.spool, "gateway")
+    spool.append("left_out", {"marks": marks})
+    spool.close()
+    session = ClaudeSession(home.root / "s.jsonl", home.project, at=home.began)
+    session.asks(words)
+    session.answers("msg_1", says("Of course."))
+    assert home.bring("claude", session.file).turns == 1
+    assert home.take_in().forgotten == 1
+    assert home.interactions() == []
 
 
 def test_what_is_older_than_texts_are_kept_is_left_out(home: ImportedHome) -> None:
