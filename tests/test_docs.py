@@ -19,6 +19,7 @@ from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
 from qi_learn.commands.backup import BackupReport
 from qi_learn.commands.export_examples import ExampleReport
+from qi_learn.commands.hooks import HookState
 from qi_learn.commands.import_ import ImportReport
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
@@ -59,6 +60,8 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
         },
     ),
     "import": ((ImportReport,), set()),
+    "hooks list": ((HookState,), {"hooks"}),
+    "hooks status": ((HookState,), set()),
     "export data": ((ExampleReport,), {"--format"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),
