@@ -55,5 +55,5 @@ def test_the_results_in_a_request_are_stored_once_and_forgotten_with_it(tmp_path
         assert (command.exit_code, command.passed, command.cwd) == (0, 3, str(project))
         take()
         assert len(commands_of(store, str(project))) == 1
-        forget_rest(store, choose(store, ForgetRequest(turn, ids=(turn,))))
+        forget_rest(store, choose(store, ForgetRequest(time.time(), ids=(turn,))))
         assert commands_of(store, str(project)) == ()
