@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING, STRAYS
+from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FATES, FORGETTING, STRAYS
 
 migrations = Migrations("qi-learn")
 
@@ -338,6 +338,12 @@ def m013_as_it_came(db: Database) -> None:
     # out: by them a forgotten one is known though the rules for secrets are others by then.
     tables = ("messages", "turns")
     _run(db, *(f"ALTER TABLE {table} ADD COLUMN came BLOB" for table in tables))
+
+
+@migrations()
+def m014_fates(db: Database) -> None:
+    # `backfill` names the fates of older suggestions, and takes back rejections without a sign.
+    _run(db, *FATES)
 
 
 @migrations()
