@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.capture.shell_outcomes import outcomes_of
+from qi_learn.capture.told_in_requests import outcomes_told
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
@@ -237,6 +238,7 @@ class Intake:
             suggest=suggestions_of,
             say=words_for,
             outcomes=outcomes_of,
+            ran=outcomes_told,
             now=now,
             memory=self._memory,
         )

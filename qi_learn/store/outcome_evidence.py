@@ -110,8 +110,9 @@ def runs_since(store: Store, project: str, since: float) -> list[CommandRun]:
 
 def _run(row: sqlite3.Row) -> CommandRun:
     """A row as a run: what is damaged in it is unknown."""
-    lists = {name: _names(row[name]) for name in ("tests", "loaded", "failing")}
-    return CommandRun(*row)._replace(**lists)
+    return CommandRun(*row)._replace(
+        tests=_names(row["tests"]), loaded=_names(row["loaded"]), failing=_names(row["failing"])
+    )
 
 
 def _names(column: object) -> tuple[str, ...] | None:

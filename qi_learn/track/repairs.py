@@ -71,8 +71,12 @@ def repair_in(suggestion: Suggestion, committed: Committed, clean: CleanText) ->
     if name is None or suggestion.commit is None or suggestion.region is None:
         return None
     try:
-        for commit in commits_between(committed.tree, committed.previous, committed.commit, name):
+        told = commits_between(committed.tree, committed.previous, committed.commit, name)
+        reverted = [each for commit in told for each in git.reverted_by(commit.message)]
+        for commit in told:
             if _is_of_another(commit, suggestion.commit) or not is_repair(commit):
+                continue
+            if any(commit.id.startswith(each) for each in reverted):
                 continue
             if _took_out(commit, suggestion, committed.tree, name, clean):
                 return commit.id
