@@ -11,17 +11,19 @@ then the parts of it that were taken.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from rapidfuzz.distance import Levenshtein
 
-from qi_learn.track.alike import LEAST_OVERLAP, alike, is_part, most_alike, resembles
+from qi_learn.track.alike import LEAST_OVERLAP, alike, is_part, most_alike, renaming, resembles
 from qi_learn.track.boilerplate import is_boilerplate
 from qi_learn.track.elisions import pieces_of
-from qi_learn.track.ends import with_ends
-from qi_learn.track.lexer import is_comment, tokens_by_line
+from qi_learn.track.ends import with_comments, with_ends
+from qi_learn.track.lexer import tokens_by_line
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines
 from qi_learn.track.saved_text import Saved as Saved
@@ -113,8 +115,12 @@ class _Look:
             return False
         saved = self.saved
         came = {saved.spelt[i] for i in range(match.start, match.end) if i in self.changes.added}
-        left = Levenshtein.distance(self.letters, saved.letters_of(match.start, match.end))
-        return 2 * left <= asked or bool(fresh & came)
+        run = saved.letters_of(match.start, match.end)
+        for names in ({}, renaming(self.letters, run, saved.letters, were)):
+            left = Levenshtein.distance(self.letters.translate(names), run)
+            if 2 * left <= asked or any(line.translate(names) in came for line in fresh):
+                return True
+        return False
 
 
 def _telling(spelt: Sequence[str], lines: Sequence[str], known: set[str]) -> set[str]:
@@ -142,7 +148,10 @@ def find(
         return _around(pieces, before, saved, min_similarity)
     look = _Look(suggestion, before, saved)
     match = _whole(look, min_tokens, min_similarity) or _parts(look, before, min_tokens)
-    return match and _with_comments(match, suggestion, saved.lines)
+    if match is None:
+        return None
+    start, end = with_comments(suggestion, saved.lines, match.start, match.end)
+    return replace(match, start=start, end=end)
 
 
 def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
@@ -200,7 +209,7 @@ def _is_it(look: _Look, match: Match, min_tokens: int, min_similarity: float) ->
     if resembles(look.letters, run, look.saved.letters, min_similarity):
         return look.brought(match, min_tokens)
     least = 2 * min_tokens
-    return is_part(look.letters, run, least) and look.new_tokens(match) >= least
+    return is_part(look.letters, run, least, share=0.95) and look.new_tokens(match) >= least
 
 
 def _parts(look: _Look, before: str, min_tokens: int) -> Match | None:
@@ -223,8 +232,21 @@ def _parts(look: _Look, before: str, min_tokens: int) -> Match | None:
     match, new = max(found, key=lambda f: f[1], default=(None, 0))
     if match is None or new < 2 * min_tokens:
         return None
-    run = look.saved.letters_of(match.start, match.end)
-    return Match(match.start, match.end, alike(look.letters, run), "tokens")
+    return _grown(look, match)
+
+
+def _grown(look: _Look, match: Match) -> Match:
+    """The match with the lines around it that stand in the same order in all of the code."""
+    spelt, coded = look.saved.spelt, look.saved.coded
+    own = [letters for letters in look.spelt if letters]
+    follows = set(pairwise(own))
+    first, last = bisect_left(coded, match.start), bisect_left(coded, match.end) - 1
+    while last + 1 < len(coded) and (spelt[coded[last]], spelt[coded[last + 1]]) in follows:
+        last += 1
+    while first > 0 and (spelt[coded[first - 1]], spelt[coded[first]]) in follows:
+        first -= 1
+    start, end = coded[first], coded[last] + 1
+    return Match(start, end, alike(look.letters, look.saved.letters_of(start, end)), "tokens")
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:
@@ -300,17 +322,3 @@ def _stretches(coded: Sequence[int], near: frozenset[int], *, reach: int) -> lis
             stretches[-1] += coded[end:last]
         end = last
     return stretches
-
-
-def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
-    """The match with the comments at its ends that the suggestion has too.
-
-    Comments have no tokens, so they were not matched.
-    """
-    own = {line.strip() for line in suggestion.split("\n") if line.strip()}
-    start, end = match.start, match.end
-    while start > 0 and lines[start - 1].strip() in own and is_comment(lines[start - 1]):
-        start -= 1
-    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
-        end += 1
-    return replace(match, start=start, end=end)
