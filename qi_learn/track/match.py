@@ -69,6 +69,18 @@ class _Look:
         last = len(self.saved.lines) - 1
         return {min(i, last) for i in self.changes.near}
 
+    def trimmed(self, start: int, end: int) -> tuple[int, int]:
+        """A run without lines at its ends that are neither new nor lines of the code.
+
+        They only have some of the same tokens.
+        """
+        own, spelt, added = set(self.spelt), self.saved.spelt, self.changes.added
+        while start < end and spelt[start] not in own and start not in added:
+            start += 1
+        while start < end and spelt[end - 1] not in own and end - 1 not in added:
+            end -= 1
+        return start, end
+
     def brought(self, match: Match, min_tokens: int) -> bool:
         """Whether the lines of a match brought what the code changes."""
         repeats = self._what_it_repeats()
@@ -194,7 +206,7 @@ def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
     found = verbatim or [
         replace(m, start=start, end=end)
         for m in look.runs()
-        for start, end in [with_ends(look.spelt, saved, m.start, m.end)]
+        for start, end in [with_ends(look.spelt, saved, *look.trimmed(m.start, m.end))]
     ]
     enough = [m for m in found if _is_it(look, m, min_tokens, min_similarity) and m.start < m.end]
     return max(
