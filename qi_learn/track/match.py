@@ -75,11 +75,8 @@ class _Look:
         They only have some of the same tokens.
         """
         own, spelt, added = set(self.spelt), self.saved.spelt, self.changes.added
-        while start < end and spelt[start] not in own and start not in added:
-            start += 1
-        while start < end and spelt[end - 1] not in own and end - 1 not in added:
-            end -= 1
-        return start, end
+        its = [i for i in range(start, end) if spelt[i] and (spelt[i] in own or i in added)]
+        return (its[0], its[-1] + 1) if its else (start, start)
 
     def brought(self, match: Match, min_tokens: int) -> bool:
         """Whether the lines of a match brought what the code changes."""
