@@ -44,7 +44,7 @@ TABLES = (
     TextTable(
         "suggestions",
         ("text", "language", "name", "region", "final_text", "match_method"),
-        ("before", "after"),
+        ("before", "after", "head"),
         "turn_id",
     ),
     TextTable("feedback", ("final_version", "correction", "match_method"), (), "turn_id"),

@@ -340,6 +340,12 @@ def m013_as_it_came(db: Database) -> None:
     _run(db, *(f"ALTER TABLE {table} ADD COLUMN came BLOB" for table in tables))
 
 
+@migrations()
+def m014_moved_imports(db: Database) -> None:
+    # The imports of a suggestion that stand elsewhere in its file, as in `records.Suggestion`.
+    _run(db, "ALTER TABLE suggestions ADD COLUMN head TEXT NOT NULL DEFAULT '[]'")
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from rapidfuzz.distance import Levenshtein
 
@@ -72,11 +72,21 @@ class _Look:
     def trimmed(self, start: int, end: int) -> tuple[int, int]:
         """A run without lines at its ends that are neither new nor lines of the code.
 
-        They only have some of the same tokens.
+        They only have some of the same tokens. Nor does it end with an old `}` of other code.
         """
-        own, spelt, added = set(self.spelt), self.saved.spelt, self.changes.added
-        its = [i for i in range(start, end) if spelt[i] and (spelt[i] in own or i in added)]
-        return (its[0], its[-1] + 1) if its else (start, start)
+        own, saved, added = set(self.spelt), self.saved, self.changes.added
+        coded = [i for i in range(start, end) if saved.spelt[i]]
+        telling = [
+            i
+            for i in coded
+            if i in added or (saved.spelt[i] in own and not is_boilerplate(saved.lines[i]))
+        ]
+        if not telling:
+            return start, start
+        last = telling[-1]
+        tail = list(takewhile(lambda i: saved.spelt[i] in own, (i for i in coded if i > last)))
+        whole = bool(tail) and tail[-1] == coded[-1]
+        return telling[0], (tail if whole else telling)[-1] + 1
 
     def brought(self, match: Match, min_tokens: int) -> bool:
         """Whether the lines of a match brought what the code changes."""

@@ -14,7 +14,9 @@ from typing import TypeVar
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.growth import grown
 from qi_learn.track.likeness import likeness
+from qi_learn.track.moved_imports import moved_imports, with_imports
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
 from qi_learn.workspace.changes import FileSaved
@@ -71,7 +73,10 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
     It is placed, and touched with that save if its text is another one.
     """
     lines = saved.text.split("\n")
+    region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
+    head = moved_imports(suggestion.text, lines, region)
+    whole = with_imports(head, suggestion.text, frame.cut(text))
     before, after = around(lines, region)
     return replace(
         suggestion,
@@ -81,7 +86,8 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
         before=before,
         after=after,
         region=text,
-        similarity=likeness(frame.cut(text), suggestion.text),
+        head=head,
+        similarity=likeness(whole, suggestion.text),
         touched_at=suggestion.touched_at if text == suggestion.region else saved.ts,
         reverted=False,
     )
@@ -119,7 +125,7 @@ def final_text(suggestion: Suggestion, frame: Frame) -> str:
     Whole lines for a code block, and for a completion what is between the ends of the person's own
     lines. Completions and tool arguments end with a line feed only if the suggestion did.
     """
-    text = frame.cut(suggestion.region or "") + "\n"
+    text = with_imports(suggestion.head, suggestion.text, frame.cut(suggestion.region or "")) + "\n"
     return text if suggestion.start > 0 or suggestion.text.endswith("\n") else text[:-1]
 
 

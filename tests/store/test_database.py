@@ -115,7 +115,7 @@ def test_every_earlier_schema_is_brought_up_with_its_rows(place: Path, known: in
     old = sqlite3.connect(place)
     migrations.apply(sqlite_utils.Database(old), stop_before=migrations._migrations[known].name)
     old.execute(f"PRAGMA user_version = {known}")
-    old.execute("INSERT INTO messages VALUES ('h', NULL, 'user', 'kept', NULL)")
+    old.execute("INSERT INTO messages (hash, role, content) VALUES ('h', 'user', 'kept')")
     old.execute("INSERT INTO events VALUES ('E1', 'git', 1.0, 'hook', 'person', NULL, '{}', 2.0)")
     old.commit()
     old.close()
