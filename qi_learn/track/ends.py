@@ -66,7 +66,7 @@ def _in_common(wanted: str, line: str) -> float:
 
 
 def _with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
-    """The end moved over lines that only close brackets, until as many are closed as in the code."""
+    """The end moved over lines that only close brackets, until as many are as in the code."""
     wanted = _depth("".join(spelt), saved)
     depth = _depth(saved.letters_of(start, end), saved)
     for i in range(end, len(saved.lines)):

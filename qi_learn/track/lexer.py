@@ -49,7 +49,7 @@ class _Open:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line by itself is blank or a comment, also one within a comment of several lines."""
+    """Whether a line by itself is blank or a comment, also a part of a longer one."""
     own = line.strip()
     within = own.startswith(("/*", "* ", "*/")) or own == "*"
     return (within and "*/" not in own[:-2]) or not code_tokens(line)
