@@ -18,8 +18,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qi_learn"
 VOCABULARY = {
     *("records", "errors", "paths", "codec", "stats", "spool", "settings", "settings_file"),
-    *("settings_lines", "settings_rules", "home_name"),
-    *("code_text", "content", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
+    *("settings_lines", "settings_rules", "home_name", "side_requests"),
+    *("code_text", "content", "fates", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
     *("step_guard", "terminal_text", "storable", "media_type", "record_class", "said_marks"),
     "syntax",
 }

@@ -15,7 +15,7 @@ from qi_learn import __version__
 from qi_learn.cli.bench import bench, demo
 from qi_learn.cli.completion import install_completion, show_completion
 from qi_learn.cli.daemon import daemon
-from qi_learn.cli.evidence import explain, log, rate, run
+from qi_learn.cli.evidence import explain, log, mark, rate, run
 from qi_learn.cli.keeping import backup, forget, restore
 from qi_learn.cli.learning import rollback, train, versions
 from qi_learn.cli.leaving import export, uninstall
@@ -40,7 +40,7 @@ def app() -> None:
 
 for command in (
     *(init, config, doctor, status),
-    *(rate, log, run, explain),
+    *(rate, mark, log, run, explain),
     *(pause, resume),
     *(train, versions, rollback),
     *(forget, backup, restore),

@@ -76,6 +76,25 @@ def rate(words: tuple[str, ...], correction: Path | None, comment: str | None) -
     )
 
 
+@click.command()
+@click.argument(
+    "what",
+    metavar="ID|last",
+    help="Which answer: its id, the beginning of it, or `last`: the last one of this project.",
+)
+@click.argument(
+    "word",
+    type=click.Choice(["kept", "edited", "rejected", "ignore"], case_sensitive=False),
+    metavar="kept|edited|rejected|ignore",
+    help="What became of it. ignore: nothing is to be learned from it, for it or against it.",
+)
+def mark(what: str, word: str) -> None:
+    """Say what became of an answer; it beats whatever was inferred."""
+    from qi_learn.commands import rate as command
+
+    echo(command.mark(readable_home(), what, word, directory=here()))  # type: ignore[arg-type]  # one of the words
+
+
 class _HowMany(click.IntRange):
     """A number from 1 on, with words of our own for what is none."""
 
@@ -97,6 +116,12 @@ class _HowMany(click.IntRange):
 )
 @click.option("--project", type=FILE, help="Only turns of this project.")
 @click.option(
+    "--why",
+    metavar="ID|last",
+    help="Say of this answer how it was found in a file, by which sign its fate is known, and how "
+    "sure that is.",
+)
+@click.option(
     "--event",
     type=FILE,
     help="Take one event (JSON) from this file, or - for the input, into the spool instead of "
@@ -108,11 +133,14 @@ def log(
     query: str | None,
     everything: bool,
     project: Path | None,
+    why: str | None,
     event: Path | None,
     as_json: bool,
 ) -> None:
     """List what was recorded, newest first; or take in an event from a hook."""
-    if event is None:
+    if why is not None:
+        _say_why(why, as_json=as_json)
+    elif event is None:
         _list_turns(limit, query, project, everything=everything, as_json=as_json)
     else:
         _record_event(event, as_json=as_json)
@@ -150,6 +178,18 @@ def _list_turns(
                 width=screen_width(),
             )
         )
+
+
+def _say_why(what: str, *, as_json: bool) -> None:
+    from qi_learn.report import why as report
+
+    paths, settings = open_settings()
+    readable_home()
+    told = report.why(paths, settings, what, directory=here() if what == "last" else None)
+    if as_json:
+        print_json(told)
+    else:
+        echo(report.as_text(told))
 
 
 def _record_event(file: Path, *, as_json: bool) -> None:

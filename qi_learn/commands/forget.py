@@ -29,8 +29,9 @@ from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.forget_choice import choose, says, turn_named
+from qi_learn.store.seen_turns import newest_stray, newest_turn
 from qi_learn.store.short_ids import turns_named
-from qi_learn.store.turns import load_turn, newest_stray, newest_turn
+from qi_learn.store.turns import load_turn
 from qi_learn.workspace.registry import place_of
 
 LOOK_SECONDS = 0.2

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qi_learn.daemon.lock import locked
 from qi_learn.errors import NotFound, SettingsError, StoreError
 from qi_learn.paths import Paths
-from qi_learn.records import AUTHORS, EVENT_KINDS
+from qi_learn.records import AUTHORS, EVENT_KINDS, Mark
 from qi_learn.spool import Spool, frame, parse, read_from, spool_files
 from qi_learn.workspace.registry import place_of
 
@@ -67,6 +67,23 @@ def rate(
         raise SettingsError(
             "The correction is empty.", "Give a file with the code that the answer should have had."
         )
+    body = {"rating": stars, "correction": correction, "comment": comment}
+    return _say(paths, turn, body, "Rated", f"{stars} of 5", directory=directory)
+
+
+def mark(paths: Paths, turn: str, word: Mark, *, directory: Path) -> str:
+    """Write what became of an answer to the spool; returns the sentence that confirms it.
+
+    It beats whatever is inferred. Raises NotFound as `rate` does.
+    """
+    means = "one to ignore" if word == "ignore" else word
+    return _say(paths, turn, {"mark": word}, "Marked", means, directory=directory)
+
+
+def _say(
+    paths: Paths, turn: str, said: dict[str, Any], verb: str, what: str, *, directory: Path
+) -> str:
+    """Write what a person says of a turn; the sentence names the turn and what was said."""
     if turn != "last":
         turn = _recorded(paths, turn)
     project = place_of(paths, directory)
@@ -75,7 +92,7 @@ def rate(
     if turn == "last":
         rated = "the last answer" + (f" in {project}" if project else "")
         rated += _last_question(paths, None if project is None else str(project), runs=runs)
-    body = {"turn": turn, "rating": stars, "correction": correction, "comment": comment}
+    body = {"turn": turn, **said}
     spool = Spool(paths.ensure().spool, "cli")
     try:
         spool.append(
@@ -83,7 +100,7 @@ def rate(
         )
     finally:
         spool.close()
-    return f"Rated {rated}: {stars} of 5.{told}{_counts_once(paths, turn, runs=runs)}"
+    return f"{verb} {rated}: {what}.{told}{_counts_once(paths, turn, runs=runs)}"
 
 
 def _told_of(paths: Paths, turn: str) -> str:
@@ -149,7 +166,7 @@ def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
             return ""
         if not paths.database.exists():  # said without loading what reads a database
             raise _nothing_recorded(project)
-    from qi_learn.store import turns
+    from qi_learn.store import seen_turns, turns
     from qi_learn.store.waiting_turns import count_waiting
 
     try:
@@ -159,8 +176,8 @@ def _last_question(paths: Paths, project: str | None, *, runs: bool) -> str:
             if store is None:
                 raise _nothing_recorded(project)
             now = time.time()
-            newest = turns.newest_turn(store, project, before=now)
-            newest = newest or turns.newest_stray(store, before=now)
+            newest = seen_turns.newest_turn(store, project, before=now)
+            newest = newest or seen_turns.newest_stray(store, before=now)
             turn = None if newest is None else turns.load_turn(store, newest)
     except StoreError:
         return ""

@@ -19,9 +19,11 @@ from qi_learn.store.followed import (
     load_turns,
     load_waiting,
     next_due,
+    oldest_waiting,
     save_changes,
 )
 from qi_learn.store.own_redactor import redactor_of
+from qi_learn.store.working_time import note_save, over_at, window_start
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.commits import on_committed
 from qi_learn.track.looking_again import LOOK_SECONDS
@@ -49,12 +51,14 @@ def follow_save(
     written.
     """
     guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
-    save = Save(saved, history, settings, guard, texts)
-    since = saved.ts - settings.window
+    since = window_start(store, saved.ts, settings.window)
+    save = Save(saved, history, settings, guard, texts, since=since)
+    if not saved.taken_back:
+        note_save(store, saved.ts)
     sketches = sketches or WaitingSketches()
     waiting: tuple[Waiting, ...] = ()
     if not saved.taken_back:
-        waiting = load_waiting(store, saved.project, ended=since, saved=saved.ts)
+        waiting = load_waiting(store, ended=since, saved=saved.ts)
     turns, new = _concerned(store, waiting, save, sketches, texts)
     placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
@@ -79,9 +83,8 @@ def _concerned(
     lacking = sketches.lacking(waiting) if len(waiting) > CLOSELY else set()
     if 2 * len(lacking) > len(waiting) or len(waiting) <= CLOSELY:
         return {each.turn_id for each in waiting}, lacking
-    since = save.told.ts - save.settings.window
     loaded = texts.as_today(load_turns(store, lacking, save.guard))
-    sketches.learn(loaded, save.guard, since=since)
+    sketches.learn(loaded, save.guard, since=save.since)
     return sketches.chosen(waiting, save), set()
 
 
@@ -114,22 +117,25 @@ def follow_time(
     Raises StoreError if the database cannot be written.
     """
     guard, texts = guard or StepGuard(also=VALUE_ERRORS), texts or clean_texts(store)
+    end = window_start(store, now, settings.window)
     tracked = load_due(
         store,
         now,
         guard,
         settle=settings.settle,
-        window_end=now - settings.window,
+        window_end=end,
         looked_at=now - LOOK_SECONDS,
     )
     tracked = texts.as_today(tracked)
-    _save(store, settle(tracked, settings, now, guard, texts), texts)
+    _save(store, settle(tracked, settings, now, guard, texts, window_end=end), texts)
 
 
-def time_due(store: Store, settings: CaptureSettings) -> float:
+def time_due(store: Store, settings: CaptureSettings, now: float) -> float:
     """When `follow_time` has something to do next; infinite if not before something new comes."""
-    due = next_due(store, settle=settings.settle, window=settings.window, look=LOOK_SECONDS)
-    return math.inf if due is None else due
+    due = next_due(store, settle=settings.settle, look=LOOK_SECONDS)
+    oldest = oldest_waiting(store)
+    over = math.inf if oldest is None else over_at(store, oldest, now, settings.window)
+    return min(over, math.inf if due is None else due)
 
 
 def clean_texts(store: Store) -> CleanTexts:

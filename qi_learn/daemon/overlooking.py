@@ -9,6 +9,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_followed, save_changes
 from qi_learn.store.own_redactor import redactor_of
+from qi_learn.store.working_time import window_start
 from qi_learn.track.overlooked import overlook
 from qi_learn.track.state import FOLLOWED
 from qi_learn.workspace.changes import Committed, FileSaved
@@ -28,9 +29,8 @@ def overlook_seen(
     """
     if isinstance(seen, Committed) and seen.action == "commit":
         return
-    tracked = load_followed(
-        store, seen.project, guard, placed=now - FOLLOWED, ended=seen.ts - settings.window
-    )
+    since = window_start(store, seen.ts, settings.window)
+    tracked = load_followed(store, seen.project, guard, placed=now - FOLLOWED, ended=since)
     redactor = redactor_of(store)
     changes = overlook(tracked, seen.project, _changed(seen), settings, now)
     save_changes(store, [redactor.clean(change) for change in changes])

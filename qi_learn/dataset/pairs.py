@@ -28,7 +28,7 @@ from qi_learn.dataset.examples import (
 )
 from qi_learn.dataset.select import Learnable, liked, lost_a_secret, unfit
 from qi_learn.dataset.target import Skipped, Target, kept_nothing, served_of
-from qi_learn.records import Example, Pair, Snapshot
+from qi_learn.records import Example, LearningInteraction, Pair, Snapshot
 from qi_learn.store.learnables import Evidence, TurnEvidence
 
 LEAST, MOST = 0.02, 0.7
@@ -108,6 +108,8 @@ def _not_kept(turn: TurnEvidence, example: Example, closed: Set[str]) -> Target 
     None if it is no other answer to the same question, or was liked.
     """
     other = turn.interaction
+    if other.feedback.mark == "ignore":
+        return None
     if ask_of(other.turn) != example.ask or unfit(other.turn) or turn.session in closed:
         return None
     return served_of(other) if kept_nothing(other) and not liked(other.feedback) else None
@@ -157,8 +159,7 @@ def _reject(turn: TurnEvidence, serving: Serving, closed: Set[str]) -> Pair | No
         served is None
         or turn.session in closed
         or unfit(interaction.turn)
-        or not kept_nothing(interaction)
-        or liked(interaction.feedback) is not False
+        or not _rejected(interaction)
         or lost_a_secret(served)
     ):
         return None
@@ -181,6 +182,21 @@ def _reject(turn: TurnEvidence, serving: Serving, closed: Set[str]) -> Pair | No
         session=turn.session,
         project=interaction.turn.project or "",
     )
+
+
+def _rejected(interaction: LearningInteraction) -> bool:
+    """Whether the whole answer was rejected: the person said so, or each part has a sign of it.
+
+    Where something of it is not known, none of it is to be trained against.
+    """
+    said = interaction.feedback
+    if liked(said) is not False:
+        return False
+    if said.mark == "rejected":
+        return True
+    fates = {s.fate for s in interaction.suggestions}
+    signs = "rejected" in fates and fates <= {"rejected", "superseded"}
+    return kept_nothing(interaction) and (said.rating is not None or signs)
 
 
 def distance(left: Target, right: Target) -> float:

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qi_learn.dataset.target import Skipped, Target, target_of
+from qi_learn.fates import BAD_RATING, GOOD_RATING
 from qi_learn.records import Feedback, LearningInteraction, Turn
 from qi_learn.redact import has_placeholder
 from qi_learn.store.candidates import JudgedTurn
 from qi_learn.store.learnables import LearnableTurns, TurnEvidence
-
-GOOD_RATING, BAD_RATING = 4, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,8 @@ def judged(turn: TurnEvidence) -> JudgedTurn:
 
 def liked(feedback: Feedback) -> bool | None:
     """The person's opinion of the text to be learned; None if it is not known."""
+    if feedback.mark is not None:
+        return {"kept": True, "edited": True, "rejected": False}.get(feedback.mark)
     if feedback.correction:
         return True  # their own words, whatever they thought of ours
     if feedback.rating is None:

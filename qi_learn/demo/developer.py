@@ -28,7 +28,7 @@ from qi_learn.bench.functions import (
 )
 from qi_learn.code_text import code_blocks, similarity
 from qi_learn.demo.home import DemoHome
-from qi_learn.store import feedback, turns
+from qi_learn.store import feedback, seen_turns, turns
 from qi_learn.store.database import open_store
 
 RATE_EVERY = 5
@@ -126,7 +126,7 @@ class Developer:
         while time.monotonic() < deadline:
             time.sleep(0.1)
             with open_store(self._home.paths.database, readonly=True) as store:
-                newest = turns.newest_turn(store, None, before=time.time())
+                newest = seen_turns.newest_turn(store, None, before=time.time())
                 if newest is None or turns.load_turn(store, newest).started < started - 0.5:
                     continue
                 if any(s.state != "waiting" for s in feedback.suggestions_of(store, newest)):

@@ -21,6 +21,18 @@ SuggestionState = Literal["waiting", "placed", "settled", "unknown"]
 is committed or was left alone for long enough. One that waited longer than the window, and of which
 nothing can be said, is unknown.
 """
+Fate = Literal["kept", "edited", "rejected", "superseded", "unknown"]
+"""What became of a suggestion (contracts 5). Rejected has a positive sign; superseded: another one
+stands in its place; unknown: nothing can be said.
+"""
+Said = Literal["applied", "failed", "declined"]
+"""What a client said of an edit: it was made, it could not be made, the person did not want it."""
+Sign = Literal["left_out", "superseded"]
+"""What was seen of a suggestion that stands in no file: its own place was saved without it, or with
+another suggestion in it.
+"""
+Mark = Literal["kept", "edited", "rejected", "ignore"]
+"""What a person says became of an answer (`qi-learn mark`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,8 @@ class Turn:
     """R2's projectContext and codebaseSnapshot: language, frameworks, test framework, branch,
     files.
     """
+    client: str | None = None
+    """The program that asked, as it calls itself: `aider/0.86`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +160,21 @@ class Suggestion:
     """How certain that is, 0..1."""
     looked_at: float | None = None
     """When it was last looked at again after the commit that settled it."""
+    path: str | None = None
+    """The file that it edits, as its tool or its diff names it; None if nothing names one."""
+    old: str | None = None
+    """The text that it replaces there, as its tool or its diff has it; None if nothing says it."""
+    call: str | None = None
+    """The id of the tool call that makes it."""
+    said: Said | None = None
+    """What the client said next of that call."""
+    sign: Sign | None = None
+    inferred: Fate | None = None
+    """What became of it by what was seen alone; None while that is open."""
+    fate: Fate | None = None
+    """What became of it with what the person said, which beats what was inferred; None while that
+    is open.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +198,8 @@ class Feedback:
     """How it was found to belong to the turn."""
     match_confidence: float | None = None
     """How certain that is, 0..1."""
+    mark: Mark | None = None
+    """What the person said became of it."""
 
 
 @dataclass(frozen=True, slots=True)

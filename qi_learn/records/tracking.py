@@ -46,9 +46,10 @@ class Waiting:
     started: float
     ended: float
     """When its turn was."""
-    project: str | None
-    passed_by: bool
-    """Whether a save was seen that it is not in."""
+    completion: bool
+    """Whether it may be the rest of what the person was writing."""
+    left_out: bool
+    """Whether its own place was seen without it."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -66,5 +67,5 @@ class TurnChange:
     feedback: Feedback
     """The implicit feedback that follows from all suggestions of the turn."""
     project: str | None = None
-    """The project in which the answer was found; None if it was known."""
+    """The project in which the answer was found; None if it was known before."""
     bug_introduced: bool = False

@@ -28,8 +28,9 @@ from qi_learn.settings import Settings
 from qi_learn.store.candidates import no_example_because
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
-from qi_learn.store.short_ids import names, only_one, turns_named
-from qi_learn.store.turns import kept_back, newest_stray, newest_turn
+from qi_learn.store.seen_turns import newest_stray, newest_turn
+from qi_learn.store.short_ids import HOW_SHORT, names, only_one, turns_named
+from qi_learn.store.turns import kept_back
 from qi_learn.workspace.registry import place_of
 
 ROLES = {"train": "learned from it", "dev": "chose by it", "gate": "was judged by it"}
@@ -91,11 +92,11 @@ def _last(paths: Paths, settings: Settings, directory: Path | None) -> Explanati
     untaken = waiting_answers(paths)
     newer = f"{untaken.newer} than this: {untaken.todo}" if untaken.count else ""
     if not paths.database.exists():
-        raise _nothing_yet(within, untaken)
+        raise nothing_yet(within, untaken)
     with open_store(paths.database, readonly=True) as store:
         last = newest_turn(store, within, before=now) or newest_stray(store, before=now)
         if last is None:
-            raise _nothing_yet(within, untaken)
+            raise nothing_yet(within, untaken)
         explained = _turn(store, paths, settings, last)
     if not newer:
         return explained
@@ -106,7 +107,8 @@ def _last(paths: Paths, settings: Settings, directory: Path | None) -> Explanati
     )
 
 
-def _nothing_yet(within: str | None, untaken: Untaken) -> NotFound:
+def nothing_yet(within: str | None, untaken: Untaken) -> NotFound:
+    """The error for `last` where no answer was seen."""
     place = f" in {within}" if within else ""
     if untaken.count:
         words = "1 answer waits" if untaken.count == 1 else f"{untaken.count} answers wait"
@@ -120,6 +122,14 @@ def _nothing_yet(within: str | None, untaken: Untaken) -> NotFound:
 def as_text(explanation: Explanation) -> str:
     """The lines under the name of what is explained."""
     return "\n".join((f"{explanation.kind} {explanation.id}", *explanation.lines))
+
+
+def no_such_turn(what: str) -> NotFound:
+    """The error for what names no answer that was taken in."""
+    return NotFound(
+        f"{what or 'An empty word'} is no answer that was taken in.",
+        f"`qi-learn log` lists them: {HOW_SHORT}. `last` means the newest of this project.",
+    )
 
 
 def _nothing_like(what: str) -> NotFound:

@@ -12,7 +12,7 @@ from qi_learn.records import Feedback, LearningInteraction, Outcome, Score, Sugg
 from qi_learn.report.words import clock, fitted, one_line
 from qi_learn.rundir.progress import span
 from qi_learn.settings import CaptureSettings, Settings
-from qi_learn.store.turn_lines import fate
+from qi_learn.store.turn_lines import fate_word
 
 LONGEST = 400
 """Columns of a question that are shown."""
@@ -25,6 +25,7 @@ FATES = {
     "kept": "kept as it was",
     "edited": "kept, and edited",
     "rejected": "not kept",
+    "superseded": "another suggestion was taken in its place",
     "unknown": "not known",
 }
 OUTCOMES = (
@@ -95,7 +96,7 @@ def _text(name: str, text: str) -> Iterator[str]:
 def _what_became(interaction: LearningInteraction, settings: CaptureSettings) -> Iterator[str]:
     feedback, suggestions = interaction.feedback, interaction.suggestions
     states = [suggestion.state for suggestion in suggestions]
-    word = fate(states, feedback.accepted, feedback.modified)
+    word = fate_word([suggestion.fate for suggestion in suggestions])
     open_still = word == "unknown" and {"waiting", "placed"} & set(states)
     yield f"  {'fate':10}  {'not known yet' if open_still else FATES[word]}"
     for suggestion in suggestions:
@@ -113,6 +114,12 @@ def _what_became(interaction: LearningInteraction, settings: CaptureSettings) ->
 
 def _place(suggestion: Suggestion, settings: CaptureSettings) -> str:
     """Where a suggestion is, and how much of it is left."""
+    if suggestion.sign == "superseded":
+        return "another suggestion stands in its place"
+    if suggestion.sign == "left_out" and suggestion.state == "settled":
+        return "its own place was saved without it"
+    if suggestion.said == "declined":
+        return "it was declined"
     if suggestion.state == "waiting":
         return "not seen in a file yet"
     if suggestion.state == "unknown" or suggestion.file is None:
@@ -140,6 +147,8 @@ def _likeness(suggestion: Suggestion, place: str, settings: CaptureSettings) -> 
 def _said(feedback: Feedback) -> Iterator[str]:
     if feedback.rating is not None:
         yield f"rated it {feedback.rating} of 5"
+    if feedback.mark is not None:
+        yield f"marked it as {'one to ignore' if feedback.mark == 'ignore' else feedback.mark}"
     if feedback.comment:
         yield f'said "{one_line(feedback.comment)}"'
 

@@ -14,7 +14,7 @@ MODEL_FROM = 110
 """A terminal of so many columns has room for the model's name."""
 SCORES_FROM = 64
 """And of so many for rating and score."""
-MODEL = 24
+MODEL, FATE = 24, 8
 LEAST = 8
 """Columns that the question always has."""
 HEADING = ("ID", "WHEN", "FATE", "RATED", "SCORE", "MODEL")
@@ -29,13 +29,13 @@ def turn_table(lines: Sequence[TurnLine], width: int | None) -> list[str]:
         rows = [row[:5] for row in rows]
     if width is not None and width < SCORES_FROM:
         rows = [row[:3] for row in rows]
-    ids = max(len(line.short) for line in lines)
-    heading = _columns(HEADING[: len(rows[0])], ids)
+    wide = max(len(line.short) for line in lines), max(FATE, *(len(row[2]) for row in rows))
+    heading = _columns(HEADING[: len(rows[0])], wide)
     room = UNCUT if width is None else max(LEAST, width - len(heading))
     questions = (fitted(_question(line), room) for line in lines)
     return [
         f"{heading}QUESTION",
-        *(f"{_columns(row, ids)}{asked}" for row, asked in zip(rows, questions, strict=True)),
+        *(f"{_columns(row, wide)}{asked}" for row, asked in zip(rows, questions, strict=True)),
     ]
 
 
@@ -46,9 +46,9 @@ def _facts(line: TurnLine) -> tuple[str, ...]:
     return line.short, _when(line.started), fate_text(line), rated, score, model
 
 
-def _columns(row: Sequence[str], ids: int) -> str:
-    """The row's columns, as many as it has; the id is never cut."""
-    forms = (f"<{ids}", "<11", "<8", ">5", ">5", f"<{MODEL}")
+def _columns(row: Sequence[str], wide: tuple[int, int]) -> str:
+    """The row's columns, as many as it has; id and fate, so `wide`, are never cut."""
+    forms = (f"<{wide[0]}", "<11", f"<{wide[1]}", ">5", ">5", f"<{MODEL}")
     return "".join(f"{text:{form}}  " for text, form in zip(row, forms, strict=False))
 
 

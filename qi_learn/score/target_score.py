@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 
 from qi_learn.code_text import parses
+from qi_learn.fates import BAD_RATING, KEPT_SIMILARITY
 from qi_learn.records import Feedback, Outcome, Suggestion
 from qi_learn.syntax import has_error, language_of
 
@@ -47,6 +48,8 @@ def score_target(
         for s in suggestions
         if s.state == "settled" and s.placed_at is not None and s.final_text is not None
     ]
+    if feedback.mark == "ignore":
+        return TargetScore(None, None, ("you marked it as one to ignore",))
     if any(s.state == "placed" for s in suggestions):
         return TargetScore(
             None, None, ("a suggestion is in a file and may still change: not settled",)
@@ -55,16 +58,33 @@ def score_target(
         return _settled(feedback.correction, settled, feedback, outcome)
     if broken := [reason for s in settled if (reason := _broken(s))]:
         return TargetScore(None, None, tuple(broken))
+    if unwanted := _unwanted(settled, feedback):
+        return TargetScore(None, None, (unwanted,))
     if settled:
         return _settled("\n".join(s.final_text or "" for s in settled), settled, feedback, outcome)
     if not answer.strip():
         return TargetScore(None, None, ("there is no answer: nothing to learn",))
     placed = any(s.placed_at is not None for s in suggestions)
     fate = "what was placed in a file is gone" if placed else "nothing was placed in a file"
-    if feedback.rating is None or suggestion_score is None:
+    marked = feedback.mark == "kept"
+    if (feedback.rating is None and not marked) or suggestion_score is None:
         return TargetScore(None, None, (f"{fate}, and nothing was rated: unknown",))
-    rated = f"rated {feedback.rating} of 5: the answer itself, with its suggestion score"
+    said = "marked as kept" if marked else f"rated {feedback.rating} of 5"
+    rated = f"{said}: the answer itself, with its suggestion score"
     return TargetScore(suggestion_score, answer, (f"{fate}; {rated}",))
+
+
+def _unwanted(settled: list[Suggestion], feedback: Feedback) -> str:
+    """The reason why what stands there is not to be learned; empty if none.
+
+    The person rejected the answer, and it stands there as it was suggested: what they made of it
+    would be another matter.
+    """
+    rated = feedback.rating is not None and feedback.rating <= BAD_RATING
+    rejected = feedback.mark == "rejected" or (feedback.mark is None and rated)
+    if not rejected or any((s.similarity or 0.0) < KEPT_SIMILARITY for s in settled):
+        return ""
+    return "you rejected it, and it stands there as it was suggested" if settled else ""
 
 
 def _broken(suggestion: Suggestion) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
+from qi_learn.store.older_fates import name_fates
 from qi_learn.store.shapes import ensure_shape, split_request
 
 BATCH = 500
@@ -19,26 +20,33 @@ BATCH = 500
 
 def backfill(conn: sqlite3.Connection) -> None:
     """Do what the migrations left to do; nothing if that was done."""
-    while row := conn.execute("SELECT done FROM backfill WHERE name = 'shapes'").fetchone():
-        conn.execute("BEGIN IMMEDIATE")
-        try:
-            _share_shapes(conn, int(row[0]))
-        except BaseException:
-            if conn.in_transaction:
-                conn.execute("ROLLBACK")
-            raise
-        conn.execute("COMMIT")
+    for name, step in (("shapes", _share_shapes), ("fates", _name_fates)):
+        sql = "SELECT done FROM backfill WHERE name = ?"
+        while row := conn.execute(sql, (name,)).fetchone():
+            conn.execute("BEGIN IMMEDIATE")
+            try:
+                _go_on(conn, name, step(conn, int(row[0])))
+            except BaseException:
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+                raise
+            conn.execute("COMMIT")
 
 
-def _share_shapes(conn: sqlite3.Connection, done: int) -> None:
-    """Store apart what the next turns behind row `done` share with others."""
+def _go_on(conn: sqlite3.Connection, name: str, done: int | None) -> None:
+    """Note how far it is; None is the end."""
+    if done is None:
+        conn.execute("DELETE FROM backfill WHERE name = ?", (name,))
+    else:
+        conn.execute("UPDATE backfill SET done = ? WHERE name = ?", (done, name))
+
+
+def _share_shapes(conn: sqlite3.Connection, done: int) -> int | None:
+    """Store apart what the next turns behind row `done` share with others; the last row."""
     rows = conn.execute(
         "SELECT rowid, request, context FROM turns WHERE rowid > ? ORDER BY rowid LIMIT ?",
         (done, BATCH),
     ).fetchall()
-    if not rows:
-        conn.execute("DELETE FROM backfill WHERE name = 'shapes'")
-        return
     for number, request, context in rows:
         own, shared = split_request(conn, json.loads(request)) if request else (None, None)
         shape = ensure_shape(conn, context) if context else None
@@ -48,4 +56,14 @@ def _share_shapes(conn: sqlite3.Connection, done: int) -> None:
                 "WHERE rowid = ?",
                 (own, shared, shape, number),
             )
-    conn.execute("UPDATE backfill SET done = ? WHERE name = 'shapes'", (rows[-1][0],))
+    return rows[-1][0] if rows else None
+
+
+def _name_fates(conn: sqlite3.Connection, done: int) -> int | None:
+    """Name what became of the suggestions of the next turns behind row `done`; the last row."""
+    rows = conn.execute(
+        "SELECT rowid, id FROM turns WHERE rowid > ? ORDER BY rowid LIMIT ?", (done, BATCH)
+    ).fetchall()
+    for _, turn in rows:
+        name_fates(conn, turn)
+    return rows[-1][0] if rows else None

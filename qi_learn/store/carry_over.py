@@ -9,6 +9,7 @@ What is settled and older stays as it was told.
 from __future__ import annotations
 
 from qi_learn.store.database import Store
+from qi_learn.store.working_time import STEP
 
 
 def carry_over(store: Store, jump: float, *, before: float, window: float) -> int:
@@ -33,7 +34,17 @@ def carry_over(store: Store, jump: float, *, before: float, window: float) -> in
             "WHERE state = 'waiting' AND since IS NOT NULL",
             (jump,),
         )
+        _move_saves(store, jump, first)
     return moved
+
+
+def _move_saves(store: Store, jump: float, first: float) -> None:
+    sql = "SELECT at FROM saves WHERE at >= ?"
+    moved = [int(row["at"]) for row in store.rows(sql, (int(first // STEP),))]
+    store.execute("DELETE FROM saves WHERE at >= ?", (int(first // STEP),))
+    for at in moved:
+        values = (at + round(jump / STEP),)
+        store.execute("INSERT OR IGNORE INTO saves VALUES (?)", values)
 
 
 def newest_end(store: Store) -> float | None:

@@ -48,6 +48,7 @@ WORDS: Mapping[str, str] = {
     "moves": "when which version went live",
     "audit": "the chained journal of changes to model and data",
     "spool_positions": "how far each file of the spool was taken in",
+    "saves": "when files were saved, to ten seconds and without their names: what counts as work",
     "backfill": "how far older rows were brought into a newer form",
     "forgotten": "answers that were forgotten: id, time and a keyed hash, no text",
     "forgotten_messages": "keyed hashes of messages that went with them, or came in a pause",

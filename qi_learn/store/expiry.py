@@ -27,7 +27,7 @@ _TEXTS = (
     "DELETE FROM suggestions WHERE turn_id = ?",
     "DELETE FROM candidates WHERE turn_id = ?",
     "UPDATE events SET body = '{}' WHERE id IN (SELECT id FROM ratings WHERE turn_id = ?)",
-    "DELETE FROM ratings WHERE turn_id = ? AND rating IS NULL",
+    "DELETE FROM ratings WHERE turn_id = ? AND rating IS NULL AND mark IS NULL",
     "UPDATE ratings SET correction = NULL, comment = NULL WHERE turn_id = ?",
     "UPDATE feedback SET final_version = NULL, correction = NULL WHERE turn_id = ?",
     "UPDATE scores SET target_text = NULL WHERE turn_id = ?",

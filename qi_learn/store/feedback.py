@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import NotFound
+from qi_learn.fates import fate_of
 from qi_learn.records import (
     Complexity,
     Feedback,
@@ -26,6 +27,7 @@ from qi_learn.records import (
     Suggestion,
 )
 from qi_learn.store.database import Store
+from qi_learn.store.named_fates import EXPLICIT, said_of, with_fates
 from qi_learn.store.rows import columns, record, values
 from qi_learn.store.turns import load_turn
 
@@ -80,7 +82,8 @@ def suggestions_of(store: Store, turn_id: str) -> tuple[Suggestion, ...]:
 def update_suggestion(store: Store, clean: Redacted[Suggestion]) -> bool:
     """Store what became of a suggestion and mark its turn; False if nothing changed.
 
-    Another look that found nothing new, and the end of a wait, are no evidence: they mark nothing.
+    Its fate is named by what was inferred and what was said of the turn. Another look that found
+    nothing new, and the end of a wait, are no evidence: they mark nothing.
     Raises NotFound if the suggestion was never saved.
     """
     suggestion = clean.value
@@ -89,6 +92,8 @@ def update_suggestion(store: Store, clean: Redacted[Suggestion]) -> bool:
         old = store.row("SELECT * FROM suggestions WHERE turn_id = ? AND ordinal = ?", key)
         if old is None:
             raise NotFound(f"The turn {suggestion.turn_id} has no suggestion {suggestion.ordinal}.")
+        fate = fate_of(suggestion.inferred, said_of(store, suggestion.turn_id))
+        suggestion = replace(suggestion, fate=fate)
         if not store.execute(_UPDATE, (*key, _since(suggestion), *values(suggestion)[2:])):
             return False
         before = record(Suggestion, old)
@@ -129,8 +134,8 @@ def save_implicit(store: Store, turn_id: str, feedback: Redacted[Feedback]) -> b
 def load_feedback(store: Store, turn_id: str) -> Feedback:
     """What was seen and the ratings, together.
 
-    Of several ratings the newest number, correction and comment. A person's correction wins over a
-    seen one.
+    Of several ratings the newest number, correction, comment and mark. A person's correction wins
+    over a seen one, and what was said over what was inferred.
     """
     seen = store.row("SELECT * FROM feedback WHERE turn_id = ?", (turn_id,))
     feedback = Feedback()
@@ -138,15 +143,12 @@ def load_feedback(store: Store, turn_id: str) -> Feedback:
         values = {name: seen[name] for name in IMPLICIT}
         values |= {name: _yes(seen[name]) for name in ("accepted", "modified")}
         feedback = Feedback(**values)
-    for row in store.rows("SELECT * FROM ratings WHERE turn_id = ? ORDER BY ts, id", (turn_id,)):
-        explicit = ("rating", "correction", "comment")
-        given = {name: row[name] for name in explicit if row[name] is not None}
-        feedback = replace(feedback, **given)
-        if seen is None or feedback.match_method is None:
-            feedback = replace(
-                feedback, match_method=row["match_method"], match_confidence=row["match_confidence"]
-            )
-    return feedback
+    said = said_of(store, turn_id)
+    given = {name: value for name in EXPLICIT if (value := getattr(said, name)) is not None}
+    if feedback.match_method is None and said.match_method is not None:
+        given |= {"match_method": said.match_method, "match_confidence": said.match_confidence}
+    fates = store.rows("SELECT fate FROM suggestions WHERE turn_id = ?", (turn_id,))
+    return with_fates(replace(feedback, **given), [row["fate"] for row in fates])
 
 
 # --- outcomes -------------------------------------------------------------------------------------
@@ -231,14 +233,15 @@ def scored_turns(store: Store, *, threshold: float) -> list[str]:
 
 
 def rejected_turns(store: Store, *, rating: int = 2) -> list[str]:
-    """Turns that were seen not to be kept or were rated `rating` or less, oldest first.
+    """Turns with something that was rejected, or that were rated `rating` or less, oldest first.
 
     Only those answered with status 200 and not cancelled.
     """
     sql = """
-        SELECT t.id FROM turns t LEFT JOIN feedback f ON f.turn_id = t.id
+        SELECT t.id FROM turns t
         WHERE t.status = 200 AND NOT t.cancelled AND NOT t.never_learn AND t.texts_gone IS NULL
-              AND (f.accepted = 0 OR t.id IN (SELECT turn_id FROM ratings WHERE rating <= ?))
+              AND (t.id IN (SELECT turn_id FROM suggestions WHERE fate = 'rejected')
+                   OR t.id IN (SELECT turn_id FROM ratings WHERE rating <= ? OR mark = 'rejected'))
         ORDER BY t.started, t.id
     """
     return [row["id"] for row in store.rows(sql, (rating,))]

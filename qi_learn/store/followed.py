@@ -41,9 +41,9 @@ _PLACED = """
 """
 """CROSS JOIN: suggestions are read first, by their index (few are placed, of many turns)."""
 _RECENT = """
-    UNION SELECT id FROM turns WHERE project = :project AND ended >= :ended
-    UNION SELECT id FROM turns WHERE project IS NULL AND ended >= :ended
+    UNION SELECT id FROM turns WHERE ended >= :ended
 """
+"""Of every project: the one that is believed says nothing of where an answer is put."""
 _IN_A_PROJECT = _TRACKED.format(turns=f"{_PLACED} {_RECENT}")
 _OF_FILE = f"""
     {_PLACED} AND s.file = :file UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
@@ -53,8 +53,9 @@ _IN_A_FILE = _TRACKED.format(turns=f"{_OF_FILE} {_RECENT}")
 _IN_A_FILE_OF_TURNS = _TRACKED.format(turns=f"{_OF_FILE} UNION {_NAMED}")
 _OF_TURNS = _TRACKED.format(turns=_NAMED)
 _WAITING = f"""
-    SELECT s.turn_id, s.ordinal, t.started, t.ended, t.project,
-           s.touched_at IS NOT NULL AS passed_by
+    SELECT s.turn_id, s.ordinal, t.started, t.ended,
+           s.start = 0 AND t.endpoint IN ('/api/generate', '/v1/completions') AS completion,
+           s.sign IS NOT NULL AS left_out
     FROM turns t JOIN suggestions s ON s.turn_id = t.id
     WHERE t.id IN (SELECT NULL {_RECENT})
       AND t.status = 200 AND t.started <= :saved AND s.state IN ('waiting', 'unknown')
@@ -91,8 +92,8 @@ def load_followed(
     """What a save or a commit in a project may change, oldest first.
 
     These are the turns with a suggestion that was placed at `placed` or later, and those that ended
-    at `ended` or later. The latter may be of an unknown project: that the answer is found in a file
-    is what makes it known. With `file`, of what was placed only what is in that file, and what went
+    at `ended` or later. The latter may be of any project: that the answer is found in a file is
+    what makes it known. With `file`, of what was placed only what is in that file, and what went
     since `ended` and may have come again in it. With `turns` too, only those of the latter.
     """
     values: dict[str, object] = {"project": project, "placed": placed, "ended": ended, "file": file}
@@ -107,13 +108,12 @@ def load_turns(store: Store, turns: Collection[str], guard: StepGuard) -> tuple[
     return _understood(store, _OF_TURNS, {"turns": _listed(turns)}, guard)
 
 
-def load_waiting(store: Store, project: str, *, ended: float, saved: float) -> tuple[Waiting, ...]:
+def load_waiting(store: Store, *, ended: float, saved: float) -> tuple[Waiting, ...]:
     """The suggestions that a save may place, by the ends of their turns, without their texts.
 
-    Those of turns that ended at `ended` or later and began before the save, of this project or one
-    that is not known.
+    Those of turns that ended at `ended` or later and began before the save.
     """
-    values = {"project": project, "ended": ended, "saved": saved}
+    values = {"ended": ended, "saved": saved}
     return tuple(Waiting(*row) for row in store.rows(_WAITING, values))
 
 
@@ -141,16 +141,26 @@ def load_due(
     return _understood(store, _DUE, values, guard)
 
 
-def next_due(store: Store, *, settle: float, window: float, look: float) -> float | None:
-    """When the next suggestion is due (Unix seconds); None if none waits for time to pass."""
-    sql = "SELECT min(since) AS since FROM suggestions WHERE state = ? AND since IS NOT NULL"
-    waits = {"waiting": window, "placed": settle, "settled": look}
+def next_due(store: Store, *, settle: float, look: float) -> float | None:
+    """When the next suggestion that was placed is due (Unix seconds); None if none is."""
+    waits = {"placed": settle, "settled": look}
     times = [
-        row["since"] + wait
+        since + wait
         for state, wait in waits.items()
-        if (row := store.row(sql, (state,))) is not None and row["since"] is not None
+        if (since := _oldest(store, state)) is not None
     ]
     return min(times, default=None)
+
+
+def oldest_waiting(store: Store) -> float | None:
+    """When the oldest answer ended that has a suggestion that waits; None if none does."""
+    return _oldest(store, "waiting")
+
+
+def _oldest(store: Store, state: str) -> float | None:
+    sql = "SELECT min(since) AS since FROM suggestions WHERE state = ? AND since IS NOT NULL"
+    row = store.row(sql, (state,))
+    return None if row is None or row["since"] is None else float(row["since"])
 
 
 def save_changes(store: Store, changes: Sequence[Redacted[TurnChange]]) -> None:

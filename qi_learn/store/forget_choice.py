@@ -272,7 +272,9 @@ def _longest_line(text: str) -> str:
 # --- where words are found ------------------------------------------------------------------------
 
 _TEXTS = {
-    "suggestions": ("text", "file", "before", "after", "region", "head", "final_text"),
+    "suggestions": (
+        *("text", "file", "before", "after", "region", "head", "final_text", "path", "old"),
+    ),
     "feedback": ("final_version", "correction"),
     "scores": ("target_text", "signals", "target_reasons"),
     "ratings": ("correction", "comment"),

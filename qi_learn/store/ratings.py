@@ -6,12 +6,13 @@ turn when that is there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from qi_learn.records import Event
+from qi_learn.records import Event, Mark
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import mark_dirty
-from qi_learn.store.turns import newest_stray, newest_turn
+from qi_learn.store.named_fates import name_fates_anew
+from qi_learn.store.seen_turns import newest_stray, newest_turn
 
 if TYPE_CHECKING:
     from qi_learn.redact import Redacted
@@ -44,7 +45,8 @@ def keep_rating(store: Store, clean: Redacted[Event], *, known: int | None = Non
     before (`turns.turns_known`).
 
     Raises ValueError if it is not a rating. Body: `{"turn": id | "last", "rating": 1..5 | None,
-    "correction": text | None, "comment": text | None}`.
+    "correction": text | None, "comment": text | None, "mark": word | None}`, the word one of
+    `records.Mark`.
     """
     event, body = clean.value, clean.value.body
     asked, rating = body.get("turn", "last"), body.get("rating")
@@ -54,13 +56,16 @@ def keep_rating(store: Store, clean: Redacted[Event], *, known: int | None = Non
         not isinstance(rating, int) or isinstance(rating, bool) or not 1 <= rating <= 5
     ):
         raise ValueError(f"the rating {rating!r} is not a whole number from 1 to 5")
+    mark = body.get("mark")
+    if mark is not None and mark not in get_args(Mark):
+        raise ValueError(f"the mark {mark!r} is none of {', '.join(get_args(Mark))}")
     texts = [body.get(name) for name in ("correction", "comment")]
     if not all(text is None or isinstance(text, str) for text in texts) or (
-        rating is None and not any(texts)
+        rating is None and mark is None and not any(texts)
     ):
-        raise ValueError("a rating without a number, a correction or a comment")
-    names = ("id", "ts", "asked", "project", "rating", "correction", "comment", "known")
-    values = (event.id, event.ts, asked, event.project, rating, *texts, known)
+        raise ValueError("a rating without a number, a correction, a comment or a mark")
+    names = ("id", "ts", "asked", "project", "rating", "correction", "comment", "known", "mark")
+    values = (event.id, event.ts, asked, event.project, rating, *texts, known, mark)
     store.insert("ratings", names, values)
 
 
@@ -103,6 +108,7 @@ def _match(
             "UPDATE ratings SET turn_id = ?, match_method = ?, match_confidence = ? WHERE id = ?",
             (turn, method, confidence, rating),
         )
+        name_fates_anew(store, turn)
         mark_dirty(store, turn)
     return turn
 

@@ -37,13 +37,13 @@ class TextTable:
 TABLES = (
     TextTable(
         "turns",
-        ("model_asked", "model_answered", "done_reason", "session"),
+        ("model_asked", "model_answered", "done_reason", "session", "client"),
         ("options", "request", "context", "tools"),
         "id",
     ),
     TextTable(
         "suggestions",
-        ("text", "language", "name", "region", "final_text", "match_method"),
+        ("text", "language", "name", "region", "final_text", "match_method", "path", "old", "call"),
         ("before", "after", "head"),
         "turn_id",
     ),

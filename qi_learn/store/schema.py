@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FORGETTING, STRAYS
+from qi_learn.store.schema_statements import DOMAIN_TRIGGERS, FATES, FORGETTING, STRAYS
 
 migrations = Migrations("qi-learn")
 
@@ -341,7 +341,13 @@ def m013_as_it_came(db: Database) -> None:
 
 
 @migrations()
-def m014_moved_imports(db: Database) -> None:
+def m014_fates(db: Database) -> None:
+    # `backfill` names the fates of older suggestions, and takes back rejections without a sign.
+    _run(db, *FATES)
+
+
+@migrations()
+def m015_moved_imports(db: Database) -> None:
     # The imports of a suggestion that stand elsewhere in its file, as in `records.Suggestion`.
     _run(db, "ALTER TABLE suggestions ADD COLUMN head TEXT NOT NULL DEFAULT '[]'")
 

@@ -1,4 +1,4 @@
-"""Statements of migrations that are long: the triggers that count domains, and forgetting's tables.
+"""Statements of migrations that are long: triggers that count domains, tables of forgetting, fates.
 
 Like the migrations they are never edited once released.
 """
@@ -50,3 +50,22 @@ FORGETTING = (
 
 STRAYS = ("CREATE INDEX turns_stray ON turns (ended) WHERE project IS NULL AND texts_gone IS NULL",)
 """The turns of no project whose texts go after a day."""
+
+FATES = (
+    # As in `records.Suggestion`: what an exact edit names, what its client said next, the sign that
+    # was seen, what became of it by that (`inferred`) and with what the person said (`fate`).
+    *(
+        f"ALTER TABLE suggestions ADD COLUMN {name} TEXT"
+        for name in ("path", "old", "call", "said", "sign", "inferred", "fate")
+    ),
+    "CREATE INDEX suggestions_by_fate ON suggestions (fate, turn_id)",
+    "CREATE INDEX suggestions_by_call ON suggestions (call) WHERE call IS NOT NULL",
+    # The program that asked, as it calls itself.
+    "ALTER TABLE turns ADD COLUMN client TEXT",
+    # What a person says became of an answer: `kept`, `edited`, `rejected` or `ignore`.
+    "ALTER TABLE ratings ADD COLUMN mark TEXT",
+    # When files were saved, in steps of ten seconds: what counts as working time besides requests.
+    "CREATE TABLE saves (at INTEGER PRIMARY KEY) WITHOUT ROWID",
+    "INSERT INTO backfill SELECT 'fates', 0 WHERE EXISTS (SELECT 1 FROM suggestions)",
+)
+"""What became of suggestions, and what decides it."""

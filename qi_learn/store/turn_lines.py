@@ -10,7 +10,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
+from qi_learn.fates import turn_fate
 from qi_learn.record_class import dataclass
+from qi_learn.records import Fate
 from qi_learn.store.database import Store
 from qi_learn.store.short_ids import short_id
 
@@ -37,8 +39,8 @@ class TurnLine:
     """The shortest beginning of the id that names it."""
     complete: bool = True
     """False if the answer broke off."""
-    fate: str | None = None
-    """`kept`, `edited`, `rejected` or `unknown`; None if it suggested nothing."""
+    fate: Fate | None = None
+    """`kept`, `edited`, `rejected`, `superseded` or `unknown`; None if it suggested nothing."""
     state: str | None = None
     """How far it is: `waiting`, `placed`, `settled` or `unknown`; None if it suggested nothing."""
     never_learn: bool = False
@@ -93,35 +95,32 @@ _LINES = """
     SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
            t.redacted, t.never_learn, t.texts_gone, t.complete,
            q.content AS question, a.content AS answer, s.target_score,
-           f.accepted, f.modified,
            (SELECT group_concat(DISTINCT g.state) FROM suggestions g WHERE g.turn_id = t.id)
            AS states,
+           (SELECT group_concat(DISTINCT coalesce(g.fate, 'open')) FROM suggestions g
+            WHERE g.turn_id = t.id) AS fates,
            (SELECT max(n.id) FROM turns n WHERE n.id < t.id) AS before,
            (SELECT min(n.id) FROM turns n WHERE n.id > t.id) AS after,
            (SELECT rating FROM ratings r WHERE r.turn_id = t.id AND rating IS NOT NULL
             ORDER BY ts DESC, r.id DESC LIMIT 1) AS rating
     FROM turns t CROSS JOIN messages a ON a.hash = t.answer
          LEFT JOIN messages q ON q.hash = t.tip LEFT JOIN scores s ON s.turn_id = t.id
-         LEFT JOIN feedback f ON f.turn_id = t.id
     {where} ORDER BY t.ended DESC, t.id DESC LIMIT :limit
 """
 """CROSS JOIN: turns are read first, in their order."""
 
 
-def fate(states: Collection[str], accepted: bool | None, modified: bool | None) -> str | None:
+def fate_word(fates: Collection[Fate | None]) -> Fate | None:
     """What became of a turn's suggestions, in a word (contracts 5); None if it has none.
 
-    Of several those count that were placed: it is not rejected while one is in a file.
+    Unknown while that is open too.
     """
-    if not states:
-        return None
-    if accepted is None or (not accepted and "placed" in states):
-        return "unknown"
-    return ("edited" if modified else "kept") if accepted else "rejected"
+    return (turn_fate(fates) or "unknown") if fates else None
 
 
 def _line(row: sqlite3.Row) -> TurnLine:
     states = row["states"].split(",") if row["states"] else []
+    fates = row["fates"].split(",") if row["fates"] else []
     return TurnLine(
         id=row["id"],
         started=row["started"],
@@ -139,6 +138,6 @@ def _line(row: sqlite3.Row) -> TurnLine:
         texts_gone=row["texts_gone"],
         short=short_id(row["id"], row["before"], row["after"]),
         complete=bool(row["complete"]),
-        fate=fate(states, row["accepted"], row["modified"]),
+        fate=fate_word([None if word == "open" else word for word in fates]),
         state=next((state for state in _STATES if state in states), None),
     )

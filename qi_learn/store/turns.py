@@ -37,7 +37,7 @@ before it.
 _PLAIN = (
     *("id", "endpoint", "model_asked", "model_answered", "model_digest", "started", "ended"),
     *("status", "cancelled", "complete", "done_reason", "prompt_tokens", "answer_tokens"),
-    *("session", "project", "commit"),
+    *("session", "project", "commit", "client"),
 )
 _COLUMNS = (
     *_PLAIN,
@@ -242,47 +242,10 @@ def kept_back(store: Store, id: str) -> tuple[bool, float | None]:
     return bool(row["never_learn"]), row["texts_gone"]
 
 
-def newest_turn(
-    store: Store, project: str | None, *, before: float, known: int | None = None
-) -> str | None:
-    """The newest answer of a project (None: of any) that was complete at the time `before`.
-
-    Failed requests do not count. `known`: how many turns there were already then (`turns_known`):
-    the last of those counts even if a clock that was set back since says that it came later.
-    """
-    if project is None:
-        return _newest(store, "", (), before, known)
-    return _newest(store, "project = ? AND", (project,), before, known)
-
-
-def newest_stray(store: Store, *, before: float, known: int | None = None) -> str | None:
-    """The same as `newest_turn`, among the answers of an unknown project."""
-    return _newest(store, "project IS NULL AND", (), before, known)
-
-
 def turns_known(store: Store) -> int:
     """The row number of the last turn taken in."""
     row = store.row("SELECT max(rowid) FROM turns")
     return int(row[0] or 0) if row is not None else 0
-
-
-def _newest(
-    store: Store, which: str, values: tuple[str, ...], before: float, known: int | None
-) -> str | None:
-    sql = f"""
-        SELECT id, rowid AS number FROM turns WHERE {which} ended <= ? AND status = 200
-        ORDER BY ended DESC, id DESC LIMIT 1
-    """
-    found = store.row(sql, (*values, before + SPOOL_PRECISION))
-    if known is not None and (found is None or found["number"] <= known):
-        sql = f"""
-            SELECT id, ended FROM turns WHERE {which} status = 200 AND rowid <= ?
-            ORDER BY rowid DESC LIMIT 1
-        """
-        last = store.row(sql, (*values, known))
-        if last is not None and last["ended"] > before + SPOOL_PRECISION:
-            return str(last["id"])
-    return None if found is None else str(found["id"])
 
 
 def set_project(store: Store, id: str, project: str) -> None:

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
-from qi_learn.track.match import NotCompared, Saved
+from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.region import Region, text_of
 from qi_learn.track.renames import follow_rename, new_name, under_name
 from qi_learn.track.state import (
@@ -206,9 +207,34 @@ def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     if after is not None and not (taken_back and _went(suggestion, after)):
         return _has(tracked, after, facts, move)
     if suggestion.region is None and suggestion.state == "settled":
-        return suggestion
+        again = _brought_back(tracked, seen, facts, move)
+        return suggestion if again is None else _has(tracked, again, facts, move)
     after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
     return replace(after, reverted=committed.action == "revert" or taken_back)
+
+
+def _brought_back(
+    tracked: Tracked, seen: FileSaved, facts: _Facts, move: _Move
+) -> Suggestion | None:
+    """The suggestion where a commit brought it back, as the revert of a revert does.
+
+    What was replaced by another suggestion is not looked for.
+    """
+    if tracked.suggestion.sign == "superseded" or not seen.text:
+        return None
+    match = None
+    with suppress(NotCompared):
+        match = find(
+            frame_of(tracked).whole_lines(tracked.suggestion.text),
+            facts.previous or "",
+            Saved(seen.text),
+            min_tokens=move.settings.min_tokens,
+            min_similarity=move.settings.placed_similarity,
+        )
+    if match is None:
+        return None
+    region = regions.region_at(seen.text, seen.place, match.start, match.end)
+    return stands_at(tracked.suggestion, seen, region, frame_of(tracked))
 
 
 def _has(tracked: Tracked, after: Suggestion, facts: _Facts, move: _Move) -> Suggestion:

@@ -1,7 +1,9 @@
 """Which of the suggestions that wait stand in a saved file now.
 
-The invariant: one is placed where what is new in the file is most like it, of several for the same
-lines the one most like them; and a file that could not be compared says nothing of any.
+The invariant: one is placed where what is new in the file is most like it, and what was put there
+once is credited once: of several suggestions for the same lines to the one most like them, and not
+again while that one stands there. The others are superseded. A file that could not be compared says
+nothing of any.
 """
 
 from __future__ import annotations
@@ -11,15 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from qi_learn.records import Suggestion, Tracked
-from qi_learn.settings import CaptureSettings
 from qi_learn.track import region as regions
 from qi_learn.track.match import Match, NotCompared, find, share_of
+from qi_learn.track.own_place import left_out
+from qi_learn.track.region import Region
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
-from qi_learn.track.state import each_guarded, name_of, stands_at
+from qi_learn.track.state import each_guarded, name_of, stands_at, superseded
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.waiting import CLOSELY
-from qi_learn.workspace.changes import FileSaved
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class PlacedMatch:
 
     tracked: Tracked
     match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A suggestion that was placed before, as it is now, and the lines that are its region."""
+
+    suggestion: Suggestion
+    region: Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,50 +51,62 @@ class _Chance:
     """How much of it is in new lines; above 1 if it stands there word for word."""
 
 
-def may_be_placed(tracked: Tracked, saved: FileSaved, settings: CaptureSettings) -> bool:
-    """Whether the suggestion waits, of an answer from before the save and not long ago.
+def may_be_placed(tracked: Tracked, save: Save) -> bool:
+    """Whether the suggestion waits, of an answer from before the save and within the window.
 
     A save within the window may be told behind it: then the wait has ended (unknown), and goes on.
+    One that another was put in the place of may come again.
     """
-    turn = tracked.turn
+    suggestion, turn = tracked.suggestion, tracked.turn
     return (
-        tracked.suggestion.state in ("waiting", "unknown")
-        and turn.project in (None, saved.project)
+        (suggestion.state in ("waiting", "unknown") or suggestion.sign == "superseded")
         and turn.status == 200
-        and turn.started <= saved.ts
-        and turn.ended >= saved.ts - settings.window
+        and turn.started <= save.told.ts
+        and turn.ended >= save.since
     )
 
 
-def placements(waiting: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
-    """The suggestions that stand in the file now.
+def placements(
+    waiting: Sequence[Tracked], save: Save, taken: Sequence[Taken] = ()
+) -> Iterator[Suggestion]:
+    """The suggestions that stand in the file now, and those whose place another one has.
 
-    Also those that the save passed by for the first time. A file that could not be compared passes
-    nothing by. The `CLOSELY` of which most is in the new lines are compared, and none any more
-    where a suggestion stands word for word in all that is new: the others go on waiting.
+    Also completions whose own place was saved without them. `taken`: what stands in the file of
+    those that were placed before. The `CLOSELY` of which most is in the new lines are compared, and
+    none any more where a suggestion stands word for word in all that is new: of the others those
+    that would stand there too are superseded, and the rest goes on waiting.
     """
     chances: list[_Chance] = []
+    missed: list[Tracked] = []
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
             chance = _chance(tracked, save)
-            if chance is not None:
+            if chance is None:
+                missed.append(tracked)
+            else:
                 chances.append(chance)
-            elif _passed_by(tracked, save):
-                yield replace(tracked.suggestion, touched_at=save.saved.ts)
     chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
     candidates: list[PlacedMatch] = []
+    beaten: list[Suggestion] = []
     for chance in chances[:CLOSELY]:
         with save.guard.step("suggestion", name_of(chance.tracked)):
             if _is_filled(save, chance.before, candidates):
+                if chance.share >= save.settings.placed_similarity:
+                    beaten.append(chance.tracked.suggestion)
                 continue
             match = match_in(chance.lines, chance.before, save)
-            if match is not None:
+            if match is None:
+                missed.append(chance.tracked)
+            else:
                 candidates.append(PlacedMatch(chance.tracked, match))
-            elif _passed_by(chance.tracked, save):
-                yield replace(chance.tracked.suggestion, touched_at=save.saved.ts)
+    best, others = _best(candidates)
+    credited, replaced = _not_taken(best, taken, save)
+    beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
+    yield from (superseded(each, save.saved.ts) for each in (*beaten, *replaced))
     yield from each_guarded(
-        _best(candidates), lambda c: placed_there(c, save), save.guard, lambda c: name_of(c.tracked)
+        credited, lambda c: placed_there(c, save), save.guard, lambda c: name_of(c.tracked)
     )
+    yield from _left_out(missed, save)
 
 
 def _chance(tracked: Tracked, save: Save) -> _Chance | None:
@@ -94,7 +116,7 @@ def _chance(tracked: Tracked, save: Save) -> _Chance | None:
     """
     before = save.before(tracked.turn.started)
     if before is None:
-        return None
+        raise NotCompared
     lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
     sketch, least = remembered(lines), save.settings.min_tokens
     share = share_of(sketch, before, save.text, min_tokens=least)
@@ -110,17 +132,23 @@ def _is_filled(save: Save, before: str, candidates: Sequence[PlacedMatch]) -> bo
     return all(any(m.start <= i < m.end for m in exact) for i in new)
 
 
-def _passed_by(tracked: Tracked, save: Save) -> bool:
-    return (
-        tracked.suggestion.touched_at is None
-        and not save.saved.partly
-        and tracked.turn.project is not None
-        and bool(save.saved.text)
-        and save.history.reaches(tracked.turn.started)
-    )
+def _left_out(missed: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
+    """The completions whose own place has something else, of the newest that are not in the file.
+
+    That is undone when one is found after all: it is judged when its window is over.
+    """
+    newest = sorted(
+        (t for t in missed if t.suggestion.sign is None and t.suggestion.start == 0),
+        key=lambda t: t.turn.ended,
+    )[-CLOSELY:]
+    for tracked in newest:
+        with save.guard.step("suggestion", name_of(tracked)):
+            if left_out(tracked, save.text, min_tokens=save.settings.min_tokens):
+                yield replace(tracked.suggestion, sign="left_out")
 
 
 def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
+    """The lines of the file that are the suggestion, of those that `before` did not have."""
     if before is None:
         return None
     return find(
@@ -132,25 +160,58 @@ def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
     )
 
 
-def _best(candidates: Iterable[PlacedMatch]) -> list[PlacedMatch]:
-    """Of several suggestions for the same lines the one most like them, of equals the newest.
+def _best(candidates: Iterable[PlacedMatch]) -> tuple[list[PlacedMatch], list[PlacedMatch]]:
+    """Of several suggestions for the same lines the one most like them, and the others.
 
-    The others were not what was taken.
+    Of those as like it is the longest, then the newest.
     """
-    taken: list[PlacedMatch] = []
+    best: list[PlacedMatch] = []
+    others: list[PlacedMatch] = []
     for one in sorted(
         candidates,
-        key=lambda c: (-c.match.similarity, -c.tracked.turn.ended, c.tracked.suggestion.ordinal),
+        key=lambda c: (
+            *(-c.match.similarity, c.match.start - c.match.end, -c.tracked.turn.ended),
+            c.tracked.suggestion.ordinal,
+        ),
     ):
-        if all(
-            one.match.end <= other.match.start or one.match.start >= other.match.end
-            for other in taken
-        ):
-            taken.append(one)
-    return taken
+        match = one.match
+        free = all(not _overlap(match, other.match.start, other.match.end) for other in best)
+        (best if free else others).append(one)
+    return best, others
+
+
+def _not_taken(
+    best: Sequence[PlacedMatch], taken: Sequence[Taken], save: Save
+) -> tuple[list[PlacedMatch], list[Suggestion]]:
+    """Those whose lines are no other's, and the placed ones in whose place they were put."""
+    credited: list[PlacedMatch] = []
+    replaced: list[Suggestion] = []
+    for one in best:
+        there = [t for t in taken if _overlap(one.match, t.region.start, t.region.end)]
+        if all(_replaces(one, t.suggestion, save) for t in there):
+            credited.append(one)
+            replaced += [t.suggestion for t in there]
+    return credited, replaced
+
+
+def _replaces(one: PlacedMatch, placed: Suggestion, save: Save) -> bool:
+    """Whether a suggestion was put where another one stood: it is nearer to what stands there.
+
+    An edit brings a text nearer to a suggestion like it as well. So it was asked for when the other
+    one stood there, or it is there as it is and the other one is not.
+    """
+    kept, similarity = save.settings.modified_similarity, placed.similarity or 0.0
+    later = one.tracked.turn.started > (placed.placed_at or 0.0)
+    exact = one.match.similarity >= kept > similarity
+    return one.match.similarity > similarity and (later or exact)
+
+
+def _overlap(match: Match, start: int, end: int) -> bool:
+    return match.end > start and match.start < end
 
 
 def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
+    """The suggestion placed where it was found."""
     tracked, match, saved = placement.tracked, placement.match, save.saved
     region = regions.region_at(saved.text, saved.place, match.start, match.end)
     suggestion = replace(

@@ -29,12 +29,17 @@ class Save:
         settings: CaptureSettings,
         guard: StepGuard,
         texts: CleanTexts,
+        *,
+        since: float | None = None,
     ) -> None:
+        """`since`: when the window of working time began; by the clock alone if it is not given."""
         self.told = told
         """The save as it was told, its text as the file has it: for what else it says."""
         self.history, self.settings, self.guard = history, settings, guard
         self.clean = texts.of_any
         """A text without secrets."""
+        self.since = told.ts - settings.window if since is None else since
+        """Answers that ended before this are too old to be found in it."""
         self._before: dict[int, str | None] = {}
 
     @cached_property

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
 
+from qi_learn.fates import accepted, inferred_fate, turn_fate
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
@@ -90,6 +91,24 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
         similarity=likeness(whole, suggestion.text),
         touched_at=suggestion.touched_at if text == suggestion.region else saved.ts,
         reverted=False,
+        sign=None,
+    )
+
+
+def superseded(suggestion: Suggestion, ts: float) -> Suggestion:
+    """The suggestion after another one was put in its place; one that waits goes on waiting."""
+    if suggestion.sign == "superseded":
+        return suggestion
+    if suggestion.placed_at is None:
+        return replace(suggestion, sign="superseded")
+    return replace(
+        suggestion,
+        state="settled",
+        region=None,
+        final_text=None,
+        touched_at=ts,
+        settled_at=ts,
+        sign="superseded",
     )
 
 
@@ -140,61 +159,60 @@ def turn_changes(
     """What changed, turn by turn; empty if nothing did.
 
     `tracked`: all suggestions of each turn, turn by turn, as they were. `after`: those that were
-    looked at, as they are now. `project`: the project in which they were found. `blamed`: the turns
-    with code that a commit repaired.
+    looked at, as they are now; their fates are inferred here. `project`: the project in which they
+    were found: what was believed before gives way to it. `blamed`: the turns with code that a
+    commit repaired.
     """
-    now = {_key(s): s for s in after}
+    now = {_key(s): _with_fate(s, settings) for s in after}
     changes = []
     for turn, group in groupby(tracked, key=lambda t: t.turn):
         before = [t.suggestion for t in group]
         own = [now.get(_key(s), s) for s in before]
         changed = tuple(s for s, old in zip(own, before, strict=True) if s != old)
         if changed or turn.id in blamed:
-            placed = turn.project is None and any(s.state == "placed" for s in changed)
+            found = turn.project != project and any(s.state == "placed" for s in changed)
             changes.append(
                 TurnChange(
                     turn.id,
                     changed,
-                    implicit_feedback(own, turn.ended, settings),
-                    project if placed else None,
+                    implicit_feedback(own, turn.ended),
+                    project if found else None,
                     turn.id in blamed,
                 )
             )
     return tuple(changes)
 
 
+def _with_fate(suggestion: Suggestion, settings: CaptureSettings) -> Suggestion:
+    fate = inferred_fate(
+        suggestion, accepted=settings.accepted_similarity, kept=settings.modified_similarity
+    )
+    return replace(suggestion, inferred=fate)
+
+
 def _key(suggestion: Suggestion) -> tuple[str, int]:
     return suggestion.turn_id, suggestion.ordinal
 
 
-def accepted(suggestion: Suggestion, settings: CaptureSettings) -> bool | None:
-    """Whether the suggestion was taken, as of now; None while that is open."""
-    if suggestion.state != "settled":
-        return None
-    if suggestion.final_text is None or suggestion.reverted or suggestion.similarity is None:
-        return False
-    return suggestion.similarity >= settings.accepted_similarity
+def implicit_feedback(suggestions: Sequence[Suggestion], ended: float) -> Feedback:
+    """What became of a turn that ended at `ended`, by what was seen of its suggestions.
 
-
-def implicit_feedback(
-    suggestions: Sequence[Suggestion], ended: float, settings: CaptureSettings
-) -> Feedback:
-    """What became of a turn that ended at `ended`.
-
-    Accepted if one of its suggestions was, modified if one of those was, unknown until one is
-    settled.
+    Accepted if one of them was taken, modified if one of those was; what was rejected is modified
+    if something else stands in its place.
     """
-    verdicts = [(s, accepted(s, settings)) for s in suggestions]
-    taken = [s for s, verdict in verdicts if verdict]
-    decided = [s for s, verdict in verdicts if verdict is not None]
-    kept = [s for s in decided if s.final_text is not None and not s.reverted]
+    fate = turn_fate([s.inferred for s in suggestions])
+    standing = [
+        s
+        for s in suggestions
+        if s.state == "settled" and s.final_text is not None and not s.reverted
+    ]
     placed = [s for s in suggestions if s.placed_at is not None]
     surest = max(placed, key=lambda s: s.match_confidence or 0.0, default=None)
-    changed = [(s.similarity or 0.0) < settings.modified_similarity for s in taken or kept]
+    changed = fate == "edited" if accepted(fate) else bool(standing) or None
     return Feedback(
-        accepted=bool(taken) if decided else None,
-        modified=any(changed) if changed else None,
-        final_version="\n".join(s.final_text or "" for s in kept) if kept else None,
+        accepted=accepted(fate),
+        modified=None if accepted(fate) is None else changed,
+        final_version="\n".join(s.final_text or "" for s in standing) if standing else None,
         time_to_accept=max(0.0, min(s.placed_at or 0.0 for s in placed) - ended)
         if placed
         else None,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.code_text import code_blocks
-from qi_learn.fim import find_gap, is_chat
+from qi_learn.fim import Gap, find_gap, is_chat
 from qi_learn.records import Suggestion, Tracked, Turn
 
 WRITTEN_FIELDS = (
@@ -87,21 +87,24 @@ def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> boo
 
 def frame_of(tracked: Tracked) -> Frame:
     """The frame of a completion; empty for every other suggestion."""
+    gap = place_of(tracked)
+    if gap is None or not gap.certain:  # nothing is claimed of the line
+        return Frame()
+    trail = "" if tracked.suggestion.text.endswith("\n") else gap.suffix.split("\n", 1)[0]
+    return Frame(gap.prefix.rsplit("\n", 1)[-1], trail)
+
+
+def place_of(tracked: Tracked) -> Gap | None:
+    """What stands before and behind a completion; None for every other suggestion."""
     suggestion, request = tracked.suggestion, tracked.request
     if suggestion.start != 0 or not is_completion(
         tracked.turn.endpoint, request, suggestion.text
     ):  # only a whole answer starts at 0
-        return Frame()
+        return None
     prompt, suffix = tracked.prompt, request.get("suffix")
     if is_chat(prompt):
-        return Frame()
-    suffix = suffix if isinstance(suffix, str) else ""
-    if (gap := find_gap(prompt)) is not None:
-        if not gap.certain:  # nothing is claimed of the line
-            return Frame()
-        prompt, suffix = gap.prefix, gap.suffix
-    trail = "" if suggestion.text.endswith("\n") else suffix.split("\n", 1)[0]
-    return Frame(prompt.rsplit("\n", 1)[-1], trail)
+        return None
+    return find_gap(prompt) or Gap(prompt, suffix if isinstance(suffix, str) else "")
 
 
 def _tool_edits(extra: Mapping[str, Any]) -> Iterator[str]:

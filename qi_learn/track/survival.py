@@ -3,9 +3,9 @@
 Every suggestion from `waiting` over `placed` to `settled` (contracts 5).
 
 The invariant: once a suggestion is placed, the text of its region, whatever it becomes, is its
-final version; and nothing is called rejected that could not have been seen (too short to be
-recognised, or no file of its project was saved). What became of a turn (`records.Feedback`) is
-always derived anew from its suggestions, so that a later edit or commit corrects an earlier answer.
+final version; and nothing is called rejected without a sign that it was (fates.py): not to be found
+is none. What became of a turn (`records.Feedback`) is always derived anew from its suggestions, so
+that a later edit or commit corrects an earlier answer.
 
 Suggestions come in with what following them needs, and go out as what changed: this reads git, and
 writes nothing.
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from qi_learn.code_text import code_tokens
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Suggestion, Tracked, TurnChange
@@ -25,13 +24,21 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
+from qi_learn.track.copies import second_copy
 from qi_learn.track.looking_again import look_again, look_due
 from qi_learn.track.match import NotCompared
-from qi_learn.track.placing import PlacedMatch, match_in, may_be_placed, placed_there, placements
+from qi_learn.track.placing import (
+    PlacedMatch,
+    Taken,
+    match_in,
+    may_be_placed,
+    placed_there,
+    placements,
+)
+from qi_learn.track.region import Region
 from qi_learn.track.save import Save
 from qi_learn.track.state import (
     FOLLOWED,
-    each_guarded,
     gone,
     is_followed,
     name_of,
@@ -44,13 +51,6 @@ from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import tree_of
 from qi_learn.workspace.changes import FileSaved
 
-NOT_FOR_FILES = {
-    *("console", "text", "txt", "plaintext", "output", "log", "diff", "patch", "shell-session"),
-    *("shellsession", "bash", "sh", "shell", "zsh", "powershell"),
-}
-"""Blocks in these languages are often to be read or typed: not to find one in a file says nothing.
-"""
-
 
 def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnChange, ...]:
     """What a save changed for the suggestions.
@@ -60,11 +60,27 @@ def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnCh
     """
     told, settings, guard = save.told, save.settings, save.guard
     followed = [t for t in tracked if is_followed(t, told.project, now)]
-    waiting = [t for t in tracked if not told.taken_back and may_be_placed(t, told, settings)]
+    elsewhere = {
+        t.turn.id
+        for t in tracked
+        if t.suggestion.placed_at is not None and t.turn.project != told.project
+    }
+    waiting = [
+        t
+        for t in tracked
+        if not told.taken_back and t.turn.id not in elsewhere and may_be_placed(t, save)
+    ]
     if not followed and not waiting:
         return ()
-    after = list(each_guarded(followed, lambda t: _after_save(t, save), guard, name_of))
-    after += placements(waiting, save)
+    after: list[Suggestion] = []
+    taken: list[Taken] = []
+    for each in followed:
+        with guard.step("suggestion", name_of(each)):
+            suggestion, region = _after_save(each, save)
+            after.append(suggestion)
+            if region is not None:
+                taken.append(Taken(suggestion, region))
+    after += placements(waiting, save, taken)
     return turn_changes(tracked, after, settings, project=told.project)
 
 
@@ -74,18 +90,21 @@ def settle(
     now: float,
     guard: StepGuard,
     texts: CleanTexts,
+    *,
+    window_end: float,
 ) -> tuple[TurnChange, ...]:
     """What time changed for the suggestions.
 
-    What stood untouched for `settings.settle` seconds is settled, what was passed by is rejected,
-    and what was committed is looked at again. One that cannot be understood is put off, so that it
-    is due again only after as long a time.
+    What stood untouched for `settings.settle` seconds is settled, what waited longer than the
+    window (since `window_end`) is judged by its sign or unknown, and what was committed is looked
+    at again. One that cannot be understood is put off, so that it is due again only after as long
+    a time.
     """
     after: list[Suggestion] = []
     for each in tracked:
         suggestion = _put_off(each.suggestion, now)
         with guard.step("suggestion", name_of(each)):
-            suggestion = _after_time(each, settings, now, texts)
+            suggestion = _after_time(each, settings, now, texts, window_end)
         after.append(suggestion)
     return turn_changes(tracked, after, settings)
 
@@ -100,18 +119,17 @@ def _put_off(suggestion: Suggestion, now: float) -> Suggestion:
 
 
 def _after_time(
-    tracked: Tracked, settings: CaptureSettings, now: float, texts: CleanTexts
+    tracked: Tracked, settings: CaptureSettings, now: float, texts: CleanTexts, window_end: float
 ) -> Suggestion:
-    suggestion, ended = tracked.suggestion, tracked.turn.ended
+    suggestion = tracked.suggestion
     if suggestion.state == "placed":
         if now - (suggestion.touched_at or 0.0) >= settings.settle:
             return settled(suggestion, frame_of(tracked), now, commit=None)
     elif suggestion.state == "waiting":
-        over = now - FOLLOWED <= ended <= now - settings.window
-        if over and suggestion.touched_at is not None and _recognisable(suggestion, settings):
+        if tracked.turn.ended <= window_end:
+            if suggestion.sign is None:
+                return replace(suggestion, state="unknown")
             return replace(suggestion, state="settled", settled_at=now)
-        if ended <= now - settings.window:
-            return replace(suggestion, state="unknown")
     elif look_due(suggestion, now):
         followed = (suggestion.placed_at or 0.0) >= now - FOLLOWED
         again = look_again(tracked, now, texts) if followed else suggestion
@@ -119,29 +137,19 @@ def _after_time(
     return suggestion
 
 
-def _recognisable(suggestion: Suggestion, settings: CaptureSettings) -> bool:
-    """Whether the suggestion would have been recognised in a file.
-
-    Only then not to find it means that it was not used.
-    """
-    return (
-        suggestion.language not in NOT_FOR_FILES
-        and len(code_tokens(suggestion.text)) >= settings.min_tokens
-    )
-
-
 # --- following ------------------------------------------------------------------------------------
 
 
-def _after_save(tracked: Tracked, save: Save) -> Suggestion:
+def _after_save(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
+    """A placed suggestion after a save, and its lines if it stands in that file."""
     if tracked.suggestion.region is None:
         return _come_again(tracked, save)
     if tracked.suggestion.file == save.saved.place:
         return _follow(tracked, save)
-    return tracked.suggestion
+    return tracked.suggestion, None
 
 
-def _follow(tracked: Tracked, save: Save) -> Suggestion:
+def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     suggestion, saved, old = tracked.suggestion, save.saved, save.old
     started, history = tracked.turn.started, save.history
     before = save.clean(history.before(started)) if history.reaches(started) else None
@@ -153,13 +161,39 @@ def _follow(tracked: Tracked, save: Save) -> Suggestion:
     region = regions.find_again(trace, saved.text, saved.place, old=old, added=added)
     lost = old is not None and (suggestion.region or "") not in old
     if (region is None or lost) and _elsewhere_in_git(suggestion, saved):
-        return suggestion
+        return suggestion, None
     if region is None:
-        return gone(suggestion, saved.ts)
+        copy = second_copy(tracked, save)
+        return (gone(suggestion, saved.ts), None) if copy is None else (copy, None)
     after = stands_at(suggestion, saved, region, frame_of(tracked))
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
-        return replace(after, state=suggestion.state, reverted=suggestion.reverted)
-    return after
+        after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
+    return _more_of_it(tracked, save, after, region) or (after, region)
+
+
+def _more_of_it(
+    tracked: Tracked, save: Save, after: Suggestion, region: Region
+) -> tuple[Suggestion, Region] | None:
+    """The suggestion as it stands in the file if that is more of it than the region that followed.
+
+    It was found while it was still being typed, or taken in pieces.
+    """
+    similarity, settings = after.similarity or 0.0, save.settings
+    late = save.saved.ts - (after.placed_at or 0.0) > settings.window
+    if (
+        late
+        or similarity >= settings.modified_similarity
+        or after.region == tracked.suggestion.region
+    ):
+        return None
+    lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
+    match = None
+    with suppress(NotCompared):
+        match = match_in(lines, save.before(tracked.turn.started), save)
+    if match is None or match.end <= region.start or match.start >= region.end:
+        return None
+    again = placed_there(PlacedMatch(tracked, match), save)
+    return (again, Region(match.start, match.end)) if (again.similarity or 0) > similarity else None
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
@@ -179,17 +213,20 @@ def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
         return False
 
 
-def _come_again(tracked: Tracked, save: Save) -> Suggestion:
+def _come_again(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     """The suggestion if it came again: undo, a stash brought back, a renamed file, moved code."""
-    suggestion, window = tracked.suggestion, save.settings.window
-    if suggestion.reverted or save.saved.ts - (suggestion.touched_at or 0.0) > window:
-        return suggestion
+    suggestion = tracked.suggestion
+    if suggestion.sign == "superseded":  # it is among those that may be placed
+        return suggestion, None
+    if suggestion.reverted or (suggestion.touched_at or 0.0) < save.since:
+        return suggestion, None
     lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
     try:
         match = match_in(lines, save.old, save)
     except NotCompared:
         match = None
     if match is None:
-        return suggestion
+        return suggestion, None
     similarity = suggestion.match_confidence or match.similarity
-    return placed_there(PlacedMatch(tracked, replace(match, similarity=similarity)), save)
+    again = placed_there(PlacedMatch(tracked, replace(match, similarity=similarity)), save)
+    return again, Region(match.start, match.end)

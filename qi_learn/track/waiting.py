@@ -1,8 +1,9 @@
 """Which of the suggestions that wait a save says something about, without loading all of them.
 
 What a suggestion says never changes, so what is compared of it is found once, when its answer is
-new, and kept. The invariant: what is chosen has all that the save may place, and all that it may
-pass by for the first time. So what becomes of each suggestion is the same as if all were loaded.
+new, and kept. The invariant: what is chosen has all that the save may place, and the completions
+whose own place it may have, as many as are compared. So what becomes of each suggestion is the same
+as if all were loaded.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class WaitingSketches:
         """
         turns: set[str] = set()
         ranked: list[tuple[float, float, int]] = []
+        places: list[str] = []
         for number, each in enumerate(waiting):
             known = self._known.get(each.key)
             if known is None:
@@ -79,8 +81,9 @@ class WaitingSketches:
                 continue
             if share > 0:
                 ranked.append((share, each.ended, -number))
-            elif _may_be_passed_by(each, save):
-                turns.add(each.turn_id)
+            elif each.completion and not each.left_out:
+                places.append(each.turn_id)
+        turns |= set(places[-CLOSELY:])
         return turns | {waiting[-last].turn_id for _, _, last in nlargest(CLOSELY, ranked)}
 
 
@@ -93,13 +96,3 @@ def _share(sketch: Sketch, each: Waiting, save: Save) -> float | None:
         return share_of(sketch, before, save.text, min_tokens=save.settings.min_tokens)
     except NotCompared:
         return None
-
-
-def _may_be_passed_by(each: Waiting, save: Save) -> bool:
-    return (
-        not each.passed_by
-        and not save.told.partly
-        and each.project is not None
-        and bool(save.told.text)
-        and save.history.reaches(each.started)
-    )

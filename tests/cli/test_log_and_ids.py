@@ -9,7 +9,7 @@ from unicodedata import east_asian_width
 import pytest
 
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED
-from qi_learn.records import EventKind, Feedback, Suggestion, SuggestionState
+from qi_learn.records import EventKind, Fate, Feedback, Suggestion, SuggestionState
 from qi_learn.report.turn_table import turn_table
 from qi_learn.spool import Spool, spool_files
 from qi_learn.store import feedback, turns
@@ -40,7 +40,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
             turns.save_turn(store, as_redacted(a_turn(id, at=100.0 * number, question=LONG)))
             if fate != "-":
                 state: SuggestionState = "waiting" if seen is None else "settled"
-                suggested = Suggestion(id, 0, "x = 1", 0, 5, state=state, file="a.py")
+                known = None if seen is None else fate
+                suggested = Suggestion(
+                    *(id, 0, "x = 1", 0, 5),
+                    state=state,
+                    file="a.py",
+                    fate=known,  # type: ignore[arg-type]  # the words of the table are fates
+                )
                 feedback.save_suggestions(store, as_redacted([suggested]))
             if seen is not None:
                 feedback.save_implicit(store, id, as_redacted(seen))
@@ -247,6 +253,13 @@ def test_what_cannot_be_meant_is_said_in_words(
     assert "Errno" not in said.err
 
 
+def _fate(state: SuggestionState, seen: Feedback) -> Fate | None:
+    """What became of a suggestion in this state, of an answer of which that was seen."""
+    if state != "settled":
+        return "unknown" if state == "unknown" else None
+    return ("edited" if seen.modified else "kept") if seen.accepted else "rejected"
+
+
 @pytest.mark.parametrize(
     ("states", "seen", "word", "explained"),
     [
@@ -256,7 +269,8 @@ def test_what_cannot_be_meant_is_said_in_words(
         (("settled", "placed"), Feedback(accepted=False), "placed", "not known yet"),
         (("settled", "waiting"), Feedback(accepted=True, modified=False), "kept", "kept as it was"),
         (("settled", "placed"), Feedback(accepted=True, modified=True), "edited", "and edited"),
-        (("settled", "waiting"), Feedback(accepted=False), "rejected", "not kept"),
+        (("settled", "waiting"), Feedback(accepted=False), "unknown", "not known yet"),
+        (("settled", "unknown"), Feedback(accepted=False), "rejected", "not kept"),
         (("unknown", "unknown"), Feedback(), "unknown", "not known\n"),
     ],
 )
@@ -271,7 +285,12 @@ def test_of_several_blocks_the_log_and_the_explanation_say_the_same(
     with open_store(terminal.paths.ensure().database) as store:
         turns.save_turn(store, as_redacted(a_turn(id, at=100.0)))
         blocks = [
-            Suggestion(id, n, f"x = {n}", n, n + 1, state=state, file="a.py")
+            Suggestion(
+                *(id, n, f"x = {n}", n, n + 1),
+                state=state,
+                file="a.py",
+                fate=_fate(state, seen),
+            )
             for n, state in enumerate(states)
         ]
         feedback.save_suggestions(store, as_redacted(blocks))

@@ -26,7 +26,8 @@ from qi_learn.spool import Spool, frame
 from qi_learn.store import feedback
 from qi_learn.store.database import open_store
 from qi_learn.store.ingest import drain
-from qi_learn.store.turns import load_turn, newest_turn
+from qi_learn.store.seen_turns import newest_turn
+from qi_learn.store.turns import load_turn
 from qi_learn.workspace.registry import add_project, load_projects, project_of
 from tests.support.fake_daemon import daemon
 from tests.support.recorded_home import record, schema_from_the_future, spool_events

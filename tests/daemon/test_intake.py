@@ -227,7 +227,7 @@ def test_what_waits_is_known_by_what_it_says_after_a_look_through(home: Home) ->
     for n, code in enumerate(codes):
         home.ask(f"T{n}", code, stored=as_before)
     home.repo.write("other.py", "import os\nimport sys\nimport json\nimport time\n")
-    home.ticked_until(lambda: home.fate("T5").touched_at is not None)  # seen, and not in it
+    home.ticked_until(lambda: home.store.row("SELECT 1 FROM saves") is not None)  # not in it
     home.paths.redaction_rules.unlink()
     home.ticked_until(home.paths.redaction_rules.exists)
     assert secret not in home.fate("T5").text

@@ -20,7 +20,7 @@ from qi_learn.records import Message, Suggestion, SuggestionState, Turn
 from qi_learn.report.listing import turns as listed
 from qi_learn.settings import KeepSettings, Settings
 from qi_learn.spool import Spool
-from qi_learn.store import feedback, ratings, turns
+from qi_learn.store import feedback, ratings, seen_turns, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.turn_lines import list_turns, searched_since
 from qi_learn.workspace.registry import add_project
@@ -141,7 +141,7 @@ def test_no_round_reads_a_large_table_to_the_end(home: Paths, tmp_path: Path) ->
                 act()
             assert asked.statements, name
             assert asked.scans() == [], name
-        assert turns.newest_turn(store, str(project), before=now + 1) is not None
+        assert seen_turns.newest_turn(store, str(project), before=now + 1) is not None
         assert ratings.unmatched_ratings(store) == 1
         spool.close()
 

@@ -15,7 +15,7 @@ from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.freeze import DataSetRequest, freeze
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Event, Feedback, Message, Pair, Snapshot, Suggestion, Turn
+from qi_learn.records import Event, Fate, Feedback, Message, Pair, Snapshot, Suggestion, Turn
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import GateSettings, Settings, TrainSettings
@@ -89,20 +89,19 @@ def reject(
     """Store a turn of whose answer no file holds anything, as it was seen or rated."""
     save_turn(store, as_before(of))
     start = of.answer.find(suggested)
+    fate: Fate = "rejected" if seen.get("accepted", False) is False else "unknown"
     if start >= 0:
         feedback.save_suggestions(
             store,
             as_redacted(
                 [
                     Suggestion(
-                        of.id,
-                        0,
-                        suggested,
-                        start,
-                        start + len(suggested),
-                        "python",
-                        "settled",
+                        *(of.id, 0, suggested, start, start + len(suggested), "python"),
+                        state="settled",
+                        placed_at=of.ended,
                         settled_at=of.ended,
+                        inferred=fate,
+                        fate=fate,
                     )
                 ]
             ),
@@ -330,6 +329,32 @@ def test_what_nothing_was_kept_of_is_a_reject(
     assert text(vocabulary, found.pairs[1].prompt_ids).endswith(
         "Write function 1.<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_an_answer_of_which_a_part_is_not_known_is_no_reject(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    words: list[Fate] = ["unknown", "superseded", "rejected"]
+    for n, fate in enumerate(words):
+        t = turn(10 + n, session="e", question=f"Other {n}")
+        reject(store, t)
+        second = Suggestion(t.id, 1, "x = 1", 3, 8, state="settled", inferred=fate, fate=fate)
+        feedback.save_suggestions(store, as_redacted([second]))
+    found = frozen(store, server, vocabulary).pairs
+    assert {p.id for p in found} == {turn(11).id, turn(12).id}
+
+
+def test_what_a_person_marked_as_rejected_is_a_reject_and_what_is_to_ignore_is_none(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    marks = ("rejected", "ignore", "kept")
+    for n, mark in enumerate(marks):
+        t = turn(10 + n, session="e", question=f"Other {n}")
+        reject(store, t, accepted=None if mark == "rejected" else False)
+        body = {"turn": t.id, "mark": mark}
+        event = Event(f"mark-{n}", "rating", t.ended, "cli", body)
+        ratings.save_rating(store, as_redacted(event))
+    assert [p.id for p in frozen(store, server, vocabulary).pairs] == [turn(10).id]
 
 
 def test_there_are_never_more_rejects_than_kept_examples_and_none_comes_twice(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.records import Feedback
+from qi_learn.records import Suggestion
 from qi_learn.store import feedback
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.learnables import learnable_turns, load_evidence
@@ -32,7 +32,8 @@ def kept(store: Store, n: int, question: str, *, session: str | None = "s") -> s
 def rejected(store: Store, n: int) -> str:
     t = turn(n, question=f"Reject {n}")
     save_turn(store, as_redacted(t))
-    feedback.save_implicit(store, t.id, as_redacted(Feedback(accepted=False)))
+    undone = Suggestion(t.id, 0, "x", 0, 1, state="settled", placed_at=t.ended, fate="rejected")
+    feedback.save_suggestions(store, as_redacted([undone]))
     return t.id
 
 

@@ -12,7 +12,7 @@ from qi_learn.errors import NotFound
 from qi_learn.records import (
     Message,
 )
-from qi_learn.store import feedback, ratings, turn_lines, turns
+from qi_learn.store import feedback, ratings, seen_turns, turn_lines, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.sessions import session_of
 from tests.support.redacted import as_redacted
@@ -110,13 +110,13 @@ def test_the_newest_turn_is_one_that_had_ended(store: Store) -> None:
     turns.save_turn(store, as_redacted(a_turn("T2", at=20.0, project="p")))
     turns.save_turn(store, as_redacted(a_turn("T3", at=21.0, project="q")))
     turns.save_turn(store, as_redacted(a_turn("T4", at=22.0, project="p", status=404)))
-    assert turns.newest_turn(store, "p", before=22.4) == "T1"
-    assert turns.newest_turn(store, "p", before=22.5) == "T2"
-    assert turns.newest_turn(store, "p", before=99.0) == "T2"
-    assert turns.newest_turn(store, None, before=99.0) == "T3"
-    assert turns.newest_turn(store, "elsewhere", before=99.0) is None
+    assert seen_turns.newest_turn(store, "p", before=22.4) == "T1"
+    assert seen_turns.newest_turn(store, "p", before=22.5) == "T2"
+    assert seen_turns.newest_turn(store, "p", before=99.0) == "T2"
+    assert seen_turns.newest_turn(store, None, before=99.0) == "T3"
+    assert seen_turns.newest_turn(store, "elsewhere", before=99.0) is None
     turns.set_project(store, "T3", "elsewhere")
-    assert turns.newest_turn(store, "elsewhere", before=99.0) == "T3"
+    assert seen_turns.newest_turn(store, "elsewhere", before=99.0) == "T3"
     assert turns.load_turn(store, "T3").project == "elsewhere"
 
 

@@ -14,6 +14,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store
 from qi_learn.store.own_redactor import redactor_of
+from qi_learn.store.working_time import note_save
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.file_history import FileHistory
@@ -159,6 +160,18 @@ class World:
     def wait(self, seconds: float) -> None:
         self.now += seconds
         follow_time(self.store, self.settings, self.now)
+
+    def work(self, seconds: float) -> None:
+        """A person works for so long on something else: a save of some other file each minute."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + 60)
+            note_save(self.store, self.now)
+        follow_time(self.store, self.settings, self.now)
+
+    def repo_time(self) -> float:
+        """When the newest commit was made: git goes by the real clock."""
+        return float(self.repo.git("log", "-1", "--format=%ct"))
 
     def fate(self, turn: str, ordinal: int = 0) -> Suggestion:
         return feedback.suggestions_of(self.store, turn)[ordinal]

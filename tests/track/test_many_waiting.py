@@ -16,6 +16,7 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.followed import load_followed, save_changes
+from qi_learn.store.working_time import window_start
 from qi_learn.track.save import Save
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.track.survival import on_saved
@@ -145,10 +146,12 @@ def test_what_becomes_of_each_is_the_same_as_if_all_were_compared(
             histories[name].record(ts, text)
             saved = FileSaved(PROJECT, Path(PROJECT) / name, text, ts)
             settings = CaptureSettings()
+            since = window_start(some, ts, settings.window)
             tracked = load_followed(
-                *(whole, PROJECT, guard), placed=0.0, ended=ts - settings.window, file=saved.place
+                *(whole, PROJECT, guard), placed=0.0, ended=since, file=saved.place
             )
-            save = Save(saved, histories[name], settings, guard, clean_texts(whole))
+            texts = clean_texts(whole)
+            save = Save(saved, histories[name], settings, guard, texts, since=since)
             changes = on_saved(tracked, save, NOW)
             save_changes(whole, [as_redacted(change) for change in changes])
             follow_save(some, saved, histories[name], settings, NOW, guard, sketches=sketches)

@@ -48,8 +48,20 @@ def test_lines_added_before_the_question_do_not_count(world: World) -> None:
 
 def test_the_window_ends(world: World) -> None:
     turn = world.ask(SUGGESTED)
-    world.save("stats.py", with_mean(SUGGESTED), after=1801)
-    assert world.fate(turn).state == "waiting"
+    world.work(1900)
+    world.save("stats.py", with_mean(SUGGESTED))
+    assert (world.fate(turn).state, world.fate(turn).fate) == ("unknown", "unknown")
+
+
+def test_lunch_does_not_end_the_window(world: World) -> None:
+    """Nor does a night in which the machine was suspended, or a clock that jumped ahead."""
+    for away in (2 * 3600, 14 * 3600):
+        turn = world.ask(SUGGESTED.replace("mean", f"mean_{away}"))
+        world.work(600)
+        world.wait(away)
+        assert world.fate(turn).state == "waiting"
+        world.save("stats.py", with_mean(SUGGESTED.replace("mean", f"mean_{away}")))
+        assert world.fate(turn).state == "placed"
 
 
 def test_of_two_answers_the_one_that_was_taken(world: World) -> None:

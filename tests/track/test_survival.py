@@ -256,37 +256,22 @@ def test_a_file_that_is_renamed_takes_it_along(world: World) -> None:
 # --- rejected and unknown -------------------------------------------------------------------------
 
 
-def test_what_may_stand_in_a_file_that_is_left_out_is_unknown(world: World) -> None:
-    world.repo.write(".qi-learn-ignore", "private/\n")
+def test_what_was_not_found_is_unknown(world: World) -> None:
+    """Whatever was saved meanwhile: not to be found is no sign."""
     passed = world.ask(SUGGESTED)
-    world.save("stats.py", FILE + "z = 1\n")
-    world.wait(2000)
-    assert (world.fate(passed).state, world.feedback(passed).accepted) == ("unknown", None)
-
-
-def test_passed_by_is_rejected_and_not_seen_is_unknown(world: World) -> None:
-    passed = world.ask(SUGGESTED)
-    elsewhere = world.ask(SUGGESTED, project=None)
     console = world.ask(SUGGESTED, fenced=False)
     to_read = world.ask("x\n```\n\n```bash\n" + SUGGESTED)
     short = world.ask("y = 1\n")
     world.save("stats.py", FILE + "z = 1\n")
-    world.now += 100
-    unseen = world.ask(SUGGESTED)
-    world.wait(1600)
+    world.work(1700)
     assert world.fate(passed).state == "waiting"  # there is still time
-    world.wait(300)
-    assert (
-        world.fate(passed).state,
-        world.feedback(passed).accepted,
-        world.feedback(passed).modified,
-    ) == ("settled", False, None)
-    assert (
-        world.feedback(console).accepted is False
-    )  # an answer without a fence that parses is code
-    for turn, ordinal in ((elsewhere, 0), (to_read, 1), (short, 0), (unseen, 0)):
-        assert world.fate(turn, ordinal).state == "unknown"
-        assert world.feedback(turn).accepted is None
+    world.work(300)
+    for turn, ordinal in ((passed, 0), (console, 0), (to_read, 1), (short, 0)):
+        found = world.fate(turn, ordinal)
+        assert (found.state, found.inferred, found.fate) == ("unknown",) * 2 + ("unknown",)
+        told = world.feedback(turn)
+        assert (told.accepted, told.modified) == (None, None)
+    assert feedback.rejected_turns(world.store) == []
 
 
 def test_rewritten_beyond_recognition_is_not_accepted_and_the_text_is_kept(world: World) -> None:

@@ -1,0 +1,75 @@
+"""Whether a file was saved with a completion's own place in it, and without the completion.
+
+A completion is asked for at one place, between lines that the prompt has. Where those stand in a
+file, what is between them is what the person wrote there. The invariant: it counts as left out only
+if that place is found for certain (once, by enough code) and what stands there has not even half of
+what was suggested. Everything else says nothing.
+
+Not covered: a place whose neighbours were changed too, and one at which more was written than the
+prompt shows (it has no lines behind the gap).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from qi_learn.code_text import code_tokens
+from qi_learn.records import Tracked
+from qi_learn.track.match import Saved
+from qi_learn.track.suggestions import place_of
+
+NEIGHBOURS = 3
+"""Lines with text on each side by which the place is known."""
+TAKEN = 0.5
+"""The share of a completion's tokens that is enough of it not to call it left out."""
+
+
+def left_out(tracked: Tracked, text: Saved, *, min_tokens: int) -> bool:
+    """Whether the file has the completion's own place, and something else or nothing there.
+
+    `min_tokens`: how much code its neighbours are at least.
+    """
+    gap = place_of(tracked)
+    if gap is None or not gap.certain:
+        return False
+    before = _solid(gap.prefix.split("\n")[:-1])[-NEIGHBOURS:]
+    after = _solid(gap.suffix.split("\n")[1:])[:NEIGHBOURS]
+    known = Counter(token for line in (*before, *after) for token in code_tokens(line))
+    if not after or known.total() < min_tokens:
+        return False
+    between = _between(before, after, text)
+    if between is None:
+        return False
+    wanted = Counter(code_tokens(tracked.suggestion.text))
+    lines = (line for line in text.lines[between[0] : between[1]])
+    there = Counter(token for line in lines for token in code_tokens(line))
+    there -= Counter(code_tokens(gap.prefix.rsplit("\n", 1)[-1]))
+    there -= Counter(code_tokens(gap.suffix.split("\n", 1)[0]))
+    return wanted.total() > 0 and (wanted & there).total() < TAKEN * wanted.total()
+
+
+def _solid(lines: Sequence[str]) -> list[str]:
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _between(before: Sequence[str], after: Sequence[str], text: Saved) -> tuple[int, int] | None:
+    """The lines (start, end) between the neighbours; None if those are not there exactly once.
+
+    Without lines before it the place is at the head of the file.
+    """
+    heads = _runs(before, text) if before else [(0, 0)]
+    tails = _runs(after, text)
+    if len(heads) != 1 or len(tails) != 1 or tails[0][0] < heads[0][1]:
+        return None
+    return heads[0][1], tails[0][0]
+
+
+def _runs(run: Sequence[str], text: Saved) -> list[tuple[int, int]]:
+    """Where a run of lines stands in a text, blank lines aside."""
+    solid, wanted = text.solid, tuple(run)
+    return [
+        (solid[s][0], solid[s + len(wanted) - 1][0] + 1)
+        for s in text.solid_at.get(wanted[0], ())
+        if text.solid_lines[s : s + len(wanted)] == wanted
+    ]
