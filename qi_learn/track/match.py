@@ -20,6 +20,7 @@ from qi_learn.track.alike import alike, is_part, most_alike, resembles
 from qi_learn.track.elisions import pieces_of
 from qi_learn.track.ends import with_comments, with_ends
 from qi_learn.track.lexer import tokens_by_line
+from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines
 from qi_learn.track.look import REPEATED, Look, telling
@@ -50,7 +51,8 @@ def find(
     if match is None:
         return None
     start, end = with_comments(suggestion, saved.lines, match.start, match.end)
-    return replace(match, start=start, end=end)
+    alike_enough = likeness("\n".join(saved.lines[start:end]), suggestion) >= TAKEN
+    return replace(match, start=start, end=end) if alike_enough else None
 
 
 def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:

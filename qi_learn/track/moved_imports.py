@@ -7,8 +7,9 @@ stand in the file, with the region below them, divided as they were in the sugge
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from qi_learn.records import Suggestion
 from qi_learn.track.lexer import code_tokens, is_comment
 from qi_learn.track.region import Region
 
@@ -18,18 +19,23 @@ _IMPORT = re.compile(
 )
 
 
-def moved_imports(code: str, lines: Sequence[str], region: Region) -> tuple[str, ...]:
-    """The imports that code begins with and that stand in the file above its region.
+def moved_imports(
+    suggestion: Suggestion, lines: Sequence[str], region: Region, added: Collection[int] | None
+) -> tuple[str, ...]:
+    """The imports that a suggestion begins with and that stand in the file above its region.
 
-    None if one of them does not: then they are another matter than the code.
+    None of them if one is lacking, then they are another matter than the code, or if all were there
+    before. `added`: the lines that are younger than the suggestion; None if unknown.
     """
-    imports, _ = _parts(code)
+    imports, _ = _parts(suggestion.text)
     if not imports:
         return ()
-    there = {tuple(code_tokens(line)): line for line in lines[: region.start]}
+    there = {tuple(code_tokens(lines[i])): i for i in range(region.start)}
     inside = {tuple(code_tokens(line)) for line in lines[region.start : region.end]}
-    moved = [there.get(own) for line in imports if (own := tuple(code_tokens(line))) not in inside]
-    return () if None in moved else tuple(line for line in moved if line is not None)
+    wanted = [own for line in imports if (own := tuple(code_tokens(line))) not in inside]
+    moved = [there[own] for own in wanted if own in there]
+    new = suggestion.head if added is None else [i for i in moved if i in added]
+    return tuple(lines[i] for i in moved) if new and len(moved) == len(wanted) else ()
 
 
 def with_imports(imports: Sequence[str], code: str, body: str) -> str:

@@ -68,15 +68,22 @@ def trace_of(suggestion: Suggestion) -> Trace:
     )
 
 
-def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: Frame) -> Suggestion:
+def stands_at(
+    suggestion: Suggestion,
+    saved: FileSaved,
+    region: Region,
+    frame: Frame,
+    added: Collection[int] | None = None,
+) -> Suggestion:
     """The suggestion with the region it has in a file now.
 
-    It is placed, and touched with that save if its text is another one.
+    It is placed, and touched with that save if its text is another one. `added`: the lines of the
+    file that are younger than the suggestion; None if unknown.
     """
     lines = saved.text.split("\n")
     region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
-    head = moved_imports(suggestion.text, lines, region)
+    head = moved_imports(suggestion, lines, region, added)
     whole = with_imports(head, suggestion.text, frame.cut(text))
     before, after = around(lines, region)
     return replace(

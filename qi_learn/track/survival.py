@@ -165,7 +165,7 @@ def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     if region is None:
         copy = second_copy(tracked, save)
         return (gone(suggestion, saved.ts), None) if copy is None else (copy, None)
-    after = stands_at(suggestion, saved, region, frame_of(tracked))
+    after = stands_at(suggestion, saved, region, frame_of(tracked), added)
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
         after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
     return _more_of_it(tracked, save, after, region) or (after, region)
