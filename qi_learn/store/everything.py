@@ -18,7 +18,7 @@ JSON_COLUMNS: Mapping[str, frozenset[str]] = {
     "turns": frozenset(("options", "request", "shape", "context", "tools")),
     "messages": frozenset(("extra",)),
     "events": frozenset(("body",)),
-    "suggestions": frozenset(("before", "after")),
+    "suggestions": frozenset(("before", "after", "head")),
     "scores": frozenset(("signals", "target_reasons")),
     "runs": frozenset(("plan", "train", "verdict")),
     "shapes": frozenset(("value",)),

@@ -274,7 +274,7 @@ def _longest_line(text: str) -> str:
 
 _TEXTS = {
     "suggestions": (
-        *("text", "file", "before", "after", "region", "final_text", "path", "old"),
+        *("text", "file", "before", "after", "region", "head", "final_text", "path", "old"),
         *("lead", "trail"),
     ),
     "feedback": ("final_version", "correction"),

@@ -47,7 +47,7 @@ TABLES = (
             *("text", "language", "name", "region", "final_text", "match_method", "path", "old"),
             *("call", "lead", "trail"),
         ),
-        ("before", "after"),
+        ("before", "after", "head"),
         "turn_id",
     ),
     TextTable("feedback", ("final_version", "correction", "match_method"), (), "turn_id"),

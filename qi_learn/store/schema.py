@@ -356,6 +356,12 @@ def m015_what_a_command_saw(db: Database) -> None:
     _run(db, "ALTER TABLE suggestions ADD COLUMN repaired_by TEXT")
 
 
+@migrations()
+def m016_moved_imports(db: Database) -> None:
+    # The imports of a suggestion that stand elsewhere in its file, as in `records.Suggestion`.
+    _run(db, "ALTER TABLE suggestions ADD COLUMN head TEXT NOT NULL DEFAULT '[]'")
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

@@ -13,7 +13,7 @@ from qi_learn.outside import git
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track.clean_texts import CleanTexts
-from qi_learn.track.match import Saved
+from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.trees import tree_of
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
@@ -67,6 +67,14 @@ class Save:
             text = self.history.before(when)
             self._before[number] = self.clean(self._in_git() if text is None else text)
         return self._before[number]
+
+    def added_since(self, when: float) -> set[int] | None:
+        """Numbers of the file's lines that are younger than a time; None if that is unknown."""
+        before = self.before(when)
+        try:
+            return None if before is None else self.text.added_since(before)[0]
+        except NotCompared:
+            return None
 
     def _in_git(self) -> str | None:
         try:

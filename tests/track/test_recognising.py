@@ -129,7 +129,8 @@ TAKEN = {
     ),
     "formatted by black": (
         FILE,
-        "def pair(left, right):\n    return {'left': left, 'right': right, 'both': (left + right)}\n",
+        "def pair(left, right):\n"
+        "    return {'left': left, 'right': right, 'both': (left + right)}\n",
         FILE + '\n\ndef pair(left, right):\n    return {\n        "left": left,\n'
         '        "right": right,\n        "both": (left + right),\n    }\n',
         'def pair(left, right):\n    return {\n        "left": left,\n'
@@ -244,7 +245,8 @@ NOT_TAKEN = {
     "a licence's head": (
         "int x = 1;\n",
         "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\n",
-        "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\nint x = 1;\n",
+        "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\n"
+        "int x = 1;\n",
     ),
     "an import is its only change": (
         FILE,
