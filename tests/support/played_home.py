@@ -260,7 +260,7 @@ class PlayedHome:
         """The fate of each suggestion of a turn, in the words of contracts 5; None while open."""
         found = self.suggestions(turn)
         if found and hasattr(found[0], "fate"):
-            return tuple(s.fate for s in found)
+            return tuple(getattr(s, "fate", None) for s in found)
         return tuple(self._as_before(turn, s) for s in found)
 
     def _as_before(self, turn: str, suggestion: Suggestion) -> str | None:

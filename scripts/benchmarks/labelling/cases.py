@@ -67,7 +67,7 @@ def played(case: Case) -> Judged | str | None:
             return _played(case, kind, sample, dialect, chance)
         except NotPlayed:
             continue
-        except Exception as error:  # one case that cannot be played must not end the run
+        except Exception as error:  # noqa: BLE001 - one that cannot be played must not end the run
             return f"{case.package} {case.kind} {case.dialect} {sample.name}: {error!r:.500}"
     return None
 

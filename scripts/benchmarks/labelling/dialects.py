@@ -286,16 +286,12 @@ def _codex_shell(change: Change) -> Exchange:
 
 def _opencode(change: Change) -> Exchange:
     old, new, _ = change.hunk()
-    return openai_call(
-        "edit", {"filePath": _whole(change), "oldString": old, "newString": new}
-    )
+    return openai_call("edit", {"filePath": _whole(change), "oldString": old, "newString": new})
 
 
 def _qwen(change: Change) -> Exchange:
     old, new, _ = change.hunk()
-    return openai_call(
-        "edit", {"file_path": _whole(change), "old_string": old, "new_string": new}
-    )
+    return openai_call("edit", {"file_path": _whole(change), "old_string": old, "new_string": new})
 
 
 def _openhands(change: Change) -> Exchange:

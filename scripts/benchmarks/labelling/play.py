@@ -16,6 +16,18 @@ PASTED = 20.0
 """Seconds from an answer to its being pasted by a person."""
 CARRIED_OUT = 1.0
 """The same for an edit that a client carries out."""
+_SCRIPT = "function week%d(day) {\n  const first = day - 4;\n  return first < 1 ? 1 : first;\n}\n"
+_WORK = {
+    "python": "def week%d(day):\n    first = day - 4\n    return 1 if first < 1 else first\n",
+    "typescript": _SCRIPT,
+    "javascript": _SCRIPT,
+    "go": "func week%d(day int) int {\n\tfirst := day - 4\n\tif first < 1 {\n\t\treturn 1\n\t}\n"
+    "\treturn first\n}\n",
+    "rust": "fn week%d(day: i32) -> i32 {\n    let first = day - 4;\n    first.max(1)\n}\n",
+    "java": "    int week%d(int day) {\n        int first = day - 4;\n"
+    "        return first < 1 ? 1 : first;\n    }\n",
+}
+"""Something small and new that a person writes beside it."""
 
 
 class NotPlayed(Exception):
@@ -107,10 +119,7 @@ class Play:
         path = self._other_path()
         for n in range(count):
             text = self.repo.read(path) if (self.repo.root / path).is_file() else ""
-            added = self.sample.spare.replace(
-                self.sample.spare_called, f"{self.sample.spare_called}{n}", 1
-            )
-            self.repo.save(path, f"{text}\n{added}", after=every)
+            self.repo.save(path, f"{text}\n{_WORK[self.sample.language] % n}", after=every)
 
     def _other_path(self) -> str:
         end = self.sample.path.rsplit(".", 1)[-1]
@@ -127,9 +136,7 @@ class Play:
 
     # --- what is true -----------------------------------------------------------------------------
 
-    def kept(
-        self, turn: str, function: str | None = None, final: str | None = None
-    ) -> Truth:
+    def kept(self, turn: str, function: str | None = None, final: str | None = None) -> Truth:
         """That it was taken as it is; `function`, `final`: as they stand in the file."""
         return self.taken("kept", turn, function, final)
 
