@@ -19,7 +19,8 @@ from scripts.benchmarks.labelling.samples import samples_of
 BY_LANGUAGE = {
     "python": (
         "class Row:\n    @property\n    # how many\n    def cells(self):\n        a = 1\n"
-        "        b = 2\n        return a + b\n\n\ndef first(x):\n    y = x\n    z = y\n    return z\n",
+        "        b = 2\n        return a + b\n\n\ndef first(x):\n    y = x\n    z = y\n"
+        "    return z\n",
         ["first", "Row.cells"],
     ),
     "go": (
