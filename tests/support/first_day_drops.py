@@ -51,7 +51,7 @@ def checked_out_again(day: Day) -> Fate:
     turn = day.ask(day.code)
     day.paste(day.code)
     day.repo.git("checkout", "--", day.file)
-    day.home.rest()
+    day.repo.until_text(day.file, day.begun)
     day.settle()
     return day.dropped(turn)
 
@@ -61,7 +61,7 @@ def stash_dropped(day: Day) -> Fate:
     turn = day.ask(day.code)
     day.paste(day.code)
     day.repo.git("stash")
-    day.home.rest()
+    day.repo.until_text(day.file, day.begun)
     day.repo.git("stash", "drop")
     day.home.rest()
     day.settle()

@@ -117,7 +117,7 @@ def rewritten_from_the_idea(day: Day) -> Fate:
 
 def half_a_block(day: Day) -> Fate:
     lines = day.code.split("\n")
-    part = "\n".join(lines[: len(lines) * 2 // 3]) + "\n"
+    part = "\n".join(lines[: len(lines) // 2]) + "\n"
     end = "    return amounts\n" if day.language == "python" else "  }\n  return groups;\n};\n"
     turn = day.ask(day.code)
     day.paste(part + end)

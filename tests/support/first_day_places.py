@@ -130,11 +130,12 @@ def cherry_picked(day: Day) -> Fate:
 def stashed_and_popped(day: Day) -> Fate:
     turn = day.ask(day.code)
     day.paste(day.code)
+    before, after = day.begun, day.text()
     day.repo.git("stash")
-    day.home.rest()
+    day.repo.until_text(day.file, before)
     day.home.wait(60.0)
     day.repo.git("stash", "pop")
-    day.home.rest()
+    day.repo.until_text(day.file, after)
     day.repo.commit()
     return day.kept(turn)
 
@@ -208,7 +209,7 @@ def in_a_worktree(day: Day) -> Fate:
     turn = day.ask(day.code, at=tree)
     day.home.wait(20.0)
     (tree / day.file).write_text(day.added(day.code))
-    day.home.rest()
+    day.repo.until_text(day.file, day.added(day.code), root=tree)
     day.settle()
     return day.kept(turn)
 

@@ -41,7 +41,7 @@ class Day:
         self.repo = self.home.project(
             "invoicer" if python else "tables",
             {
-                self.file: texts.TOTALS if python else texts.GROUPS,
+                self.file: self.begun,
                 self.other: texts.OWN if python else texts.OWN_SCRIPT,
             },
         )
@@ -73,6 +73,11 @@ class Day:
         """One that the person writes."""
         own = texts.STRUCTURED if self.language == "python" else texts.SUMMARY
         return own.replace("summary", "described")
+
+    @property
+    def begun(self) -> str:
+        """The file as the day found it."""
+        return texts.TOTALS if self.language == "python" else texts.GROUPS
 
     def text(self) -> str:
         """The file as it stands."""

@@ -400,7 +400,8 @@ _COPILOT: dict[Said, str] = {
 _CONTINUE: dict[Said, str] = {
     "applied": "Successfully edited {path}",
     "failed": "string not found in file: it",
-    "declined": "The tool call was cancelled by the user.",
+    "declined": "This tool call was cancelled by the user. You should clarify next steps, as they "
+    "don't wish for you to use this tool.",
 }
 _CLINE: dict[Said, str] = {
     "applied": "[replace_in_file for '{path}'] Result:\nThe content was successfully saved to "

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from scripts.benchmarks.labelling.dialects import Change, Dialect, Said
+from scripts.benchmarks.labelling.likeness import likeness
 from scripts.benchmarks.labelling.samples import Sample
 from tests.support.played_home import Exchange, PlayedHome, PlayedRepository
 
 ACCEPTED = ("kept", "edited")
 PASTED = 20.0
 """Seconds from an answer to its being pasted by a person."""
+KEPT_LIKE = 0.97
+"""A whole file that is so like the one suggested may be called kept, or edited."""
 CARRIED_OUT = 1.0
 """The same for an edit that a client carries out."""
 _SCRIPT = "function week%d(day) {\n  const first = day - 4;\n  return first < 1 ? 1 : first;\n}\n"
@@ -49,21 +54,35 @@ class Truth:
     """Fates that are no mistake either, as the truth cannot be told by anybody."""
 
 
-@dataclass(slots=True)
 class Play:
-    """A home with one project, in which a sample is played in one dialect."""
+    """A sample, played in one dialect in a home with one project.
 
-    home: PlayedHome
-    sample: Sample
-    dialect: Dialect
-    chance: random.Random
-    repo: PlayedRepository = field(init=False)
-    _asked: dict[str, tuple[Change, Exchange]] = field(default_factory=dict)
+    The home is made when it is first used: most samples that give nothing are passed over before.
+    """
 
-    def __post_init__(self) -> None:
-        sample = self.sample
-        files = {**sample.files, sample.path: sample.before}
-        self.repo = self.home.project("work", files)
+    def __init__(self, top: Path, sample: Sample, dialect: Dialect, chance: random.Random) -> None:
+        self.sample, self.dialect, self.chance = sample, dialect, chance
+        self._top = top
+        self._asked: dict[str, tuple[Change, Exchange]] = {}
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Play:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @cached_property
+    def home(self) -> PlayedHome:
+        """The home, with nothing in it."""
+        return self._opened.enter_context(PlayedHome(self._top))
+
+    @cached_property
+    def repo(self) -> PlayedRepository:
+        """The project, as the older release has it."""
+        return self.home.project(
+            "work", {**self.sample.files, self.sample.path: self.sample.before}
+        )
 
     @property
     def margin(self) -> str:
@@ -146,13 +165,16 @@ class Play:
         function = self.sample.new if function is None else function
         final = self.sample.after if final is None else final
         change, _ = self._asked[turn]
+        allowed: tuple[str, ...] = ()
         if self.dialect.whole:
             finals: Iterable[str] = (final,)
+            if likeness(final, change.after, self.sample.language) >= KEPT_LIKE:
+                allowed = ("kept",)
         elif self.dialect.edit or self.dialect.name == "unified diff":
             finals = (function, *fragments(change, final))
         else:
             finals = (function,)
-        return Truth(turn, fate, tuple(finals), str(self.repo.root))
+        return Truth(turn, fate, tuple(finals), str(self.repo.root), allowed)
 
 
 def fragments(change: Change, final: str) -> tuple[str, ...]:
