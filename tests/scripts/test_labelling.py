@@ -12,7 +12,7 @@ from scripts.benchmarks.labelling.definitions import definitions
 from scripts.benchmarks.labelling.dialects import DIALECTS, Change
 from scripts.benchmarks.labelling.judging import Judged, measure, table
 from scripts.benchmarks.labelling.likeness import likeness
-from scripts.benchmarks.labelling.play import Truth, fragments
+from scripts.benchmarks.labelling.play import Truth, added_lines, fragments
 from scripts.benchmarks.labelling.releases import Package, pinned_packages
 from scripts.benchmarks.labelling.samples import samples_of
 
@@ -81,6 +81,7 @@ def test_every_dialect_says_a_change_so_that_it_can_be_made() -> None:
     assert OLD.count(old) == 1
     assert OLD.replace(old, new) == NEW
     assert fragments(change, NEW) == (new, "    c = b + 1\n    d = c\n")
+    assert added_lines(OLD, NEW)[0] == "    c = b + 1\n    d = c\n"
     for dialect in DIALECTS:
         assert "c = b + 1" in dialect.answer(change).response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -170,11 +171,25 @@ class Play:
             finals: Iterable[str] = (final,)
             if likeness(final, change.after, self.sample.language) >= KEPT_LIKE:
                 allowed = ("kept",)
-        elif self.dialect.edit or self.dialect.name == "unified diff":
+        elif self.dialect.edit:
             finals = (function, *fragments(change, final))
+        elif self.dialect.name == "unified diff":
+            finals = (function, *fragments(change, final), *added_lines(change.before, final))
         else:
             finals = (function,)
         return Truth(turn, fate, tuple(finals), str(self.repo.root), allowed)
+
+
+def added_lines(before: str, final: str) -> tuple[str, str]:
+    """What a diff of the file as it stands now adds: its new lines alone, and with those around."""
+    lines = [
+        line
+        for line in difflib.unified_diff(before.splitlines(True), final.splitlines(True))
+        if not line.startswith(("---", "+++", "@@"))
+    ]
+    new = [line for line in lines if line.startswith("+")]
+    side = [line for line in lines if not line.startswith("-")]
+    return "".join(line[1:] for line in new), "".join(line[1:] for line in side)
 
 
 def fragments(change: Change, final: str) -> tuple[str, ...]:
