@@ -286,16 +286,12 @@ def _codex_shell(change: Change) -> Exchange:
 
 def _opencode(change: Change) -> Exchange:
     old, new, _ = change.hunk()
-    return openai_call(
-        "edit", {"filePath": _whole(change), "oldString": old, "newString": new}
-    )
+    return openai_call("edit", {"filePath": _whole(change), "oldString": old, "newString": new})
 
 
 def _qwen(change: Change) -> Exchange:
     old, new, _ = change.hunk()
-    return openai_call(
-        "edit", {"file_path": _whole(change), "old_string": old, "new_string": new}
-    )
+    return openai_call("edit", {"file_path": _whole(change), "old_string": old, "new_string": new})
 
 
 def _openhands(change: Change) -> Exchange:
@@ -404,7 +400,8 @@ _COPILOT: dict[Said, str] = {
 _CONTINUE: dict[Said, str] = {
     "applied": "Successfully edited {path}",
     "failed": "string not found in file: it",
-    "declined": "The tool call was cancelled by the user.",
+    "declined": "This tool call was cancelled by the user. You should clarify next steps, as they "
+    "don't wish for you to use this tool.",
 }
 _CLINE: dict[Said, str] = {
     "applied": "[replace_in_file for '{path}'] Result:\nThe content was successfully saved to "

@@ -18,6 +18,10 @@ HALF_LIKE = (0.5, 0.97)
 """Between these a text is an edited one; nearer to either end nobody could be sure."""
 
 
+IMPORTING = ("python", "typescript", "javascript", "rust", "java")
+"""Languages in which an import is a line of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of change, and the dialects in which it can happen."""
@@ -25,12 +29,14 @@ class Kind:
     name: str
     play: Callable[[Play], Truth]
     group: str
-    """`any` dialect, `chat` for code that a person pastes, `edit` for tools that say what became of
-    it, `completion`.
+    """`any` dialect, `part` for those that do not give the whole file, `chat` for code that is
+    pasted by a person, `edit` for tools that say what became of it, `completion`.
     """
     times: int = 1
     """How often it is played for each package."""
     boilerplate: bool = False
+    languages: tuple[str, ...] = ()
+    """Those in which it can happen; all if there are none."""
 
 
 def _edited(play: Play, suggested: str, stands: str) -> None:
@@ -140,10 +146,10 @@ def stashed_and_popped(play: Play) -> Truth:
     turn = play.ask()
     play.take(turn)
     play.repo.git("stash")
-    play.home.rest()
+    play.repo.until_text(play.sample.path, play.sample.before)
     play.home.wait(60.0)
     play.repo.git("stash", "pop")
-    play.home.rest()
+    play.repo.until_text(play.sample.path, play.sample.after)
     play.repo.commit()
     play.settle()
     return play.kept(turn)
@@ -263,7 +269,8 @@ def with_elisions(play: Play) -> Truth:
     turn = play.ask(code, after=sample.after)
     play.take(turn)
     play.settle()
-    return play.kept(turn)
+    # the whole function, or the form in which it was suggested, which leaves out nothing of its own
+    return Truth(turn, "kept", (sample.new, code), str(play.repo.root))
 
 
 def without_usage(play: Play) -> Truth:
@@ -313,9 +320,8 @@ def in_worktree(play: Play) -> Truth:
     play.home.rest()
     turn = play.ask(at=tree)
     play.home.wait(20.0)
-    path = tree / play.sample.path
-    path.write_bytes(play.sample.after.encode("utf-8"))
-    play.home.rest()
+    (tree / play.sample.path).write_bytes(play.sample.after.encode("utf-8"))
+    play.repo.until_text(play.sample.path, play.sample.after, root=tree)
     play.settle()
     return play.kept(turn)
 
@@ -342,8 +348,6 @@ def other_names_later(play: Play) -> Truth:
 
 
 def with_hints(play: Play) -> Truth:
-    if play.sample.language != "python":
-        raise NotPlayed
     code = styles.without_hints(play.sample.new)
     _edited(play, code, play.sample.new)
     turn = play.ask(code, after=_with(play, code))
@@ -408,15 +412,15 @@ def restored(play: Play) -> Truth:
     play.take(turn)
     play.home.wait(60.0)
     play.repo.git("checkout", "-q", "--", play.sample.path)
-    play.home.rest()
+    play.repo.until_text(play.sample.path, play.sample.before)
     play.pass_time()
     return Truth(turn, "rejected", project=str(play.repo.root))
 
 
 def rewritten(play: Play) -> Truth:
     """In its place stands something else, by the person: the correction."""
-    turn = play.ask()
     other = _another(play)
+    turn = play.ask()
     play.take(turn)
     play.repo.save(play.sample.path, _with(play, other), after=240.0)
     play.repo.commit()
@@ -663,7 +667,7 @@ KINDS = (
     Kind("revert reverted", revert_reverted, "any"),
     Kind("to another file", to_another_file, "chat"),
     Kind("second copy stays", second_copy, "chat"),
-    Kind("imports to the head", with_imports, "chat"),
+    Kind("imports to the head", with_imports, "chat", languages=IMPORTING),
     Kind("with elisions", with_elisions, "chat"),
     Kind("without its usage", without_usage, "chat"),
     Kind("after lunch", after_lunch, "chat"),
@@ -672,13 +676,13 @@ KINDS = (
     Kind("in a worktree", in_worktree, "chat"),
     Kind("renamed before the save", other_names_at_first, "chat", 2),
     Kind("renamed later", other_names_later, "any", 2),
-    Kind("hints added", with_hints, "chat"),
+    Kind("hints added", with_hints, "chat", 2, languages=("python",)),
     Kind("from memory", from_memory, "chat"),
     Kind("one of two functions", one_of_two, "chat", 2),
     Kind("half", half, "chat"),
     Kind("undone", undone, "any", 2),
     Kind("restored by git", restored, "any"),
-    Kind("rewritten", rewritten, "any", 2),
+    Kind("rewritten", rewritten, "part", 2),  # a whole file with one function rewritten is edited
     Kind("reverted", reverted, "any"),
     Kind("reset", reset, "any"),
     Kind("declined", declined, "edit", 2),
