@@ -107,5 +107,5 @@ def _repaired(suggestion: Suggestion, since: Committed, texts: CleanTexts) -> Su
             later = ()
         messages = "\n".join(commit.message for commit in later)
         suggestion = still_repaired(suggestion, since, messages)
-    found = repair_in(suggestion, since, texts.of_any)
+    found = repair_in(suggestion, since, texts.of_file)
     return suggestion if found is None else replace(suggestion, repaired_by=found)
