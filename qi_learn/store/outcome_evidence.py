@@ -59,9 +59,9 @@ class CommandRun(NamedTuple):
     failed: int | None = None
     passed: int | None = None
     interrupted: bool | None = None
-    tests: tuple[str, ...] | None = None
-    loaded: tuple[str, ...] | None = None
-    failing: tuple[str, ...] | None = None
+    tests: frozenset[str] | None = None
+    loaded: frozenset[str] | None = None
+    failing: frozenset[str] | None = None
 
     @property
     def began(self) -> float:
@@ -115,10 +115,10 @@ def _run(row: sqlite3.Row) -> CommandRun:
     )
 
 
-def _names(column: object) -> tuple[str, ...] | None:
+def _names(column: object) -> frozenset[str] | None:
     if not isinstance(column, str):
         return None
     try:
-        return tuple(map(str, json.loads(column)))
+        return frozenset(map(str, json.loads(column)))
     except (ValueError, TypeError):
         return None
