@@ -149,6 +149,15 @@ TAKEN = {
             "    return late", "    late.sort(key=lambda invoice: invoice.day)\n    return late"
         ),
     ),
+    "lines left out before a bracket that closes": (
+        "fn f(x int) {\n    if x {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n    }\n}\n\n"
+        "fn g() {\n}\n",
+        "fn f(x int) {\n    if x && ready(x) {\n    // ... existing code ...\n}\n",
+        "fn f(x int) {\n    if x && ready(x) {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n"
+        "    }\n}\n\nfn g() {\n}\n",
+        "fn f(x int) {\n    if x && ready(x) {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n"
+        "    }\n}\n",
+    ),
     "a method put into a class": (
         "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n",
         "    def two(self):\n        return compute(2, self.rate, self.size)\n",
@@ -252,6 +261,11 @@ NOT_TAKEN = {
         FILE,
         FILE.replace("import csv\n", "import csv\nimport json\n"),
         FILE.replace("import csv\n", "import csv\nimport json\n"),
+    ),
+    "a part that was there is changed in another way": (
+        "def split(self, rv: str) -> t.Sequence[str]:\n    return rv.split(self.list_splitter)\n",
+        "def split(self, rv: str) -> t.Sequence[str]:\n    return (rv or '').split(self.list_mark)\n",
+        "def split(self, rv: str) -> cabc.Sequence[str]:\n    return rv.split(self.list_splitter)\n",
     ),
     "few tokens": (FILE, "RATE = 20\n", FILE.replace("RATE = 19", "RATE = 20")),
     "the end of a block": (
