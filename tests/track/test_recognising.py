@@ -48,6 +48,11 @@ OTHER = textwrap.dedent('''\
                 writer.writerow([invoice.customer, invoice.amount])
     ''')
 FILE = HEAD + OLD + TAIL
+BRACES = (
+    "fn f(x int) {\n    if x {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n    }\n}\n"
+    "\nfn g() {\n}\n"
+)
+SPLIT = "def split(self, rv: str) -> t.Sequence[str]:\n    return rv.split(self.list_splitter)\n"
 
 
 def found(before: str, suggestion: str, after: str) -> Match | None:
@@ -150,13 +155,10 @@ TAKEN = {
         ),
     ),
     "lines left out before a bracket that closes": (
-        "fn f(x int) {\n    if x {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n    }\n}\n\n"
-        "fn g() {\n}\n",
+        BRACES,
         "fn f(x int) {\n    if x && ready(x) {\n    // ... existing code ...\n}\n",
-        "fn f(x int) {\n    if x && ready(x) {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n"
-        "    }\n}\n\nfn g() {\n}\n",
-        "fn f(x int) {\n    if x && ready(x) {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n"
-        "    }\n}\n",
+        BRACES.replace("if x {", "if x && ready(x) {"),
+        BRACES.replace("if x {", "if x && ready(x) {").removesuffix("\nfn g() {\n}\n"),
     ),
     "a method put into a class": (
         "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n",
@@ -263,9 +265,9 @@ NOT_TAKEN = {
         FILE.replace("import csv\n", "import csv\nimport json\n"),
     ),
     "a part that was there is changed in another way": (
-        "def split(self, rv: str) -> t.Sequence[str]:\n    return rv.split(self.list_splitter)\n",
-        "def split(self, rv: str) -> t.Sequence[str]:\n    return (rv or '').split(self.list_mark)\n",
-        "def split(self, rv: str) -> cabc.Sequence[str]:\n    return rv.split(self.list_splitter)\n",
+        SPLIT,
+        SPLIT.replace("rv.split(self.list_splitter)", "(rv or '').split(self.list_mark)"),
+        SPLIT.replace("t.Sequence", "cabc.Sequence"),
     ),
     "few tokens": (FILE, "RATE = 20\n", FILE.replace("RATE = 19", "RATE = 20")),
     "the end of a block": (
