@@ -67,21 +67,21 @@ def _in_common(wanted: str, line: str) -> float:
 
 def _with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
     """The end moved over lines that only close brackets, until as many are as in the code."""
-    wanted = _depth("".join(spelt), saved)
-    depth = _depth(saved.letters_of(start, end), saved)
+    wanted = depth("".join(spelt), saved)
+    opened = depth(saved.letters_of(start, end), saved)
     for i in range(end, len(saved.lines)):
-        if depth <= wanted or (saved.spelt[i] and not _only_closes(saved.spelt[i], saved)):
+        if opened <= wanted or (saved.spelt[i] and not _only_closes(saved.spelt[i], saved)):
             break
         if saved.spelt[i]:
-            depth += _depth(saved.spelt[i], saved)
+            opened += depth(saved.spelt[i], saved)
             end = i + 1
-    while depth < wanted and end - 1 > start and _only_closes(saved.spelt[end - 1], saved):
+    while opened < wanted and end - 1 > start and _only_closes(saved.spelt[end - 1], saved):
         end -= 1
-        depth -= _depth(saved.spelt[end], saved)
+        opened -= depth(saved.spelt[end], saved)
     return end
 
 
-def _depth(letters: str, saved: Saved) -> int:
+def depth(letters: str, saved: Saved) -> int:
     """How many brackets are open at the end of some code."""
     tokens = [saved.letters.token(letter) for letter in letters]
     return sum(t in _OPENING for t in tokens) - sum(t in _CLOSING for t in tokens)

@@ -74,9 +74,14 @@ class Look:
 
     def brought(self, match: Match, min_tokens: int) -> bool:
         """Whether the lines of a match brought what the code changes."""
-        if alike(self.letters, "".join(self._old.spelt[self._repeats])) < REPEATED:
+        if self.is_new:
             return self.new_tokens(match) >= min_tokens
         return self._changes_as(match)
+
+    @cached_property
+    def is_new(self) -> bool:
+        """Whether nothing like the code was in the text before, near what was changed since."""
+        return alike(self.letters, "".join(self._old.spelt[self._repeats])) < REPEATED
 
     def stands_newly(self, match: Match) -> bool:
         """Whether lines that stand there word for word did not before; comments count too."""

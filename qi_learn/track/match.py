@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from qi_learn.track.alike import alike, is_part, most_alike, resembles
 from qi_learn.track.elisions import pieces_of
-from qi_learn.track.ends import with_comments, with_ends
+from qi_learn.track.ends import depth, with_comments, with_ends
 from qi_learn.track.lexer import tokens_by_line
 from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.line_changes import NotCompared as NotCompared
@@ -110,7 +110,11 @@ def _is_it(look: Look, match: Match, min_tokens: int, min_similarity: float) -> 
     if resembles(look.letters, run, look.saved.letters, min_similarity):
         return look.brought(match, min_tokens)
     least = 2 * min_tokens
-    return is_part(look.letters, run, least, share=0.95) and look.new_tokens(match) >= least
+    return (
+        look.is_new
+        and is_part(look.letters, run, least, share=0.95)
+        and look.new_tokens(match) >= least
+    )
 
 
 def _parts(look: Look, before: str, min_tokens: int) -> Match | None:
@@ -169,6 +173,8 @@ def _around(
     One of them brought something new, and together they are alike enough.
     """
     added, old = saved.changes_since(before).added, set(saved.old(before).spelt)
+    came = {letters for i in added if (letters := saved.spelt[i])}
+    came_as_it_is = {saved.lines[i].strip() for i in added}
     found: list[tuple[Match, int]] = []
     size, fresh = 0, False
     for piece in pieces:
@@ -176,21 +182,34 @@ def _around(
         spelt = [saved.letters.of(tokens) for tokens in tokens_by_line(lines)]
         letters = "".join(spelt)
         size += len(letters)
-        match = _next(letters, saved, found[-1][0].end if found else 0)
+        start, at = (found[0][0].start, found[-1][0].end) if found else (0, 0)
+        match = _next(spelt, saved, at, start if piece is pieces[-1] else None)
         if match is None or match.similarity < min_similarity:
             continue
         found.append((match, len(letters)))
-        came = {saved.spelt[i] for i in range(match.start, match.end) if i in added}
-        fresh = fresh or bool(telling(spelt, lines, old) & came)
+        new = telling(spelt, lines, old)
+        as_it_is = {line.strip() for line, each in zip(lines, spelt, strict=True) if each in new}
+        fresh = fresh or bool(new & came or as_it_is & came_as_it_is)
     similarity = sum(m.similarity * weight for m, weight in found) / size if size else 0.0
     if not fresh or similarity < min_similarity:
         return None
     return Match(found[0][0].start, found[-1][0].end, similarity, "tokens")
 
 
-def _next(letters: str, saved: Saved, at: int) -> Match | None:
-    """The lines from `at` on that are most like some code."""
+def _next(spelt: Sequence[str], saved: Saved, at: int, start: int | None) -> Match | None:
+    """The first lines from `at` on that are some code, else those most like it.
+
+    `start`: where the first of all pieces stands, if this is the last of them: no bracket is left
+    open from there on.
+    """
+    own = [letters for letters in spelt if letters]
     coded = saved.coded[bisect_left(saved.coded, at) :]
-    runs = most_alike(letters, [saved.spelt[i] for i in coded])
+    lines = [saved.spelt[i] for i in coded]
+    for n in range(len(lines) - len(own) + 1):
+        if lines[n : n + len(own)] == own:
+            end = coded[n + len(own) - 1] + 1
+            if start is None or depth(saved.letters_of(start, end), saved) == 0:
+                return Match(coded[n], end, 1.0, "tokens")
+    runs = most_alike("".join(own), lines)
     best = max(runs, key=lambda run: (run[2], -run[0]), default=None)
     return best and Match(coded[best[0]], coded[best[1] - 1] + 1, best[2], "tokens")
