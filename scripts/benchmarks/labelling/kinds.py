@@ -71,7 +71,7 @@ KINDS = (
     Kind("declined", not_kept.declined, "edit", 2),
     Kind("rated low", not_kept.rated_low, "any"),
     Kind("another taken", not_kept.another_taken, "chat"),
-    Kind("replaced by another", not_kept.replaced_by_another, "any"),
+    Kind("replaced by another", not_kept.replaced_by_another, "chat"),
     Kind("passed by", untold.passed_by, "any", 2),
     Kind("failed", untold.failed, "edit"),
     Kind("rated high, not pasted", untold.rated_high_not_pasted, "chat"),
