@@ -8,8 +8,9 @@ import pytest
 
 from scripts.benchmarks.labelling import styles
 from scripts.benchmarks.labelling.cases import cases_of, played
+from scripts.benchmarks.labelling.change import Change
 from scripts.benchmarks.labelling.definitions import definitions
-from scripts.benchmarks.labelling.dialects import DIALECTS, Change
+from scripts.benchmarks.labelling.dialects import DIALECTS
 from scripts.benchmarks.labelling.judging import Judged, measure, table
 from scripts.benchmarks.labelling.likeness import likeness
 from scripts.benchmarks.labelling.play import Truth, added_lines, fragments

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.benchmarks.labelling.dialects import completion
+from scripts.benchmarks.labelling.endpoints import completion
 from tests.support.played_day import BOTH, PYTHON, Day, Fate, Scenes
 
 

@@ -31,8 +31,8 @@ from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import ENV, Repository
 
-SEEN_SECONDS = 30.0
-"""How long what was done is waited for, at most."""
+SEEN_SECONDS = 150.0
+"""How long what was done is waited for, at most: git is asked again after a minute."""
 UNSEEN_SECONDS = 0.5
 """How long is waited where nothing need be seen."""
 

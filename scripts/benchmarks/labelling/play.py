@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from scripts.benchmarks.labelling.dialects import Change, Dialect, Said
+from scripts.benchmarks.labelling.change import Change
+from scripts.benchmarks.labelling.dialects import Dialect
+from scripts.benchmarks.labelling.endpoints import Said
 from scripts.benchmarks.labelling.likeness import likeness
 from scripts.benchmarks.labelling.samples import Sample
 from tests.support.played_home import Exchange, PlayedHome, PlayedRepository
