@@ -36,6 +36,7 @@ from qi_learn.track.placing import (
 )
 from qi_learn.track.region import Region
 from qi_learn.track.save import Save
+from qi_learn.track.second_copy import second_copy
 from qi_learn.track.state import (
     FOLLOWED,
     gone,
@@ -162,20 +163,12 @@ def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     if (region is None or lost) and _elsewhere_in_git(suggestion, saved):
         return suggestion, None
     if region is None:
-        copy = _second_copy(tracked, save)
+        copy = second_copy(tracked, save)
         return (gone(suggestion, saved.ts), None) if copy is None else (copy, None)
     after = stands_at(suggestion, saved, region, frame_of(tracked))
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
         after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
     return after, region
-
-
-def _second_copy(tracked: Tracked, save: Save) -> Suggestion | None:
-    """The suggestion where it was put a second time in the file, if it was: the first went."""
-    match = None
-    with suppress(NotCompared):
-        match = match_in(tracked.suggestion.region or "", save.before(tracked.turn.started), save)
-    return None if match is None else placed_there(PlacedMatch(tracked, match), save)
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
