@@ -97,10 +97,9 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     yield "Recorded, while the daemon runs:"
     yield from _gateway_text(settings)
     yield "  - what becomes of their code in files saved in this project, and in its commits"
-    yield (
-        "  - commands that test, build or deploy, if your shell loads a hook "
-        f"(`qi-learn hooks install bash`; they lie in {script_of('bash').parent})"
-    )
+    hooks = script_of("bash").parent
+    yield f"  - commands that test, build or deploy, if your shell loads a hook of {hooks}"
+    yield "    (`qi-learn hooks install bash`, zsh or fish, has it load one)"
     yield (
         "Secrets of known shapes are removed before anything enters the database; the spool, from "
         "which it is filled, holds them until its files are deleted."
