@@ -3,7 +3,7 @@
 A completion is asked for at one place, between lines that the prompt has. Where those stand in a
 file, what is between them is what the person wrote there. The invariant: it counts as left out only
 if that place is found for certain (once, by enough code) and what stands there has not even half of
-what was suggested. Everything else says nothing.
+the words that were suggested and is not even half like it. Everything else says nothing.
 
 Not covered: a place whose neighbours were changed too, and one at which more was written than the
 prompt shows (it has no lines behind the gap).
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from qi_learn.code_text import code_tokens
+from qi_learn.code_text import code_tokens, similarity
 from qi_learn.records import Tracked
 from qi_learn.track.match import Saved
 from qi_learn.track.suggestions import place_of
@@ -24,7 +24,7 @@ NEIGHBOURS = 3
 MORE = (6, 12, 24)
 """As many if fewer stand in several places."""
 TAKEN = 0.5
-"""The share of a completion's tokens that is enough of it not to call it left out."""
+"""The share of a completion's words that is enough of it not to call it left out."""
 
 
 def left_out(tracked: Tracked, text: Saved, *, min_tokens: int) -> bool:
@@ -43,12 +43,28 @@ def left_out(tracked: Tracked, text: Saved, *, min_tokens: int) -> bool:
     between = _between(before, after, text)
     if between is None:
         return False
-    wanted = Counter(code_tokens(tracked.suggestion.text))
-    lines = (line for line in text.lines[between[0] : between[1]])
-    there = Counter(token for line in lines for token in code_tokens(line))
-    there -= Counter(code_tokens(gap.prefix.rsplit("\n", 1)[-1]))
-    there -= Counter(code_tokens(gap.suffix.split("\n", 1)[0]))
-    return wanted.total() > 0 and (wanted & there).total() < TAKEN * wanted.total()
+    there = "\n".join(text.lines[between[0] : between[1]])
+    own = gap.prefix.rsplit("\n", 1)[-1], gap.suffix.split("\n", 1)[0]
+    return _has_not(there, tracked.suggestion.text, own)
+
+
+def _has_not(there: str, suggested: str, own: tuple[str, str]) -> bool:
+    """Whether what stands at the place is not what was suggested.
+
+    `own`: what the person's own line had before and behind the completion. Signs are common to most
+    code, so words are counted apart; renamed it is still alike.
+    """
+    wanted, found = _words(suggested), _words(there)
+    for side in own:
+        found -= _words(side)
+    if not wanted or (wanted & found).total() >= TAKEN * wanted.total():
+        return False
+    return similarity(there, suggested) < TAKEN
+
+
+def _words(code: str) -> Counter[str]:
+    tokens = code_tokens(code)
+    return Counter([t for t in tokens if any(map(str.isalnum, t))] or tokens)
 
 
 def _solid(lines: Sequence[str]) -> list[str]:
