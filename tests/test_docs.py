@@ -28,9 +28,11 @@ from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.keeping import KeptState
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
+from qi_learn.report.why import Why, WhyBlock
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
+from qi_learn.store.client_rates import ClientRates
 from qi_learn.store.turn_lines import TurnLine
 from tests.support.pages import lines_by_hand
 
@@ -43,17 +45,17 @@ SUFFIXES = {"db", "json", "log", "py", "ready", "sock", "toml"}
 """`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
-        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState),
+        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState, ClientRates),
         {
             *("running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"),
             *("starting", "watched", "polled", "blind", "--seen"),
         },
     ),
     "log": (
-        (TurnLine,),
+        (TurnLine, Why, WhyBlock),
         {
-            *("turns", "searched_since", "waiting", "--event", "forget --keep-record"),
-            *("kept", "edited", "rejected", "unknown", "placed", "settled"),
+            *("turns", "searched_since", "waiting", "--event", "--why", "forget --keep-record"),
+            *("kept", "edited", "rejected", "superseded", "unknown", "placed", "settled"),
         },
     ),
     "explain": ((Explanation,), set()),

@@ -116,7 +116,7 @@ def _chance(tracked: Tracked, save: Save) -> _Chance | None:
     """
     before = save.before(tracked.turn.started)
     if before is None:
-        raise NotCompared
+        return None
     lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
     sketch, least = remembered(lines), save.settings.min_tokens
     share = share_of(sketch, before, save.text, min_tokens=least)

@@ -24,7 +24,6 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
-from qi_learn.track.copies import second_copy
 from qi_learn.track.looking_again import look_again, look_due
 from qi_learn.track.match import NotCompared
 from qi_learn.track.placing import (
@@ -37,6 +36,7 @@ from qi_learn.track.placing import (
 )
 from qi_learn.track.region import Region
 from qi_learn.track.save import Save
+from qi_learn.track.second_copy import second_copy
 from qi_learn.track.state import (
     FOLLOWED,
     gone,

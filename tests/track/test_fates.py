@@ -155,6 +155,17 @@ def test_a_completion_taken_after_an_automatic_save_is_kept(world: World) -> Non
     assert world.fate(turn).fate == "kept"
 
 
+def test_a_place_like_another_is_told_by_more_of_the_lines_around_it(world: World) -> None:
+    place = "def {0}(left, right):\n    total = left + right\n    if total:\n"
+    after = "    else:\n        total = -total\n    return total\n\n\n"
+    head = place.format("first") + "        total *= 2\n" + after + place.format("second")
+    world.begin("twice.py", head + "        \n" + after)
+    turn = completion(world, COMPLETED, prefix=f"{head}        ", suffix=f"\n{after}")
+    world.save("twice.py", f"{head}        total = abs(total)\n{after}")
+    world.work(2000)
+    assert world.fate(turn).fate == "rejected"
+
+
 def test_a_place_that_is_there_twice_says_nothing(world: World) -> None:
     before, after = "    def go(self):\n", "        return self.left + self.right\n"
     place = f"class A:\n    left = right = 1\n\n{before}        pass\n{after}\n"
