@@ -133,7 +133,7 @@ def test_the_copy_of_the_older_home_has_the_rejections(tmp_path: Path) -> None:
     place = tmp_path / "qi-learn.db"
     old_home(place)
     open_store(place).close()
-    copy = sqlite3.connect(place.with_name(f"qi-learn.db.schema-{SCHEMA - 1}.backup"))
+    copy = sqlite3.connect(next(tmp_path.glob("qi-learn.db.schema-*.backup")))
     sql = "SELECT accepted FROM feedback WHERE turn_id = 'not-found-0'"
     assert copy.execute(sql).fetchone() == (0,)
     copy.close()
