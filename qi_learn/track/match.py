@@ -23,10 +23,10 @@ from qi_learn.track.lexer import tokens_by_line
 from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines
-from qi_learn.track.look import REPEATED, Look, telling
-from qi_learn.track.look import Match as Match
 from qi_learn.track.saved_text import Saved as Saved
 from qi_learn.track.sketch import Sketch, remembered
+from qi_learn.track.wanted import REPEATED, Wanted, telling
+from qi_learn.track.wanted import Match as Match
 
 PART = 0.9
 """How alike a part of a suggestion has to be by itself."""
@@ -46,8 +46,8 @@ def find(
     pieces = pieces_of(suggestion)
     if len(pieces) > 1:
         return _around(pieces, before, saved, min_similarity)
-    look = Look(suggestion, before, saved)
-    match = _whole(look, min_tokens, min_similarity) or _parts(look, before, min_tokens)
+    wanted = Wanted(suggestion, before, saved)
+    match = _whole(wanted, min_tokens, min_similarity) or _parts(wanted, before, min_tokens)
     if match is None:
         return None
     start, end = with_comments(suggestion, saved.lines, match.start, match.end)
@@ -87,63 +87,63 @@ def share_of(sketch: Sketch, before: str, saved: Saved, *, min_tokens: int) -> f
     return 2.0 if saved.runs_of(sketch.lines) else share
 
 
-def _whole(look: Look, min_tokens: int, min_similarity: float) -> Match | None:
+def _whole(wanted: Wanted, min_tokens: int, min_similarity: float) -> Match | None:
     """The run of lines that is all of the code, or one piece of it."""
-    saved = look.saved
-    own = remembered(look.code).lines
+    saved = wanted.saved
+    own = remembered(wanted.code).lines
     verbatim = [Match(i, j, 1.0, "lines") for i, j in saved.runs_of(own)]
     found = verbatim or [
         replace(m, start=start, end=end)
-        for m in look.runs()
-        for start, end in [with_ends(look.spelt, saved, *look.trimmed(m.start, m.end))]
+        for m in wanted.runs()
+        for start, end in [with_ends(wanted.spelt, saved, *wanted.trimmed(m.start, m.end))]
     ]
-    enough = [m for m in found if _is_it(look, m, min_tokens, min_similarity) and m.start < m.end]
+    enough = [m for m in found if _is_it(wanted, m, min_tokens, min_similarity) and m.start < m.end]
     return max(
-        enough, key=lambda m: (m.similarity, look.new_tokens(m), m.start - m.end), default=None
+        enough, key=lambda m: (m.similarity, wanted.new_tokens(m), m.start - m.end), default=None
     )
 
 
-def _is_it(look: Look, match: Match, min_tokens: int, min_similarity: float) -> bool:
+def _is_it(wanted: Wanted, match: Match, min_tokens: int, min_similarity: float) -> bool:
     if match.method == "lines":
-        return look.stands_newly(match) or look.brought(match, min_tokens)
-    run = look.saved.letters_of(match.start, match.end)
-    if resembles(look.letters, run, look.saved.letters, min_similarity):
-        return look.brought(match, min_tokens)
+        return wanted.stands_newly(match) or wanted.brought(match, min_tokens)
+    run = wanted.saved.letters_of(match.start, match.end)
+    if resembles(wanted.letters, run, wanted.saved.letters, min_similarity):
+        return wanted.brought(match, min_tokens)
     least = 2 * min_tokens
     return (
-        look.is_new
-        and is_part(look.letters, run, least, share=0.95)
-        and look.new_tokens(match) >= least
+        wanted.is_new
+        and is_part(wanted.letters, run, least, share=0.95)
+        and wanted.new_tokens(match) >= least
     )
 
 
-def _parts(look: Look, before: str, min_tokens: int) -> Match | None:
+def _parts(wanted: Wanted, before: str, min_tokens: int) -> Match | None:
     """The paragraphs of the code that were taken, as far as they stand together."""
-    paragraphs = _paragraphs(look.lines)
+    paragraphs = _paragraphs(wanted.lines)
     if len(paragraphs) < 2:
         return None
     found: list[tuple[Match, int]] = []
     for paragraph in paragraphs:
         if remembered(paragraph).size < min_tokens:
             continue
-        part = Look(paragraph, before, look.saved)
+        part = Wanted(paragraph, before, wanted.saved)
         if (match := _whole(part, min_tokens, PART)) is None:
             continue
         new = part.new_tokens(match)
-        if found and not any(look.saved.spelt[found[-1][0].end : match.start]):
+        if found and not any(wanted.saved.spelt[found[-1][0].end : match.start]):
             last, before_it = found.pop()
             match, new = replace(last, end=max(last.end, match.end)), new + before_it
         found.append((match, new))
     match, new = max(found, key=lambda f: f[1], default=(None, 0))
     if match is None or new < 2 * min_tokens:
         return None
-    return _grown(look, match)
+    return _grown(wanted, match)
 
 
-def _grown(look: Look, match: Match) -> Match:
+def _grown(wanted: Wanted, match: Match) -> Match:
     """The match with the lines around it that stand in the same order in all of the code."""
-    spelt, coded = look.saved.spelt, look.saved.coded
-    own = [letters for letters in look.spelt if letters]
+    spelt, coded = wanted.saved.spelt, wanted.saved.coded
+    own = [letters for letters in wanted.spelt if letters]
     follows = set(pairwise(own))
     first, last = bisect_left(coded, match.start), bisect_left(coded, match.end) - 1
     while last + 1 < len(coded) and (spelt[coded[last]], spelt[coded[last + 1]]) in follows:
@@ -151,7 +151,7 @@ def _grown(look: Look, match: Match) -> Match:
     while first > 0 and (spelt[coded[first - 1]], spelt[coded[first]]) in follows:
         first -= 1
     start, end = coded[first], coded[last] + 1
-    return Match(start, end, alike(look.letters, look.saved.letters_of(start, end)), "tokens")
+    return Match(start, end, alike(wanted.letters, wanted.saved.letters_of(start, end)), "tokens")
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:

@@ -29,12 +29,14 @@ class Sketch:
 def sketch_of(suggestion: str) -> Sketch:
     """The sketch of a suggestion. Tokens and lines that many suggestions have are kept once."""
     lines = suggestion.split("\n")
-    own = [
-        token
+    telling = [
+        (line, tokens)
         for line, tokens in zip(lines, tokens_by_line(lines), strict=True)
-        if not is_boilerplate(line)
-        for token in tokens
+        if tokens and not is_boilerplate(line)
     ]
+    if len(telling) == 1 and telling[0][0].rstrip().endswith(("{", ":")):
+        telling = []  # a function that does nothing of its own: a getter
+    own = [token for _, tokens in telling for token in tokens]
     counts = Counter(map(intern, own))
     solid = (line.strip() for line in lines)
     return Sketch(tuple(intern(line) for line in solid if line), dict(counts), len(own))

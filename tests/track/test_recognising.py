@@ -253,6 +253,11 @@ NOT_TAKEN = {
         "    @property\n    def name(self):\n        return self._name\n",
         "class A:\n    x = 1\n\n    @property\n    def name(self):\n        return self._name\n",
     ),
+    "a getter in Go": (
+        "package a\n",
+        "func (s *Server) Name() string {\n\treturn s.name\n}\n",
+        "package a\n\nfunc (s *Server) Name() string {\n\treturn s.name\n}\n",
+    ),
     "a licence's head": (
         "int x = 1;\n",
         "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\n",

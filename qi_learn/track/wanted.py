@@ -30,7 +30,7 @@ class Match:
     method: str
 
 
-class Look:
+class Wanted:
     """One code that is looked for in a saved file, which had the text `before` at its turn."""
 
     def __init__(self, code: str, before: str, saved: Saved) -> None:
