@@ -35,6 +35,7 @@ from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.database import open_store
+from qi_learn.store.events import sent_again
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Status:
     requests: int
     """What passed the gateway since it started."""
     recorded: int
-    """The turns of it that were recorded."""
+    """The turns of it that were recorded; one that waits in the spool is taken for one."""
     passed_by: tuple[str, ...]
     """What passed and was not treated as it should be, in words."""
     lost: Lost
@@ -105,7 +106,8 @@ class Status:
     """The longest of the last rounds of the daemon's loop, seconds."""
     not_recorded: Mapping[str, int] = field(default_factory=dict)
     """Requests that passed the gateway since it started and were not to be recorded, by reason:
-    `asked` (their header), `paused`, `off`, `other_user`, `unknown_user`, `unregistered`.
+    `asked` (their header), `paused`, `off`, `other_user`, `unknown_user`, `unregistered`,
+    `unknown_projects`, `no_answer`, and `history` (they sent again what was left out before).
     """
     paused: str = ""
     """Until when the recording is paused, in words; empty if it is not."""
@@ -152,6 +154,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: newest_run(paths, waiting), None)
+    again = attempt(lambda: _sent_again(paths, now.gateway.get("started")), 0)
+    left_out = dict(now.gateway.get("not_recorded") or {}) | ({"history": again} if again else {})
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
     told = ("routes_problem", "settings_problem") if usable else ("routes_problem",)
@@ -184,7 +188,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         problems=tuple(problems),
         gateway_answers=now.serves,
         requests=int(now.gateway.get("requests") or 0),
-        recorded=int(now.gateway.get("recorded") or 0),
+        recorded=max(0, int(now.gateway.get("recorded") or 0) - again),
         passed_by=tuple(status_lines.passed_by(now.gateway)),
         lost=now.lost,
         faults=now.faults,
@@ -196,7 +200,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         server_answers=now.silent_server is None,
         daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
-        not_recorded=dict(now.gateway.get("not_recorded") or {}),
+        not_recorded=left_out,
         paused=now.paused,
         metadata_only=bool(now.gateway.get("metadata_only")),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
@@ -212,6 +216,14 @@ def _waiting(spool: Path) -> tuple[int, int]:
         except FileNotFoundError:
             continue  # drained just now
     return len(sizes), sum(sizes)
+
+
+def _sent_again(paths: Paths, since: Any) -> int:
+    """How many turns of this gateway the daemon left out, as they sent what was left out before."""
+    if not isinstance(since, int | float) or not paths.database.exists():
+        return 0
+    with open_store(paths.database, readonly=True) as store:
+        return sent_again(store, float(since))
 
 
 def _learning(

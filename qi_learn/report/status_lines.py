@@ -44,6 +44,9 @@ _NOT_RECORDED = {
     "other_user": "of another user's program",
     "unknown_user": "of clients that were gone before it was known whose they are",
     "no_answer": "that no server answered",
+    "unknown_projects": "from directories that may be registered or not: the list of projects "
+    "cannot be read",
+    "history": "that sent again what was left out before",
     "unregistered": "from a directory in no registered project (`qi-learn init PATH`)",
 }
 
