@@ -105,7 +105,7 @@ def _files(paths: Paths, copy: Path) -> Iterator[tuple[str, Path]]:
     if paths.settings_file.exists():
         yield "config/config.toml", paths.settings_file
     for name in SINGLE:
-        if (path := paths.data / name).exists():
+        if (path := paths.data / name).is_file():
             yield f"data/{name}", path
     roots = [paths.adapters, paths.receipts]
     roots += [run.path for run in run_directories(paths.runs) if run.ended]
@@ -248,7 +248,10 @@ def as_text(report: BackupReport, *, restored: bool) -> str:
     live = f", v{report.live} live" if report.live else ""
     lines = [f"{'restored from' if restored else 'written:'} {report.file} ({size}{live})"]
     if report.forgotten:
-        lines.append(f"{report.forgotten} turns in it had been forgotten here: they stay so")
+        one = report.forgotten == 1
+        gone = "1 turn" if one else f"{report.forgotten} turns"
+        stay = "it stays" if one else "they stay"
+        lines.append(f"{gone} in it had been forgotten here: {stay} so")
     lines += [report.remark] if report.remark else []
     if restored and report.live:
         lines.append(

@@ -27,7 +27,7 @@ from qi_learn.report import keeping, running, status_lines
 from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
 from qi_learn.report.run_line import newest_run
-from qi_learn.report.words import one_line
+from qi_learn.report.words import counted, one_line
 from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
@@ -262,7 +262,7 @@ def as_text(s: Status) -> str:
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{math.ceil(s.spool_bytes / 1024)} KiB",
-        f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}"
+        f"recorded    {counted(s.turns, 'turn')}, {counted(s.rated, 'rating')}"
         + (f" ({s.unmatched_ratings} more of no answer here)" if s.unmatched_ratings else ""),
         *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
         f"learning    {learning_text(s)}",
@@ -285,10 +285,6 @@ def _recording_text(s: Status) -> str:
     if not s.recording:
         return f"OFF ({s.recording_reason})"
     return "ON, without texts (gateway.record)" if s.metadata_only else "ON"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _daemon_text(s: Status) -> str:

@@ -301,7 +301,9 @@ def _shapes(
     return [row["id"] for row in store.rows(sql) if any(map(found, read(row["value"])))]
 
 
-def _ids_saying(store: Store, table: str, columns: said_texts.Columns, found: Says) -> tuple[str, ...]:
+def _ids_saying(
+    store: Store, table: str, columns: said_texts.Columns, found: Says
+) -> tuple[str, ...]:
     rows = store.rows(f"SELECT id, {', '.join(columns)} FROM {table}")
     return tuple(row["id"] for row in rows if _found_in(found, columns, row))
 
