@@ -33,7 +33,6 @@ from qi_learn.ids import new_id
 from qi_learn.outside import git
 from qi_learn.records import CommandResult
 
-
 EXIT_MAY_NOT_RUN, EXIT_NO_COMMAND = 126, 127
 """The exit codes of a shell for a command that may not be run, and for one that is not there."""
 

@@ -146,7 +146,7 @@ def _kept_back(never: bool, gone: float | None, textless: bool) -> Iterator[str]
     if gone is not None:
         yield f"  its texts expired on {clock(gone)} ([keep] raw_days); the numbers stay"
     if textless:
-        yield '  no texts of it were recorded (as with gateway.record = "metadata"): only the numbers'
+        yield '  no texts of it were recorded (gateway.record = "metadata"): only numbers'
 
 
 def _uses(paths: Paths, turn: str) -> Iterator[str]:

@@ -83,8 +83,8 @@ def lost(told: Lost) -> list[str]:
     if not told.count:
         return []
     return [
-        f"lost        {counted(told.count, 'turn')} could not be recorded, the last at {clock(told.last)}: "
-        f"{one_line(told.reason)} (seen it: `qi-learn status --seen`)"
+        f"lost        {counted(told.count, 'turn')} could not be recorded, the last at "
+        f"{clock(told.last)}: {one_line(told.reason)} (seen it: `qi-learn status --seen`)"
     ]
 
 

@@ -34,8 +34,9 @@ _SENT_AGAIN = '{"left_out":"history"}'
 
 
 def drop_turn_event(store: Store, turn: str, *, sent_again: bool) -> None:
-    """Take its project from the event of a turn that is not stored, and note if that is because it
-    sent again what was left out before.
+    """Take its project from the event of a turn that is not stored.
+
+    With a note if that is because it sent again what was left out before.
     """
     body = _SENT_AGAIN if sent_again else None
     store.execute("UPDATE events SET project = NULL, body = ? WHERE id = ?", (body, turn))

@@ -12,10 +12,10 @@ import pytest
 
 from qi_learn.capture.wire import decode
 from qi_learn.records import Message
-from qi_learn.rundir.recording_pause import begin_pause, end_pause
 from qi_learn.report.explain import explain
 from qi_learn.report.status import as_text, gather
 from qi_learn.report.turn_table import turn_table
+from qi_learn.rundir.recording_pause import begin_pause, end_pause
 from qi_learn.said_marks import history_marks, new_marks
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
