@@ -80,7 +80,10 @@ class CaptureSettings:
     """
 
     window: float = 1800.0
-    """Seconds after a turn within which its suggestion may be placed."""
+    """Seconds of work after a turn within which its suggestion may be placed.
+
+    Of a time without a request or a save five minutes count.
+    """
     settle: float = 600.0
     """Seconds without a touch after which a placed suggestion is settled."""
     min_tokens: int = 8

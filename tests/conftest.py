@@ -26,7 +26,7 @@ TOGETHER = ("tests/cycle/test_learn",)
 """Beginnings of the names of files that share a server and learned homes (fixtures of a package):
 one process runs them all.
 """
-APART = ("tests/workspace/",)
+APART = ("tests/workspace/", "tests/daemon/test_first_day")
 """Beginnings of the names of files whose tests share nothing and mostly wait: any process takes the
 next of them.
 """

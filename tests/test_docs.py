@@ -19,6 +19,7 @@ from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
 from qi_learn.commands.backup import BackupReport
 from qi_learn.commands.export_examples import ExampleReport
+from qi_learn.commands.hooks import HookState
 from qi_learn.commands.import_ import ImportReport
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
@@ -30,9 +31,11 @@ from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.keeping import KeptState
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
+from qi_learn.report.why import Why, WhyBlock
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
+from qi_learn.store.client_rates import ClientRates
 from qi_learn.store.turn_lines import TurnLine
 from tests.support.pages import lines_by_hand
 
@@ -45,20 +48,22 @@ SUFFIXES = {"db", "json", "log", "py", "ready", "sock", "toml"}
 """`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
-        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState),
+        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState, ClientRates),
         {
             *("running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"),
             *("starting", "watched", "polled", "blind", "--seen"),
         },
     ),
     "log": (
-        (TurnLine,),
+        (TurnLine, Why, WhyBlock),
         {
-            *("turns", "searched_since", "waiting", "--event", "forget --keep-record"),
-            *("kept", "edited", "rejected", "unknown", "placed", "settled"),
+            *("turns", "searched_since", "waiting", "--event", "--why", "forget --keep-record"),
+            *("kept", "edited", "rejected", "superseded", "unknown", "placed", "settled"),
         },
     ),
     "import": ((ImportReport,), set()),
+    "hooks list": ((HookState,), {"hooks"}),
+    "hooks status": ((HookState,), set()),
     "export data": ((ExampleReport,), {"--format"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),

@@ -40,6 +40,7 @@ def bare_turn(event: Event) -> Turn:
         answer_tokens=whole_number(body.get("answer_tokens")),
         session=text_or_none(body.get("session")),
         project=event.project,
+        client=text_or_none(body.get("client")),
     )
 
 

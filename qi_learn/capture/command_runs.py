@@ -11,12 +11,13 @@ both blamed.
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from qi_learn.capture.command_scope import speaks_for
+from qi_learn.capture.command_scope import speaks_for, understands
 from qi_learn.capture.command_words import CommandWords, read_command
 from qi_learn.capture.silent_commands import says_nothing
 from qi_learn.store.outcome_evidence import CommandRun
@@ -33,31 +34,43 @@ class Runs:
     runs: Sequence[CommandRun]
     ended: Sequence[float]
 
-    def seeing(self, path: str, first: int, end: int) -> Iterator[int]:
-        """The runs between two numbers that can speak for a file."""
-        known: dict[str, bool] = {}
-        for at in range(first, end):
+    def seeing(self, path: str, since: float, until: float) -> Iterator[int]:
+        """The runs that began after a time and can speak for a file, newest first.
+
+        They ended before `until`.
+        """
+        cwd = self.runs[0].cwd
+        if cwd is None:
+            return
+        first, end = bisect_left(self.ended, since), bisect_right(self.ended, until)
+        place = os.path.relpath(path, cwd)
+        known: dict[str, tuple[bool, bool]] = {}
+        for at in range(end - 1, first - 1, -1):
             run = self.runs[at]
-            if run.tests is not None or run.loaded is not None:
-                if speaks_for(path, self.words, run.kind, run.cwd, run.tests, run.loaded):
-                    yield at
+            if run.began < since:
                 continue
             if run.kind not in known:
-                known[run.kind] = speaks_for(path, self.words, run.kind, run.cwd)
-            if known[run.kind]:
+                known[run.kind] = (
+                    understands(path, self.words, run.kind, cwd),
+                    speaks_for(path, self.words, run.kind, cwd),
+                )
+            understood, by_words = known[run.kind]
+            if understood and self._can_see(run, path, place, by_words=by_words):
                 yield at
 
-    def verdict(self, since: Sequence[int], changed: tuple[float, float]) -> bool | None:
-        """What the runs `since` the last change say of it; None if that is nothing.
+    def _can_see(self, run: CommandRun, path: str, place: str, *, by_words: bool) -> bool:
+        """Whether a run can speak for a file of a language of its tool; `place`: from its cwd."""
+        if run.kind == "deploy" or (run.tests is None and run.loaded is None):
+            return by_words
+        if run.loaded is not None:
+            return place in run.loaded or place in (run.tests or ())
+        return speaks_for(path, self.words, run.kind, run.cwd, run.tests)
+
+    def blamed(self, last: int, changed: tuple[float, float]) -> bool | None:
+        """What follows of a failure from the runs before it; None if that is nothing.
 
         `changed`: when the text came, and when it last changed.
         """
-        if any(self.runs[i].exit_code == 0 for i in since):
-            return True
-        return self._blamed(since[-1], changed)
-
-    def _blamed(self, last: int, changed: tuple[float, float]) -> bool | None:
-        """What follows of a failure from the runs before it."""
         better: bool | None = None
         for at in range(last, 0, -1):
             before, run = self.runs[at - 1], self.runs[at]
@@ -139,9 +152,9 @@ def _difference(before: CommandRun, run: CommandRun, last: CommandRun) -> tuple[
         return True, False
     if before.failing is None or run.failing is None or last.failing is None:
         return False, False
-    new = set(run.failing) - set(before.failing)
-    gone = set(before.failing) - set(run.failing) - set(last.failing)
-    return bool(new & set(last.failing)), bool(gone) and not new
+    new = run.failing - before.failing
+    gone = before.failing - run.failing - last.failing
+    return bool(new & last.failing), bool(gone) and not new
 
 
 def _cost(bench: CommandRun) -> float:

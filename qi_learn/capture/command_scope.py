@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from qi_learn.capture.command_words import CommandWords
@@ -66,23 +66,19 @@ def speaks_for(
     words: CommandWords,
     kind: str,
     cwd: str | None,
-    tests: Sequence[str] | None = None,
-    loaded: Sequence[str] | None = None,
+    tests: Collection[str] | None = None,
+    loaded: Collection[str] | None = None,
 ) -> bool:
     """Whether a command that ran in `cwd` can say something of a file (both absolute).
 
     `tests`: the files of the tests that ran, `loaded`: the other files that took part, both seen
     from `cwd`; None if that is unknown. False if it cannot, or if that is not known.
     """
-    if cwd is None:
+    if cwd is None or not understands(file, words, kind, cwd):
         return False
-    base = os.path.normpath(os.path.join(cwd, words.place))
-    if not _is_below(file, base):
-        return False
+    base = _base(words, cwd)
     if kind == "deploy":
         return _within_parts(file, base, words.parts)
-    if PurePosixPath(file).suffix not in _understood(words.tool, kind):
-        return False
     if loaded is not None:
         return _is_among(file, cwd, (*loaded, *(tests or ())))
     if tests is not None and _TEST_FILE.search(file):
@@ -94,6 +90,18 @@ def speaks_for(
     named = tests if tests is not None and words.named else words.named
     start = cwd if named is tests else base
     return not words.named or any(_means(words, name, start, file, kind) for name in named or ())
+
+
+def understands(file: str, words: CommandWords, kind: str, cwd: str) -> bool:
+    """Whether a file lies below the directory of a command, and its tool knows the language."""
+    if not _is_below(file, _base(words, cwd)):
+        return False
+    return kind == "deploy" or PurePosixPath(file).suffix in _understood(words.tool, kind)
+
+
+def _base(words: CommandWords, cwd: str) -> str:
+    """The directory in which a command that ran in `cwd` worked."""
+    return os.path.normpath(os.path.join(cwd, words.place))
 
 
 def _understood(tool: str, kind: str) -> frozenset[str]:
@@ -109,11 +117,11 @@ def _is_below(file: str, directory: str) -> bool:
     return file == directory or file.startswith(directory.rstrip("/") + "/")
 
 
-def _is_among(file: str, cwd: str, places: Sequence[str]) -> bool:
+def _is_among(file: str, cwd: str, places: Collection[str]) -> bool:
     return os.path.relpath(file, cwd) in places or file in places
 
 
-def _within_parts(file: str, base: str, parts: Sequence[str]) -> bool:
+def _within_parts(file: str, base: str, parts: Collection[str]) -> bool:
     """Whether a file lies in a directory with the name of one of the parts, if there are any."""
     if not parts:
         return True

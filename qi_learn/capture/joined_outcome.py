@@ -11,7 +11,6 @@ time costs no new score.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -148,17 +147,12 @@ def _all(results: Iterable[bool | None]) -> bool | None:
 
 def _verdicts(placed: PlacedSuggestion, commands: Sequence[Runs]) -> Iterator[_Verdict]:
     """What each command says of the suggestion, by its last run that can speak for it."""
+    changed = placed.placed_at, placed.touched_at
     for command in commands:
-        first = bisect_left(command.ended, placed.touched_at)
-        end = bisect_right(command.ended, placed.placed_at + REACH)
-        since = [
-            at
-            for at in command.seeing(placed.path, first, end)
-            if command.runs[at].began >= placed.touched_at
-        ]
-        if not since:
+        since = command.seeing(placed.path, placed.touched_at, placed.placed_at + REACH)
+        if (last := next(since, None)) is None:
             continue
-        passed = command.verdict(since, (placed.placed_at, placed.touched_at))
-        last = command.runs[since[-1]]
-        faster = command.faster(since[-1], placed.placed_at) if last.kind == "bench" else None
-        yield _Verdict(last.kind, passed, faster)
+        run = command.runs[last]
+        passed = run.exit_code == 0 or any(command.runs[at].exit_code == 0 for at in since)
+        faster = command.faster(last, placed.placed_at) if run.kind == "bench" else None
+        yield _Verdict(run.kind, True if passed else command.blamed(last, changed), faster)

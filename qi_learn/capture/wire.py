@@ -86,6 +86,7 @@ def decode(event: Event) -> Turn:
         answer_tokens=answer.answer_tokens,
         session=text_or_none(body.get("session")) or question.session,
         project=event.project,
+        client=text_or_none(body.get("client")),
     )
     return _storable(turn)
 
@@ -112,7 +113,7 @@ def _is_events(response: str, content_type: str) -> bool:
 
 def _storable(turn: Turn) -> Turn:
     """The turn as the database can hold it, whatever client and server wrote."""
-    names = (*("model_asked", "model_answered", "model_digest", "done_reason"), "session")
+    names = (*("model_asked", "model_answered", "model_digest", "done_reason"), "session", "client")
     texts = {name: storable_value(getattr(turn, name)) for name in (*names, "project", "answer")}
     values = {
         name: storable_value(getattr(turn, name)) for name in ("answer_extra", "options", "request")

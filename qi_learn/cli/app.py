@@ -16,9 +16,10 @@ from qi_learn.cli.bench import bench, demo
 from qi_learn.cli.completion import install_completion, show_completion
 from qi_learn.cli.daemon import daemon
 from qi_learn.cli.evidence import explain, log, mark, rate, run
+from qi_learn.cli.hooks import hooks
 from qi_learn.cli.importing import import_
 from qi_learn.cli.keeping import backup, forget, restore
-from qi_learn.cli.learning import rollback, train, versions
+from qi_learn.cli.learning import bootstrap, rollback, train, versions
 from qi_learn.cli.leaving import export, uninstall
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.pause import pause, resume
@@ -41,9 +42,9 @@ def app() -> None:
 
 for command in (
     *(init, config, doctor, status),
-    *(rate, mark, log, run, explain, import_),
+    *(rate, mark, log, run, explain, import_, hooks),
     *(pause, resume),
-    *(train, versions, rollback),
+    *(train, bootstrap, versions, rollback),
     *(forget, backup, restore),
     *(redact, demo, daemon, export, uninstall, bench),
 ):

@@ -1,11 +1,21 @@
-"""Cycles and versions: `train`, `versions`, `rollback`."""
+"""Cycles and versions: `train`, `bootstrap`, `versions`, `rollback`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 from click.exceptions import Exit
 
-from qi_learn.cli.output import echo, open_settings, print_json, readable_home, with_json
+from qi_learn.cli.output import (
+    FILE,
+    absolute,
+    echo,
+    open_settings,
+    print_json,
+    readable_home,
+    with_json,
+)
 from qi_learn.paths import Paths
 
 
@@ -53,6 +63,22 @@ def _cancel() -> None:
         else f"Not cancelled: it was {ended.state} before ({ended.reason})."
     )
     raise Exit(ended.exit_code or 1)
+
+
+@click.command()
+@click.argument("path", type=FILE, help="A registered project, which is a repository.")
+def bootstrap(path: Path) -> None:
+    """Learn from your own commits: `import git PATH`, and one cycle."""
+    import time
+
+    from qi_learn.commands.bootstrap import bootstrap as learn
+    from qi_learn.report import progress_view
+
+    paths, settings = open_settings()
+    with progress_view.view(echo) as view:
+        _, ended = learn(paths, settings, absolute(path), view, now=time.time())
+    if ended.exit_code:
+        raise Exit(ended.exit_code)
 
 
 @click.command()

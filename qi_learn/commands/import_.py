@@ -34,6 +34,7 @@ from qi_learn.records import (
     ImportedItem,
     ImportedTurn,
     NotUnderstood,
+    ReadTo,
     ReturningTurn,
     ToolRating,
     ToolSign,
@@ -198,6 +199,8 @@ class _Import:
 
     def _take(self, item: ImportedItem) -> None:
         match item:
+            case ReadTo():
+                pass
             case NotUnderstood():
                 self._set_aside(f"{item.where}: {item.why}")
             case ImportedTurn() | ReturningTurn():
@@ -245,7 +248,8 @@ class _Import:
         """Why a turn is not imported; empty if it is."""
         if not item.ended:
             return "without a time"
-        if item.ended < self.now - self.settings.keep.raw_days * DAY > 0:
+        days = self.settings.keep.raw_days
+        if days and item.ended < self.now - days * DAY:
             return "older than texts are kept (keep.raw_days)"
         if PauseFile(self.paths.pause, mark=boot_clock).between(item.started, item.ended):
             return "in a pause"

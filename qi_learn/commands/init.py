@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import qi_learn
 from qi_learn.commands.connect import gateway_address, model_name
+from qi_learn.commands.hooks import script_of
 from qi_learn.daemon import client
 from qi_learn.daemon.base import announce_base, answered_names, base_source, ensure_base
 from qi_learn.daemon.children import ENGINE_SECONDS, engine_process
@@ -97,7 +97,9 @@ def recording_text(paths: Paths, settings: Settings) -> Iterator[str]:
     yield "Recorded, while the daemon runs:"
     yield from _gateway_text(settings)
     yield "  - what becomes of their code in files saved in this project, and in its commits"
-    yield f"  - commands that test, build or deploy, if your shell loads a hook of {_hooks()}"
+    hooks = script_of("bash").parent
+    yield f"  - commands that test, build or deploy, if your shell loads a hook of {hooks}"
+    yield "    (`qi-learn hooks install bash`, zsh or fish, has it load one)"
     yield (
         "Secrets of known shapes are removed before anything enters the database; the spool, from "
         "which it is filled, holds them until its files are deleted."
@@ -135,13 +137,6 @@ def _gateway_text(settings: Settings) -> Iterator[str]:
         "their own): what is neither found in a registered project nor rated within a day keeps "
         "its times and counts, and loses its texts"
     )
-
-
-def _hooks() -> Path:
-    """The directory of the shells' hooks: in the installed package, or beside it in a checkout."""
-    package = Path(qi_learn.__file__).parent
-    inside = package / "hooks"
-    return inside if inside.is_dir() else package.parent / "hooks"
 
 
 def _ollama_hint(settings: Settings) -> str:

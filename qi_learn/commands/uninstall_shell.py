@@ -22,6 +22,10 @@ _OURS = re.compile(rb"(?:^|/)(?:" + _NAMES + rb")[\"']?$")
 _NAMED = re.compile(rb"(?:" + _NAMES + rb")")
 _OPENS = re.compile(rb"(?:^|[\s;])(?:then|do|else|\{)\s*(?:#.*)?$|\\$")
 _CLOSES = re.compile(rb"\s*(?:fi|done|else|elif|\})(?:[\s;#]|$)")
+NEW_FILE = b"# qi-learn hooks: a new file"
+"""What stands behind a line in a file that `qi-learn hooks install` made."""
+NO_END = b"# qi-learn hooks: and the end of the line before"
+"""The same in a file whose last line had no end."""
 COMPLETIONS = (
     ".bash_completions/qi-learn.sh",
     ".zfunc/qi-learn.zsh",
@@ -70,7 +74,9 @@ def _in_file(file: Path, data: bytes) -> Removals:
         shown = line.decode("utf-8", "replace").strip()
         if _goes(file, lines, number):
             going.append(
-                Removal("hook", f"{file}, line {number + 1}: {shown}", partial(_take, file, line))
+                Removal(
+                    "hook", f"{file}, line {number + 1}: {shown}", partial(take_line, file, line)
+                )
             )
         elif _NAMED.search(line) and not line.lstrip().startswith(b"#"):
             left.append(
@@ -104,17 +110,21 @@ def _says(line: bytes) -> bool:
     return bool(stripped) and not stripped.startswith(b"#")
 
 
-def _take(file: Path, line: bytes) -> None:
-    """Take one line out, as often as it stands there."""
+def take_line(file: Path, line: bytes) -> None:
+    """Take one line out, as often as it stands there; the file is as it was before it came."""
     if not file.is_file():
         return
 
     def change(data: bytes) -> bytes:
         lines = data.splitlines(keepends=True)
         kept = [each for n, each in enumerate(lines) if each != line or not _goes(file, lines, n)]
+        if NO_END in line and kept and lines[-1] == line:
+            kept[-1] = kept[-1].removesuffix(b"\n")
         return b"".join(kept)
 
     rewrite(file, change)
+    if NEW_FILE in line and not file.read_bytes():
+        file.unlink()
 
 
 def _unlink(file: Path) -> None:

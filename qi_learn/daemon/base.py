@@ -1,10 +1,11 @@
-"""The base version: made if it is missing, and put right at every start.
+"""The base version: made if it is missing, and put right at every start and when it is missed.
 
 Also the file that the live version's base is served from.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -31,6 +32,10 @@ RETRY_SECONDS = (2.0, 2.0, 2.0, 5.0, 15.0, 30.0)
 """Least seconds between two tries to make the server agree with deploy.json, by how many failed."""
 
 
+LOOK_SECONDS = 5.0
+"""Seconds between two looks at what the gateway says that it misses."""
+
+
 class BaseKeeper:
     """Keeps version 1.0.0, routes and alias as deploy.json wants them; for the daemon's loop."""
 
@@ -40,14 +45,20 @@ class BaseKeeper:
         self._model_server = model_server
         self._tried_at = float("-inf")
         self._agreed_on = 0
+        self._missed: frozenset[str] = frozenset()
+        """The models that the gateway missed when it was last put right."""
+        self._look_at = float("-inf")
         self._failed = 0
         self.ready = False
         """Whether the server has agreed once."""
 
     def agree(self, now: float) -> None:
-        """Put things right if the journal has changed; tried again until the server answers."""
+        """Put things right if the journal has changed, or the gateway misses what it routes to.
+
+        Tried again until the server answers.
+        """
         journal = self._journal_time()
-        if (self.ready and journal == self._agreed_on) or (
+        if (self.ready and journal == self._agreed_on and not self._is_missed()) or (
             time.monotonic() - self._tried_at
             < RETRY_SECONDS[min(self._failed, len(RETRY_SECONDS) - 1)]
         ):
@@ -57,17 +68,36 @@ class BaseKeeper:
             ensure_base(self._paths, self._settings, self._model_server, now=now)
         except ServerError as error:
             self._failed += 1
+            self._agreed_on = 0
             logger.warning("routes and alias wait for the server: %s", error.what)
         else:
             self._failed = 0
             # not the time it has now: another process may have changed it since
             self.ready, self._agreed_on = True, journal
 
+    def _is_missed(self) -> bool:
+        """Whether the gateway misses a model that it did not miss before."""
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        missed = frozenset(missed_models(self._paths.gateway_status))
+        new, self._missed = bool(missed - self._missed), missed
+        return new
+
     def _journal_time(self) -> int:
         try:
             return self._paths.deploy.stat().st_mtime_ns
         except FileNotFoundError:
             return 0
+
+
+def missed_models(state: Path) -> set[str]:
+    """The models that the gateway routes to and that the server does not have, as it last said."""
+    try:
+        told = json.loads(state.read_bytes())
+        return {str(each["model"]) for each in told["missing"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()  # there is none, or it is damaged: doctor tells that
 
 
 def ensure_base(
@@ -80,7 +110,9 @@ def ensure_base(
     """
     with Ollama(model_server.url) as server:
         exists = paths.deploy.exists()
-        source = BaseSource() if exists else base_source(settings, model_server, server)
+        source = BaseSource()
+        if not exists or base_version.lost_base(load_deployment(paths), server) is not None:
+            source = base_source(settings, model_server, server)
         deployment = base_version.ensure_base(
             paths,
             server,

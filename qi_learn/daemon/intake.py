@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qi_learn.capture.shell_outcomes import outcomes_of
+from qi_learn.capture.told_in_requests import outcomes_told
 from qi_learn.capture.wire import decode
 from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
@@ -29,6 +30,7 @@ from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.seen_evidence import SeenEvidence
 from qi_learn.daemon.standing import Standing
+from qi_learn.daemon.taken_back import drop_taken_back
 from qi_learn.errors import QiError
 from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths
@@ -177,7 +179,7 @@ class Intake:
     def _round(self, store: Store, now: float) -> int:
         self._follow_clock(store, now)
         drained = self._drain(store, now)
-        changed = self._begin() or drained > 0 or bool(self._seen)
+        changed = self._begin(store) or drained > 0 or bool(self._seen)
         news = bool(self._seen or self._projects.behind)
         self._seen.take_in(store, self.watcher, self.settings.capture, now)
         if self._standing.due(news=news):
@@ -213,11 +215,13 @@ class Intake:
         logger.warning("the clock was set by %.0f s: %d answers are moved with it", jump, moved)
         self._time_due = float("-inf")
 
-    def _begin(self) -> bool:
+    def _begin(self, store: Store) -> bool:
         """Of the first round: take up what a process that was killed left undone."""
         first, self._begun = not self._begun, True
         if first:
             self._classifying.look_again()
+            with self.guard.step("data set", str(self.paths.runs), QiError, OSError):
+                drop_taken_back(self.paths, store)
         return first
 
     def _drain(self, store: Store, now: float) -> int:
@@ -234,6 +238,7 @@ class Intake:
             suggest=suggestions_of,
             say=words_for,
             outcomes=outcomes_of,
+            ran=outcomes_told,
             now=now,
             memory=self._memory,
         )

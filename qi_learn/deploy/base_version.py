@@ -1,6 +1,7 @@
 """Base versions: 1.0.0, and the next major number for another base.
 
-1.0.0 is made from the base model, the next major number if the settings name another by then.
+1.0.0 is made from the base model, the next major number if the settings name another by then. One
+that the server has lost is made again: a client may have deleted it, or the home was moved.
 
 As everywhere in this package the model is complete on the server before the journal names it, and
 each step first looks at what is there: killed anywhere and run again, it completes.
@@ -28,7 +29,7 @@ from qi_learn.deploy.journal import (
     version_model,
     with_live,
 )
-from qi_learn.deploy.version import FIRST
+from qi_learn.deploy.version import FIRST, parse_version
 from qi_learn.errors import ModelError, NotFound, SettingsError
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_names import parse_name
@@ -64,10 +65,12 @@ def ensure_base(
 ) -> Deployment:
     """Make version 1.0.0 if there is no version yet; then make all agree with the journal.
 
-    If versions are there, only the alias and the names to answer for are taken over; another base
-    for them is `new_base`. `store`: the server's model store if it is local, else None. Raises
-    NotFound if the server lacks the model, SettingsError if the alias is a model that this
-    installation did not make, ModelError if there is nothing to make the version from, ServerError.
+    If versions are there, only the alias and the names to answer for are taken over, and the base
+    of the live one is made again if the server lost it; another base for them is `new_base`.
+
+    `store`: the server's model store if it is local, else None. Raises NotFound if the server lacks
+    the model, SettingsError if the alias is a model that this installation did not make or the lost
+    base is another one, ModelError if there is nothing to make the version from, ServerError.
     """
     before = read_journal(paths)
     moved = before is not None and parse_name(before.alias) != parse_name(alias)
@@ -79,11 +82,21 @@ def ensure_base(
         first = Release(str(FIRST), model, digest, now, digest)
         update(paths, lambda current: current or _first(first, alias, answer_for))
     name = str(parse_name(alias))
-    update(paths, lambda current: replace(require_live(current), alias=name, answer_for=answer_for))
+    deployment = update(
+        paths, lambda current: replace(require_live(current), alias=name, answer_for=answer_for)
+    )
+    if (lost := lost_base(deployment, server)) is not None and source != BaseSource():
+        _make_again(server, lost, source)
     reconcile(paths, server, store=store)
     if before is not None and moved and server.has(before.alias):
         server.delete(before.alias)  # it would go stale: nothing moves it any more
     return load_deployment(paths)
+
+
+def lost_base(deployment: Deployment, server: Ollama) -> Release | None:
+    """The base version behind the live one, if the server has its model no more."""
+    base = deployment.release(f"{parse_version(deployment.live).major}.0.0")
+    return None if server.has(base.model) else base
 
 
 def new_base(
@@ -128,6 +141,17 @@ def _refuse_foreign(paths: Paths, server: Ollama, alias: str, store: Path | None
             "make.",
             f"Set serve.alias to another name, or delete that one: `ollama rm {alias}`.",
         )
+
+
+def _make_again(server: Ollama, lost: Release, source: BaseSource) -> None:
+    """Make a base version's model again from the same weights. Raises SettingsError for others."""
+    if lost.base_digest and source.digest and source.digest != lost.base_digest:
+        raise SettingsError(
+            f"The server at {server.base_url} lost {lost.model}, and the settings name another "
+            "base.",
+            "Name the old one again, or run `qi-learn init` to begin with the new one.",
+        )
+    _make_base(server, lost.model, source)
 
 
 def _make_base(server: Ollama, model: str, source: BaseSource) -> str:

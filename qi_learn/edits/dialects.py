@@ -44,6 +44,8 @@ _TOOLS: tuple[Mapping[str, Callable[[Called], Iterable[Edit]]], ...] = (
     zed.TOOLS,
     serena.TOOLS,
 )
+_FENCES = ("<source>", "<code>", "<pre>", "<codeblock>", "<sourcecode>")
+"""What aider lets models write in the place of backticks, if a file has those in it."""
 _ABOVE = 3
 """Lines in front of a SEARCH/REPLACE block in which its file is named, as aider looks for it."""
 
@@ -148,7 +150,7 @@ def _file_above(lines: Sequence[TextLine], block: SearchReplace) -> str | None:
             words = bare.lstrip("`~").split()
             if words and (name := name_alone(words[-1])):
                 return name
-        elif bare:
+        elif bare and bare not in _FENCES:
             return name_alone(bare)
     return None
 

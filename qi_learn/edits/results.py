@@ -60,7 +60,7 @@ _DECLINED = re.compile(
     r"|the user has declined to run this tool"
     r"|the user (?:chose|decided) to skip th"
     r"|user rejected tool use"
-    r"|\[operation cancelled\] reason: user (?:denied|did not allow|rejected|declined)"
+    r"|\[operation cancelled\] (?:reason: )?user (?:denied|did not allow|rejected|declined)"
     r"|(?:this )?tool call was cancell?ed by the user"
     r"|permission (?:to run tool )?denied by (?:the )?user"
     r"|(?:the )?action has been rejected by the user"
@@ -78,18 +78,20 @@ _FAILED = re.compile(
     r"|file (?:not found|does not exist)|no such file|does not exist"
     r"|\[operation cancelled\]|user cancell?ed|was interrupted|interrupted by user"
     r"|no changes (?:to make|were made)|are (?:identical|exactly the same)"
+    r"|\Atool \S+ not found"
     r"|not executed because|missing value for required parameter|invalid (?:json|tool|arguments)"
     r"|cannot be used in plan mode|access to .{1,200} is blocked",
     re.IGNORECASE,
 )
 _FAILED_FIRST = re.compile(
-    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|diff edit failed)\b",
+    r"(?:error|failed|failure|traceback|exception|cannot|unknown tool|unsupported)\b"
+    r"|diff edit failed",
     re.IGNORECASE,
 )
 _APPLIED = re.compile(
     r"\bfile (?:\S+ )?(?:has been |was )?(?:successfully )?(?:updated|edited|created|written"
     r"|modified|saved|overwritten)"
-    r"|the file \S.{0,300}? has been (?:updated|edited|created|written)"
+    r"|the file:? \S.{0,300}? has been (?:updated|edited|created|written)"
     r"|has been updated successfully|successfully (?:edited|modified|wrote|saved|created|overwrote"
     r"|replaced|applied|written|updated|inserted|added)"
     r"|success\. updated the following files|(?:edits?|patch|diff|changes) (?:was |were )?applied"

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qi_learn.gateway.header_bytes import header_text
+
 MOST_KINDS = 50
 """Pairs of path and client that are counted apart; what comes after them is counted together."""
 LONGEST_NAME = 100
@@ -114,5 +116,10 @@ class Counters:
 
 def client_of(headers: Mapping[str, str]) -> str:
     """The name of a client's program, as far as it gives one."""
-    words = headers.get("User-Agent", "").split()
-    return words[0] if words else "(no name)"
+    return named_client(headers) or "(no name)"
+
+
+def named_client(headers: Mapping[str, str]) -> str | None:
+    """The first word of what a client calls itself, as `aider/0.86`; None if it does not."""
+    words = (header_text(headers.get("User-Agent")) or "").split()
+    return words[0][:LONGEST_NAME] if words else None

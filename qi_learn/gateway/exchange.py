@@ -37,6 +37,8 @@ class Exchange:
     id: str
     """The turn's id: the client's own, if it gave one."""
     session: str | None = None
+    client: str | None = None
+    """The name of the client's program, as far as it gives one."""
     project: str | None = None
     """The directory that the client names; at the end the project that was found."""
     asked: str | None = None
@@ -179,6 +181,7 @@ class Exchange:
             "cancelled": cancelled,
             "broken": self.broken,
             "session": self.session,
+            "client": self.client,
             "started": self.started,
             "ended": self.started + time.perf_counter() - self.began,
             "ttfb_ms": None if self.first is None else round((self.first - self.began) * 1000, 3),

@@ -7,11 +7,13 @@ in it must be exchanged: then decoded, with the length that it has.
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 from aiohttp import web
 from multidict import CIMultiDict
 
+from qi_learn.gateway.counters import named_client
 from qi_learn.gateway.encoding import decoded, is_plain
 from qi_learn.gateway.exchange import LONGEST, Exchange
 from qi_learn.gateway.guard import end_to_end
@@ -104,7 +106,8 @@ async def read_question(
         b"" if plain is None else plain,
         ids.take(request.headers.get(TURN_HEADER)),
         session=next((session for session in named if session), None),
-        project=header_text(request.headers.get("x-qi-learn-project")),
+        client=named_client(request.headers),
+        project=_directory(request.headers.get("x-qi-learn-project")),
         came=came,
         unreadable=plain is None,
     )
@@ -114,6 +117,12 @@ async def read_question(
     headers = end_to_end(request.headers)
     headers.popall("Content-Length", None)  # set anew from the body
     return Question(exchange, raw, headers, model)
+
+
+def _directory(value: str | None) -> str | None:
+    """The directory that a client names, with its home for a `~`."""
+    named = header_text(value)
+    return None if named is None else os.path.expanduser(named)
 
 
 async def _model_in(body: bytes) -> ModelField | None:

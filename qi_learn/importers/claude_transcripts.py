@@ -1,10 +1,11 @@
 """Claude Code's transcripts: `~/.claude/projects/<directory>/<session>.jsonl`.
 
-One line a message, as the session went on (read from files of versions 1 and 2; the format is not
-documented). The members used: `type` (`user`, `assistant`; all others are not of a conversation),
-`uuid`, `parentUuid`, `timestamp`, `sessionId`, `cwd`, `isSidechain`, `agentId`, and `message` as
-`/v1/messages` has it. Each block of an answer has a line of its own, with one `message.id`; results
-of tools may stand between them. A prompt whose parent is not the newest line goes back to there.
+One line a message, as the session went on (as versions 1 and 2 write it; the format is not
+documented, and sessions of 1.0.120 that were made here are read). The members used: `type` (`user`,
+`assistant`; all others are not of a conversation), `uuid`, `parentUuid`, `timestamp`, `sessionId`,
+`cwd`, `isSidechain`, `agentId`, and `message` as `/v1/messages` has it. Each block of an answer has
+a line of its own, with one `message.id`; results of tools may stand between them. A prompt whose
+parent is not the newest line goes back to there.
 
 The system prompt and the tools are not in it, so no question is whole. Not covered: what a hook
 wrote into a prompt, and answers that are errors of the service.
@@ -12,6 +13,7 @@ wrote into a prompt, and answers that are errors of the service.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +80,8 @@ def _thread_of(value: Mapping[str, Any]) -> str:
 class _Answer:
     """The blocks of an answer so far."""
 
+    id: str
+    """As the server named it: some give all their answers one name."""
     key: str
     lines: list[Mapping[str, Any]]
     end: int
@@ -96,6 +100,8 @@ class _Thread:
     """When the newest thing was said to the model."""
     calls: dict[str, str] = field(default_factory=dict)
     """By the id of a tool call: the key of its turn."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many answers had an id."""
     answer: _Answer | None = None
     results: list[tuple[JsonLine, Mapping[str, Any]]] = field(default_factory=list)
     """What came for the answer that is not at its end yet."""
@@ -113,9 +119,12 @@ class _Thread:
             if value.get("isApiErrorMessage") is True or message.get("model") == "<synthetic>":
                 return
             key = text(message.get("id")) or text(value.get("uuid"))
-            if self.answer is None or self.answer.key != key:
+            ended = self.is_answered and bool(self.results)
+            if self.answer is None or self.answer.id != key or ended:
                 yield from self.flush()
-                self.answer = _Answer(key, [], line.end)
+                self.counts[key] += 1
+                name = key if self.counts[key] == 1 else f"{key}#{self.counts[key]}"
+                self.answer = _Answer(key, name, [], line.end)
             self.answer.lines.append(value)
             self.answer.blocks += objects(message.get("content"))
             self.answer.end = line.end

@@ -2,8 +2,9 @@
 
 Lines of `{"timestamp", "type", "payload"}` (codex-rs/protocol). `session_meta` has the session's
 id, its directory and the provider, `turn_context` the model; `response_item` is an item of
-`/v1/responses`; of `event_msg` the end of an answer (`token_count`) is read. An answer is the items
-of the model up to the next of somebody else.
+`/v1/responses`. The end of an answer is where its tokens are counted (`token_usage_record`, before
+that `token_count` in an `event_msg`), or where an item of somebody else comes. Read from sessions
+of version 0.171 too, which were made here.
 
 The instructions and the tools of a request are not in it, so no question is whole; nor are thoughts
 that only their service can read. Not covered: rollouts of 2025 whose lines have no `payload`, and a
@@ -103,6 +104,9 @@ class _Rollout:
                 yield from self.flush()
                 self.directory = text(payload.get("cwd")) or self.directory
                 self.model = text(payload.get("model")) or self.model
+            case "token_usage_record":
+                self.usage = inner(payload, "usage")
+                yield from self.flush()
             case "event_msg" if payload.get("type") == "token_count":
                 self.usage = inner(inner(payload, "info"), "last_token_usage")
                 yield from self.flush()

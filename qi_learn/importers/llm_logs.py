@@ -49,8 +49,8 @@ def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
     """The calls behind a cursor. Raises NotFound if the log cannot be read."""
     new, _, old = after.partition(",")
     with foreign_database(file) as database:
-        items = [*_responses(database, new, behind(old)), *_turns(database, behind(new), old)]
-    yield from items
+        yield from _responses(database, new, behind(old))
+        yield from _turns(database, behind(new), old)
 
 
 # --- since 0.32 -----------------------------------------------------------------------------------

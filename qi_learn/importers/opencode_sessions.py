@@ -6,15 +6,16 @@ database `data` is JSON without the ids, which have columns; the files are
 is one answer, with the tools that it called and what came back as parts; it is read once it has
 `time.completed`, which is the cursor (milliseconds).
 
-System prompt and tools are not kept there, so no question is whole. If there is a database, the
-older files are not read: OpenCode took them over.
+Read from a database of 1.18 too, which was made here. System prompt and tools are not kept there,
+so no question is whole. If there is a database, the older files are not read: OpenCode took them
+over.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from qi_learn.importers.conversation import Conversation, texts_of
 from qi_learn.importers.json_lines import behind, inner, is_local, json_file, seconds
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.outside.foreign_database import ForeignDatabase, foreign_database
-from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
+from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ReadTo, ToolSign
 
 DATABASE = "opencode.db"
 DECLINED = "The user rejected permission to use this specific tool"
@@ -50,12 +51,21 @@ def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
     Raises NotFound if the database cannot be read.
     """
     since = behind(after)
+    newest = since
+    for item in _all(file, since):
+        newest = max(newest, behind(item.cursor))
+        yield replace(item, cursor=after)  # sessions overlap: the next one may have an earlier one
+    if newest > since:
+        yield ReadTo(str(newest))
+
+
+def _all(file: Path, since: int) -> Iterator[ImportedItem]:
     if file.suffix == ".json":
-        items = _items(_of_files(file), since)
-    else:
-        with foreign_database(file) as database:
-            items = [i for s in _sessions(database, since) for i in _items(s, since)]
-    yield from sorted(items, key=lambda item: int(item.cursor))
+        yield from _items(_of_files(file), since)
+        return
+    with foreign_database(file) as database:
+        for session in _sessions(database, since):
+            yield from _items(session, since)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
         raise NotFound(
             f"git does not say who commits in {file}.", "`git config user.email ADDRESS`"
         )
-    for commit in commits_by(file, email, after, 0.0):
+    for commit in commits_by(file, email, after):
         if not _NOT_ALONE.search(commit.message):
             yield from _written(file, commit)
 
@@ -88,12 +88,14 @@ def _block(
     if len("".join(written.split())) < LEAST or not before.strip():
         return
     key = f"{commit.id}:{added.file}:{added.first}"
+    behind = "".join(lines[end:])[:BEHIND]
+    how = {"suffix": behind} if behind.strip() else {"raw": True}
     yield ImportedTurn(
         key,
         commit.id,
-        "/v1/completions",
-        {"model": MODEL, "prompt": before, "suffix": "".join(lines[end:])[:BEHIND]},
-        {"choices": [{"text": "", "finish_reason": "stop"}]},
+        "/api/generate",
+        {"model": MODEL, "prompt": before, **how},
+        {"response": "", "done": True, "done_reason": "stop"},
         commit.ts,
         commit.ts,
         MODEL,

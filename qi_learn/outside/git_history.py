@@ -81,7 +81,8 @@ def hunks(directory: Path, commit: CommitSaid, file: str) -> tuple[Hunk, ...]:
         if head := _HUNK.match(line):
             found.append((max(0, int(head["old"]) - 1), [], []))
         elif found and line[:1] in ("-", "+"):
-            found[-1][1 if line[0] == "-" else 2].append(line[1:].rstrip("\r"))
+            _, removed, added = found[-1]
+            (removed if line[0] == "-" else added).append(line[1:].rstrip("\r"))
     return tuple(Hunk(start, tuple(gone), tuple(new)) for start, gone, new in found if gone)
 
 

@@ -27,6 +27,16 @@ def hook_directories(directory: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path.resolve() for path in (common / "hooks", *inner, *chosen)))
 
 
+def own_hook_directory(directory: Path) -> Path | None:
+    """The directory of the repository's own hooks; None outside one, or if another is set.
+
+    Raises NotFound if git refuses, ToolMissing without git.
+    """
+    if not directory.is_dir() or repository_of(directory) is None or _chosen(directory):
+        return None
+    return (common_directory(directory) / "hooks").resolve()
+
+
 def _chosen(directory: Path) -> list[str]:
     """What the person set as `core.hooksPath`: the last one counts, and then comes our own."""
     done = ask(directory, "config", "--type=path", "-z", "--get-all", "core.hooksPath", check=False)

@@ -37,16 +37,15 @@ def own_email(directory: Path) -> str:
     return ask(directory, "config", "user.email", check=False).text.strip()
 
 
-def commits_by(directory: Path, email: str, after: str, since: float) -> list[AuthoredCommit]:
+def commits_by(directory: Path, email: str, after: str) -> list[AuthoredCommit]:
     """The commits of an author that HEAD has and `after` has not, oldest first, no merges.
 
-    All of them if there is no commit `after`. `since`: Unix seconds. Raises NotFound if git does
-    not answer.
+    All of them if there is no commit `after`. Raises NotFound if git does not answer.
     """
     known = after and ask(directory, "cat-file", "-e", f"{after}^{{commit}}", check=False)
     span = f"{after}..HEAD" if known and known.exit_code == 0 else "HEAD"
     form = "--format=%H%x00%at%x00%ae%x00%B%x00"
-    options = ("--no-merges", "--reverse", "-z", form, f"--since={int(since)}", span, "--")
+    options = ("--no-merges", "--reverse", "-z", form, span, "--")
     fields = ask(directory, "log", *options).output.decode("utf-8", "replace").split("\0")
     found = []
     for at in range(0, len(fields) - 4, 5):

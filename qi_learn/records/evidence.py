@@ -138,6 +138,8 @@ class Suggestion:
     """Up to three lines after the region, for the same use."""
     region: str | None = None
     """The region's text when it was last seen."""
+    head: tuple[str, ...] = ()
+    """The imports that it begins with, if they stand elsewhere in the file than its region."""
     similarity: float | None = None
     """Of the region to the suggestion, now: 0..1 over code tokens."""
     placed_at: float | None = None

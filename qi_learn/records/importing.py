@@ -89,4 +89,11 @@ class NotUnderstood:
     why: str
 
 
-ImportedItem = ImportedTurn | ReturningTurn | ToolSign | ToolRating | NotUnderstood
+@dataclass(frozen=True, slots=True)
+class ReadTo:
+    """Told last by a source whose items come in another order than their cursors."""
+
+    cursor: str
+
+
+ImportedItem = ImportedTurn | ReturningTurn | ToolSign | ToolRating | NotUnderstood | ReadTo

@@ -69,3 +69,4 @@ class TurnChange:
     project: str | None = None
     """The project in which the answer was found; None if it was known before."""
     bug_introduced: bool = False
+    """Whether a repair blames code of the turn; if none does, what was blamed before is not."""

@@ -18,7 +18,7 @@ STAYS: Mapping[str, frozenset[str]] = {
     "Suggestion": frozenset(("turn_id", "file", "commit", "repaired_by")),
     "Score": frozenset(("turn_id",)),
     "TurnChange": frozenset(("turn_id", "project")),
-    "CommandResult": frozenset(("id", "project", "commit", "cwd", "tests", "loaded")),
+    "CommandResult": frozenset(("id", "project", "commit", "cwd")),
     "Event": frozenset(("id", "project")),
     "Release": frozenset(("digest", "base_digest", "adapter_digest", "run_id")),
     "Example": frozenset(("id", "hash", "project")),

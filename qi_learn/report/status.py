@@ -34,6 +34,7 @@ from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # f
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
+from qi_learn.store.client_rates import ClientRates, client_rates
 from qi_learn.store.database import open_store
 from qi_learn.store.events import sent_again
 from qi_learn.workspace.registry import load_projects
@@ -117,6 +118,8 @@ class Status:
     """Whether a daemon has begun and does not say yet where it is, or a command holds the home."""
     kept: keeping.KeptState | None = None
     """How long what was recorded is kept, and how that stands; None without a database."""
+    clients: tuple[ClientRates, ...] = ()
+    """What became of the suggestions of the newest turns, by the program that asked."""
 
 
 def gather(paths: Paths, settings: Settings | None = None) -> Status:
@@ -146,6 +149,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
 
     no_answer: Mapping[str, Any] = {}
     no_projects: tuple[Path, ...] = ()
+    no_clients: tuple[ClientRates, ...] = ()
     now = running.look(paths, settings, lambda read: attempt(read, no_answer))
     daemon, waiting = now.daemon, str(now.told.get("waiting") or "")
     deployment = attempt(lambda: load_deployment(paths), None)
@@ -204,7 +208,15 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         paused=now.paused,
         metadata_only=bool(now.gateway.get("metadata_only")),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
+        clients=attempt(lambda: _clients(paths), no_clients),
     )
+
+
+def _clients(paths: Paths) -> tuple[ClientRates, ...]:
+    if not paths.database.exists():
+        return ()
+    with open_store(paths.database, readonly=True) as store:
+        return client_rates(store)
 
 
 def _waiting(spool: Path) -> tuple[int, int]:
@@ -274,6 +286,7 @@ def as_text(s: Status) -> str:
         lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
     lines += status_lines.projects(s.projects, s.watching, time.time())
+    lines += status_lines.clients(s.clients)
     lines += status_lines.lost(s.lost)
     lines += status_lines.set_aside(s.set_aside, s.bad_lines)
     lines += [f"fault       {one_line(fault)}" for fault in s.faults]

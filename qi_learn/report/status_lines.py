@@ -9,6 +9,7 @@ from qi_learn.errors import SettingsError
 from qi_learn.report.words import clock, counted, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
+from qi_learn.store.client_rates import ClientRates
 
 COLUMNS = 80
 """What a terminal has at least."""
@@ -76,6 +77,30 @@ def last_run(short: str, state: str, step: str, told: str) -> list[str]:
     line += f": {one_line(told)}" if told else ""
     shown = fitted(line, COLUMNS)
     return [shown] if shown == line else [shown, f"{'':<12}all of it: `qi-learn explain {short}`"]
+
+
+def clients(rates: Sequence[ClientRates]) -> list[str]:
+    """What became of the suggestions of each client, one a line; what is no opinion is a fault."""
+    lines = []
+    for n, each in enumerate(rates):
+        line = (
+            f"{one_line(each.client)}: {each.suggestions} suggestions, {_share(each.placed, each)} "
+            f"found in files, {_share(each.rejected, each)} rejected, "
+            f"{_share(each.unknown, each)} unknown"
+        )
+        lines.append(f"{'' if n else 'clients':<12}{line}")
+    lines += [
+        f"fault       {each.rejected} of {each.kept + each.rejected} suggestions of "
+        f"{one_line(each.client)} that were judged count as rejected: that is a fault of capturing "
+        "them, and no opinion (`qi-learn log --why ID` says how each was judged)"
+        for each in rates
+        if each.faulty
+    ]
+    return lines
+
+
+def _share(count: int, rates: ClientRates) -> str:
+    return f"{count / max(1, rates.suggestions):.0%}"
 
 
 def lost(told: Lost) -> list[str]:

@@ -19,6 +19,7 @@ from qi_learn.paths import replace_file
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import MANIFEST, file_of, read_manifest, snapshot_ready
 
+PAIRS = "pairs"
 RENDERED = "rendered.jsonl"
 """The cache of rendered prompts, in the run's directory."""
 
@@ -56,6 +57,45 @@ def forget_examples(run: RunDirectory, turns: Set[str]) -> int:
         ) from error
     _sweep(run.snapshot)
     return gone
+
+
+def rejects_in(run: RunDirectory) -> set[str]:
+    """The turns (ids) of which the run's data set says that their answer was rejected.
+
+    Raises StoreError if its manifest is damaged.
+    """
+    if not snapshot_ready(run.snapshot):
+        return set()
+    manifest = read_manifest(run.snapshot)
+    lines = _lines(run.snapshot / file_of(manifest, PAIRS)) if PAIRS in manifest["files"] else ()
+    return {id for line in lines for id in _rejected(line)}
+
+
+def drop_rejects(run: RunDirectory, turns: Set[str]) -> int:
+    """Take what says of the turns (ids) that they were rejected out of the data set; how many.
+
+    Their other lines stay. Raises StoreError if the manifest is damaged, OSError if it cannot be
+    written.
+    """
+    if not rejects_in(run) & turns:
+        return 0
+    manifest, directory = dict(read_manifest(run.snapshot)), run.snapshot
+    lines = list(_lines(directory / file_of(manifest, PAIRS)))
+    kept = [line for line in lines if not _rejected(line) & turns]
+    manifest["files"] = {**manifest["files"], PAIRS: _write(directory, PAIRS, kept)}
+    manifest[PAIRS] = _hashes_in(directory / file_of(manifest, PAIRS))
+    replace_file(directory / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    _sweep(directory)
+    return len(lines) - len(kept)
+
+
+def _rejected(line: bytes) -> set[str]:
+    """The turn that a line of pairs says was rejected, if it does."""
+    try:
+        value = json.loads(line.decode("utf-8", "surrogatepass"))
+        return {str(value["id"])} if value["source"] == "reject" else set()
+    except (ValueError, TypeError, LookupError):
+        return set()
 
 
 def expire_data_set(run: RunDirectory) -> bool:

@@ -29,7 +29,7 @@ MAX_NAMES = 60
 def find_facts(source: AnswerSource, index: NamesIndex, now: float) -> AnswerFacts:
     """The facts about an answer."""
     blocks = [(b.text, b.language) for b in code_blocks(source.answer)]
-    if source.about:
+    if source.about or source.suggested:  # else of an edit its marks and its old text would count
         blocks = [block for block in blocks if block in source.suggested]
     pieces = blocks or source.suggested
     code = "\n".join(text for text, _ in pieces)

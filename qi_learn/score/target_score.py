@@ -93,10 +93,8 @@ def _broken(suggestion: Suggestion) -> str:
     A line taken out of a block need not parse by itself, but what begins and does not end never
     does, and what parsed as it was suggested should.
     """
-    if suggestion.start <= 0 or not suggestion.final_text:
+    if suggestion.start <= 0 or suggestion.old is not None or not suggestion.final_text:
         return ""  # a completion, or a tool's argument: its neighbours are the person's
-    if suggestion.old is not None:
-        return ""  # a piece in place of another, and no more whole than that
     language = language_of(suggestion.language, suggestion.file)
     if language not in (None, "python"):
         return _broken_in(language, suggestion.text, suggestion.final_text)

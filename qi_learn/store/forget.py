@@ -143,6 +143,9 @@ def forget_rest(store: Store, choice: ForgetChoice) -> None:
             store.execute("UPDATE events SET body = NULL, project = NULL WHERE id = ?", (event,))
         for command in choice.commands:
             store.execute("DELETE FROM commands WHERE id = ?", (command,))
+        for turn in choice.turns:  # what its request told of commands: `<turn>.<number>`
+            names = (f"{turn}.", f"{turn}/")
+            store.execute("DELETE FROM commands WHERE id > ? AND id < ?", names)
         for context in choice.contexts:
             store.execute("UPDATE turns SET context_id = NULL WHERE context_id = ?", (context,))
         for rating in _ratings_apart(store, choice):

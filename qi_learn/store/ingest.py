@@ -73,6 +73,7 @@ _SEEN_BESIDE = ("outcome", "git", "hook", "edit")
 Decode = Callable[[Event], Turn]
 Suggest = Callable[[Turn], tuple[Suggestion, ...]]
 Outcomes = Callable[[Event], tuple[Event, ...]]
+Ran = Callable[[Turn], tuple[CommandResult, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class _Intake:
     suggest: Suggest
     say: Hear
     outcomes: Outcomes
+    ran: Ran
     now: float
     known: int
     """How many turns there were before."""
@@ -149,6 +151,7 @@ def drain(
     suggest: Suggest,
     say: Hear = lambda _suggestions, _answer, _messages: {},
     outcomes: Outcomes = lambda event: (event,),
+    ran: Ran = lambda _turn: (),
     now: float,
     memory: DrainMemory | None = None,
 ) -> Drained:
@@ -157,12 +160,14 @@ def drain(
     `decode`: makes the Turn of a `turn` event, ValueError if it cannot. `suggest`: finds the
     suggestions in its redacted answer. `say`: finds what its request says of those of earlier
     answers. `outcomes`: makes of a shell's line the events of what it tells, ValueError if it
-    cannot. `now`: kept with each event as the time it was taken in. `memory`: what the drain before
-    left. Raises StoreError or DiskFull if the database or `spool/bad/` cannot be written: what was
+    cannot. `ran`: finds the results of commands in a turn's redacted request. `now`: kept with each
+    event as the time it was taken in. `memory`: what the drain before left.
+
+    Raises StoreError or DiskFull if the database or `spool/bad/` cannot be written: what was
     committed stays, the rest waits in the spool.
     """
     memory = memory or DrainMemory(store)
-    intake = _Intake(store, memory, decode, suggest, say, outcomes, now, turns_known(store))
+    intake = _Intake(store, memory, decode, suggest, say, outcomes, ran, now, turns_known(store))
     files = spool_files(spool_dir)
     memory.files.see(files)
     forget_gone(store, files)
@@ -330,6 +335,8 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
         suggested = intake.memory.redactor.clean(intake.suggest(turn))
         save_suggestions(intake.store, suggested)
         hear(intake.store, whole.value, intake.say, intake.memory.redactor)
+        for command in intake.ran(turn):
+            save_command(intake.store, intake.memory.redactor.clean(command))
         if not (turn.messages or turn.answer):
             mark_textless(intake.store, turn.id, intake.now)
         intake.turns.append(turn.id)

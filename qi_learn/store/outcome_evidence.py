@@ -59,9 +59,9 @@ class CommandRun(NamedTuple):
     failed: int | None = None
     passed: int | None = None
     interrupted: bool | None = None
-    tests: tuple[str, ...] | None = None
-    loaded: tuple[str, ...] | None = None
-    failing: tuple[str, ...] | None = None
+    tests: frozenset[str] | None = None
+    loaded: frozenset[str] | None = None
+    failing: frozenset[str] | None = None
 
     @property
     def began(self) -> float:
@@ -110,14 +110,15 @@ def runs_since(store: Store, project: str, since: float) -> list[CommandRun]:
 
 def _run(row: sqlite3.Row) -> CommandRun:
     """A row as a run: what is damaged in it is unknown."""
-    lists = {name: _names(row[name]) for name in ("tests", "loaded", "failing")}
-    return CommandRun(*row)._replace(**lists)
+    return CommandRun(*row)._replace(
+        tests=_names(row["tests"]), loaded=_names(row["loaded"]), failing=_names(row["failing"])
+    )
 
 
-def _names(column: object) -> tuple[str, ...] | None:
+def _names(column: object) -> frozenset[str] | None:
     if not isinstance(column, str):
         return None
     try:
-        return tuple(map(str, json.loads(column)))
+        return frozenset(map(str, json.loads(column)))
     except (ValueError, TypeError):
         return None

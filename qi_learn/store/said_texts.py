@@ -83,7 +83,7 @@ ON_TURNS: Mapping[str, Columns] = {
     "suggestions": {
         **dict.fromkeys(("text", "file", "name", "region", "final_text", "path", "old"), plain),
         **dict.fromkeys(("lead", "trail"), plain),
-        **dict.fromkeys(("before", "after"), in_json),
+        **dict.fromkeys(("before", "after", "head"), in_json),
     },
     "feedback": dict.fromkeys(("final_version", "correction"), plain),
     "scores": {"target_text": plain},

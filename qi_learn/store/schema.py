@@ -347,23 +347,19 @@ def m014_fates(db: Database) -> None:
 
 
 @migrations()
-def m015_parts_of_lines(db: Database) -> None:
-    # What stands on a suggestion's first and last line beside it, as in `records.Suggestion`.
-    ends = ("lead", "trail")
-    _run(
-        db,
-        *(f"ALTER TABLE suggestions ADD COLUMN {name} TEXT NOT NULL DEFAULT ''" for name in ends),
-    )
-
-
-@migrations()
-def m016_what_a_command_saw(db: Database) -> None:
+def m015_what_a_command_saw(db: Database) -> None:
     # JSON lists of names: the files of its tests, the others that took part, and what failed.
     lists = (f"ALTER TABLE commands ADD COLUMN {name} TEXT" for name in ("tests", "loaded"))
     _run(db, *lists, "ALTER TABLE commands ADD COLUMN failing TEXT")
     _run(db, "ALTER TABLE commands ADD COLUMN interrupted INTEGER")
     # The commit by which a later fix blames the code; the outcome's `bug_introduced` follows it.
     _run(db, "ALTER TABLE suggestions ADD COLUMN repaired_by TEXT")
+
+
+@migrations()
+def m016_moved_imports(db: Database) -> None:
+    # The imports of a suggestion that stand elsewhere in its file, as in `records.Suggestion`.
+    _run(db, "ALTER TABLE suggestions ADD COLUMN head TEXT NOT NULL DEFAULT '[]'")
 
 
 def _run(db: Database, *statements: str) -> None:

@@ -58,6 +58,9 @@ FATES = (
         f"ALTER TABLE suggestions ADD COLUMN {name} TEXT"
         for name in ("path", "old", "call", "said", "sign", "inferred", "fate")
     ),
+    # What stands beside it on its first and its last line, if it is a part of a line.
+    "ALTER TABLE suggestions ADD COLUMN lead TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE suggestions ADD COLUMN trail TEXT NOT NULL DEFAULT ''",
     "CREATE INDEX suggestions_by_fate ON suggestions (fate, turn_id)",
     "CREATE INDEX suggestions_by_call ON suggestions (call) WHERE call IS NOT NULL",
     # The program that asked, as it calls itself.

@@ -74,20 +74,20 @@ def resembles(suggested: str, run: str, letters: Letters, enough: float) -> bool
     common = LCSseq.similarity(suggested, run)
     if common >= 0.9 * len(suggested):
         return True
-    other = renamed(suggested, run, letters)
-    return other is not None and alike(other, run) >= enough
+    return alike(suggested.translate(renaming(suggested, run, letters)), run) >= enough
 
 
-def is_part(suggested: str, run: str, least: int) -> bool:
-    """Whether a run is a part of the suggestion, and is long enough to say so."""
+def is_part(suggested: str, run: str, least: int, *, share: float) -> bool:
+    """Whether at least a share of a run, and `least` tokens of it, are of the suggestion."""
     common = LCSseq.similarity(suggested, run)
-    return common >= max(least, 0.2 * len(suggested)) and common >= 0.95 * len(run)
+    return common >= least and common >= share * len(run)
 
 
-def renamed(suggested: str, run: str, letters: Letters) -> str | None:
-    """The suggestion with the names that the run has for the same things.
+def renaming(suggested: str, run: str, letters: Letters, known: str = "") -> dict[int, str]:
+    """The names that the run has for the same things, as `str.translate` takes them.
 
-    None if that would be none, or more than half of its names.
+    None of them if that would be more than half of the suggestion's names. A name that was there
+    before, in `known`, is not a new one for anything.
     """
     votes: Counter[tuple[str, str]] = Counter()
     for step in Levenshtein.opcodes(letters.shape(suggested), letters.shape(run)):
@@ -99,16 +99,13 @@ def renamed(suggested: str, run: str, letters: Letters) -> str | None:
             )
             votes.update((a, b) for a, b in pairs if letters.is_name(a))
     names = {c for c in suggested if letters.is_name(c)}
-    given: dict[str, str] = {}
-    taken: set[str] = set()
+    given: dict[int, str] = {}
+    taken = {c for c in (*suggested, *known) if letters.is_name(c)}
     for (name, other), count in votes.most_common():
-        if name not in given and other not in taken and 2 * count >= suggested.count(name):
-            given[name] = other
+        if ord(name) not in given and other not in taken and 2 * count >= suggested.count(name):
+            given[ord(name)] = other
             taken.add(other)
-    changed = {name: other for name, other in given.items() if name != other}
-    if not changed or 2 * len(changed) > len(names):
-        return None
-    return suggested.translate({ord(name): other for name, other in changed.items()})
+    return given if 2 * len(given) <= len(names) else {}
 
 
 def most_alike(suggested: str, lines: Sequence[str]) -> set[Run]:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from qi_learn.records import Tracked
 from qi_learn.redact import KnownValues, Redactor
+from qi_learn.track.notebooks import code_of
 
 MOST, ROOM = 1000, 16_000_000
 """The most texts that are known by their hash, and characters of those with secrets."""
@@ -44,9 +45,9 @@ class CleanTexts:
         self._last.append((text, clean))
         return clean
 
-    def of_any(self, text: str | None) -> str | None:
-        """The same, of a text that may not be known."""
-        return None if text is None else self.of(text)
+    def of_file(self, text: str | None, name: str) -> str | None:
+        """The same of a file's text, if it is known; of a notebook its code."""
+        return None if text is None else self.of(code_of(text, name))
 
     def as_today(self, tracked: Sequence[Tracked]) -> tuple[Tracked, ...]:
         """Stored suggestions as the rules of today leave them."""

@@ -104,7 +104,7 @@ def on_committed(
     for one, known in zip(concerned, facts, strict=True):
         with guard.step("suggestion", name_of(one)):
             changed = still_repaired(change(one, known, move), committed, message)
-            repair = None if reset else repair_in(one.suggestion, committed, texts.of_any)
+            repair = None if reset else repair_in(one.suggestion, committed, texts.of_file)
             after.append(replace(changed, repaired_by=repair or changed.repaired_by))
     after += _without_their_repair(seen, after, committed)
     return turn_changes(tracked, after, settings)
@@ -180,9 +180,9 @@ def _texts(
     tree, previous = committed.tree, committed.previous
     name = committed.name_of(file) or file
     return (
-        texts.of_any(git.text_at(tree, committed.commit, name)),
-        texts.of_any(git.text_at(tree, previous, name)) if previous else None,
-        texts.of_any(read_text(tree / name)),
+        texts.of_file(git.text_at(tree, committed.commit, name), name),
+        texts.of_file(git.text_at(tree, previous, name), name) if previous else None,
+        texts.of_file(read_text(tree / name), name),
     )
 
 

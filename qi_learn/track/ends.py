@@ -6,9 +6,11 @@ The invariant: a run that is found for code whose brackets are closed does not l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rapidfuzz.distance import LCSseq
 
+from qi_learn.track.lexer import is_comment
 from qi_learn.track.saved_text import Saved
 
 ALIKE = 0.7
@@ -25,6 +27,26 @@ def with_ends(spelt: Sequence[str], saved: Saved, start: int, end: int) -> tuple
     """
     start = _with_head(spelt, saved, start, end)
     return start, _with_closing(spelt, saved, start, end)
+
+
+def with_comments(code: str, lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
+    """The run with the comments above it if the code has one of them, and those below it has.
+
+    Comments have no tokens, so they were not matched.
+    """
+    own = [line.strip() for line in code.split("\n") if line.strip()]
+    leading = list(takewhile(is_comment, own))
+    above = start
+    while above > 0 and lines[above - 1].strip() and is_comment(lines[above - 1]):
+        above -= 1
+    there = {line.strip() for line in lines[above:start]}
+    if not any(len(line.split()) > 2 and line in there for line in leading):
+        above = start
+        while above > 0 and lines[above - 1].strip() in own and is_comment(lines[above - 1]):
+            above -= 1
+    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
+        end += 1
+    return above, end
 
 
 def _with_head(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
@@ -44,22 +66,22 @@ def _in_common(wanted: str, line: str) -> float:
 
 
 def _with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
-    """The end moved over lines that only close brackets, until as many are closed as in the code."""
-    wanted = _depth("".join(spelt), saved)
-    depth = _depth(saved.letters_of(start, end), saved)
+    """The end moved over lines that only close brackets, until as many are as in the code."""
+    wanted = depth("".join(spelt), saved)
+    opened = depth(saved.letters_of(start, end), saved)
     for i in range(end, len(saved.lines)):
-        if depth <= wanted or (saved.spelt[i] and not _only_closes(saved.spelt[i], saved)):
+        if opened <= wanted or (saved.spelt[i] and not _only_closes(saved.spelt[i], saved)):
             break
         if saved.spelt[i]:
-            depth += _depth(saved.spelt[i], saved)
+            opened += depth(saved.spelt[i], saved)
             end = i + 1
-    while depth < wanted and end - 1 > start and _only_closes(saved.spelt[end - 1], saved):
+    while opened < wanted and end - 1 > start and _only_closes(saved.spelt[end - 1], saved):
         end -= 1
-        depth -= _depth(saved.spelt[end], saved)
+        opened -= depth(saved.spelt[end], saved)
     return end
 
 
-def _depth(letters: str, saved: Saved) -> int:
+def depth(letters: str, saved: Saved) -> int:
     """How many brackets are open at the end of some code."""
     tokens = [saved.letters.token(letter) for letter in letters]
     return sum(t in _OPENING for t in tokens) - sum(t in _CLOSING for t in tokens)

@@ -74,7 +74,13 @@ def names(path: str, project: str | None, saved: FileSaved) -> bool:
     It is absolute, or from the project, the directory above it, one of its working trees, or
     (if there is no such file) a directory within it.
     """
-    plain = _plain(path)
+    try:
+        return _names(_plain(path), path, project, saved)
+    except ValueError:  # no name that a file can have
+        return False
+
+
+def _names(plain: str, path: str, project: str | None, saved: FileSaved) -> bool:
     own = str(saved.path)
     if os.path.basename(plain) != saved.path.name and not os.path.islink(
         os.path.join(saved.project, plain)

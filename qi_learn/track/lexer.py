@@ -49,8 +49,10 @@ class _Open:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line by itself is blank or a comment, also one within a comment of several lines."""
-    return line.lstrip().startswith(("* ", "*/")) or line.strip() == "*" or not code_tokens(line)
+    """Whether a line by itself is blank or a comment, also a part of a longer one."""
+    own = line.strip()
+    within = own.startswith(("/*", "* ", "*/")) or own == "*"
+    return (within and "*/" not in own[:-2]) or not code_tokens(line)
 
 
 def code_tokens(text: str) -> list[str]:

@@ -15,8 +15,8 @@ from qi_learn.track.lexer import code_tokens
 
 TAKEN = 0.5
 """The least likeness of what a part was taken of, or to which more was added."""
-PART_TOKENS = 16
-"""A part has at least so many tokens."""
+PART_TOKENS, PART = 16, 0.8
+"""A part has at least so many tokens, and so much of it is of the suggestion."""
 MORE = 3.0
 """What was added is at most so many times as much as the suggestion."""
 
@@ -32,7 +32,7 @@ def likeness(final: str, suggestion: str) -> float:
     if not wanted and not has:
         return 1.0
     score = alike(wanted, has)
-    if score < TAKEN and (is_part(wanted, has, PART_TOKENS) or _is_within(wanted, has)):
+    if score < TAKEN and (is_part(wanted, has, PART_TOKENS, share=PART) or _is_within(wanted, has)):
         return TAKEN
     return score
 

@@ -1,22 +1,26 @@
-"""Committed code is looked at again for as long as it is followed.
+"""Committed code is looked at again for as long as it is followed, a day after the last look.
 
-So that commits count which were not seen because the daemon was off.
+So that commits count which were not seen because the daemon was off: edits, renames, repairs.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
+from qi_learn.outside.git_history import commits_between
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
+from qi_learn.track.renames import new_name, under_name
+from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import FOLLOWED, brought_by, gone, settled, stands_at, trace_of
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out, tree_with
-from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.changes import Committed, FileSaved
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 86400.0
@@ -68,14 +72,40 @@ def _as_committed(tracked: Tracked, project: str, now: float, texts: CleanTexts)
         or not git.contains(directory, head, suggestion.commit or head)
     ):
         return suggestion
-    text = texts.of_any(git.text_at(directory, head, file))
-    if text is None:  # renamed or deleted: not to be told apart from here
-        return suggestion
+    top = "" if str(directory) == project else str(directory)
+    since = Committed(project, head, (file,), "commit", now, suggestion.commit or "", top)
+    suggestion = _repaired(suggestion, since, texts)
+    text = texts.of_file(git.text_at(directory, head, file), file)
+    if text is None:
+        renamed = _renamed(since, file, texts)
+        if renamed is None:  # deleted, or not to be told apart from here
+            return suggestion
+        file, text = renamed
     frame = frame_of(tracked)
     region = regions.find_again(trace_of(suggestion), text, file, old=None)
     if region is None:
         return settled(gone(suggestion, now), frame, now, commit=head)
-    committed = FileSaved(project, directory / file, text, now)
+    committed = FileSaved(project, directory / file, text, now, top)
     after = stands_at(suggestion, committed, region, frame)
     commit = brought_by(after, frame, suggestion.commit) or head
     return settled(after, frame, now, commit=commit)
+
+
+def _renamed(since: Committed, file: str, texts: CleanTexts) -> tuple[str, str] | None:
+    """The name that commits gave to a file, and its text under that; None if it has none."""
+    name = new_name(since, file)
+    seen = None if name is None else under_name(since, name, texts)
+    return None if name is None or seen is None else (name, seen.text)
+
+
+def _repaired(suggestion: Suggestion, since: Committed, texts: CleanTexts) -> Suggestion:
+    """The suggestion by what commits that were not seen repaired, or took back of that."""
+    if (repair := suggestion.repaired_by) is not None:
+        try:
+            later = commits_between(since.tree, repair, since.commit)
+        except NotFound:  # it was cleaned away
+            later = ()
+        messages = "\n".join(commit.message for commit in later)
+        suggestion = still_repaired(suggestion, since, messages)
+    found = repair_in(suggestion, since, texts.of_file)
+    return suggestion if found is None else replace(suggestion, repaired_by=found)

@@ -11,119 +11,25 @@ then the parts of it that were taken.
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 
-from rapidfuzz.distance import Levenshtein
-
-from qi_learn.track.alike import LEAST_OVERLAP, alike, is_part, most_alike, resembles
-from qi_learn.track.boilerplate import is_boilerplate
+from qi_learn.track.alike import alike, is_part, most_alike, resembles
 from qi_learn.track.elisions import pieces_of
-from qi_learn.track.ends import with_ends
-from qi_learn.track.lexer import is_comment, tokens_by_line
+from qi_learn.track.ends import depth, with_comments, with_ends
+from qi_learn.track.lexer import tokens_by_line
+from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines
+from qi_learn.track.look import REPEATED, Look, telling
+from qi_learn.track.look import Match as Match
 from qi_learn.track.saved_text import Saved as Saved
 from qi_learn.track.sketch import Sketch, remembered
 
-REPEATED = 0.5
-"""A suggestion so much like code that was there changes that code; one less like it is new."""
 PART = 0.9
 """How alike a part of a suggestion has to be by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The suggestion as lines `start` up to `end` of a file, alike by `similarity` (0..1)."""
-
-    start: int
-    end: int
-    similarity: float
-    method: str
-
-
-class _Look:
-    """One code that is looked for in a saved file, which had the text `before` at its turn."""
-
-    def __init__(self, code: str, before: str, saved: Saved) -> None:
-        self.code, self.saved = code, saved
-        self.lines = code.split("\n")
-        self.spelt = [saved.letters.of(tokens) for tokens in tokens_by_line(self.lines)]
-        self.letters = "".join(self.spelt)
-        self.changes = saved.changes_since(before)
-        self._old = saved.old(before)
-        self._repeats: str | None = None
-
-    def runs(self) -> list[Match]:
-        """The runs of lines most like the code, near a line that was added."""
-        saved, added = self.saved, self.changes.added
-        near = added or frozenset(self._beside_removed())
-        found = _most_alike(self.letters, saved, near, 2 * len(self.lines) + 5)
-        return [m for m in found if not added or added.intersection(range(m.start, m.end))]
-
-    def _beside_removed(self) -> set[int]:
-        """Where in the saved file lines went, if none came: about there."""
-        last = len(self.saved.lines) - 1
-        return {min(i, last) for i in self.changes.near}
-
-    def brought(self, match: Match, min_tokens: int) -> bool:
-        """Whether the lines of a match brought what the code changes."""
-        repeats = self._what_it_repeats()
-        if alike(self.letters, "".join(repeats)) < REPEATED:
-            return self.new_tokens(match) >= min_tokens
-        return self._changes_as(match, repeats)
-
-    def stands_newly(self, match: Match) -> bool:
-        """Whether lines that stand there word for word did not before, not even all but a comment."""
-        lines, added = self.saved.lines, self.changes.added
-        if self._old.runs_of(remembered(self.code).lines):
-            return False
-        new = (lines[i] for i in range(match.start, match.end) if i in added)
-        return any(len(line.split()) > 1 and not is_boilerplate(line) for line in new)
-
-    def new_tokens(self, match: Match) -> int:
-        """How many of its tokens are in new lines of the match, but boilerplate."""
-        saved, added = self.saved, self.changes.added
-        new = Counter(
-            token
-            for i in range(match.start, match.end)
-            if i in added and not is_boilerplate(saved.lines[i])
-            for token in saved.tokens[i]
-        )
-        return (Counter(remembered(self.code).counts) & new).total()
-
-    def _what_it_repeats(self) -> list[str]:
-        """The lines of the text before that are most like the code, in letters."""
-        if self._repeats is None:
-            near = self.changes.near
-            found = _most_alike(self.letters, self._old, near, 2 * len(self.lines) + 5)
-            best = max(found, key=lambda m: m.similarity, default=None)
-            self._repeated = self._old.spelt[best.start : best.end] if best else []
-            self._repeated_lines = self._old.lines[best.start : best.end] if best else []
-            self._repeats = ""
-        return self._repeated
-
-    def _changes_as(self, match: Match, repeats: Sequence[str]) -> bool:
-        """Whether a line that the code changes came, or the file came half of the way to it."""
-        were = "".join(repeats)
-        asked = Levenshtein.distance(self.letters, were)
-        fresh = _telling(self.spelt, self.lines, set(repeats))
-        if asked == 0 or not (fresh or _telling(repeats, self._repeated_lines, set(self.spelt))):
-            return False
-        saved = self.saved
-        came = {saved.spelt[i] for i in range(match.start, match.end) if i in self.changes.added}
-        left = Levenshtein.distance(self.letters, saved.letters_of(match.start, match.end))
-        return 2 * left <= asked or bool(fresh & came)
-
-
-def _telling(spelt: Sequence[str], lines: Sequence[str], known: set[str]) -> set[str]:
-    """The lines, in letters, that are not known and are no boilerplate."""
-    return {
-        letters
-        for letters, line in zip(spelt, lines, strict=True)
-        if letters and letters not in known and not is_boilerplate(line)
-    }
 
 
 def find(
@@ -140,9 +46,13 @@ def find(
     pieces = pieces_of(suggestion)
     if len(pieces) > 1:
         return _around(pieces, before, saved, min_similarity)
-    look = _Look(suggestion, before, saved)
+    look = Look(suggestion, before, saved)
     match = _whole(look, min_tokens, min_similarity) or _parts(look, before, min_tokens)
-    return match and _with_comments(match, suggestion, saved.lines)
+    if match is None:
+        return None
+    start, end = with_comments(suggestion, saved.lines, match.start, match.end)
+    alike_enough = likeness("\n".join(saved.lines[start:end]), suggestion) >= TAKEN
+    return replace(match, start=start, end=end) if alike_enough else None
 
 
 def occurrences(run: Sequence[str], lines: Sequence[str]) -> list[int]:
@@ -177,7 +87,7 @@ def share_of(sketch: Sketch, before: str, saved: Saved, *, min_tokens: int) -> f
     return 2.0 if saved.runs_of(sketch.lines) else share
 
 
-def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
+def _whole(look: Look, min_tokens: int, min_similarity: float) -> Match | None:
     """The run of lines that is all of the code, or one piece of it."""
     saved = look.saved
     own = remembered(look.code).lines
@@ -185,7 +95,7 @@ def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
     found = verbatim or [
         replace(m, start=start, end=end)
         for m in look.runs()
-        for start, end in [with_ends(look.spelt, saved, m.start, m.end)]
+        for start, end in [with_ends(look.spelt, saved, *look.trimmed(m.start, m.end))]
     ]
     enough = [m for m in found if _is_it(look, m, min_tokens, min_similarity) and m.start < m.end]
     return max(
@@ -193,17 +103,21 @@ def _whole(look: _Look, min_tokens: int, min_similarity: float) -> Match | None:
     )
 
 
-def _is_it(look: _Look, match: Match, min_tokens: int, min_similarity: float) -> bool:
+def _is_it(look: Look, match: Match, min_tokens: int, min_similarity: float) -> bool:
     if match.method == "lines":
         return look.stands_newly(match) or look.brought(match, min_tokens)
     run = look.saved.letters_of(match.start, match.end)
     if resembles(look.letters, run, look.saved.letters, min_similarity):
         return look.brought(match, min_tokens)
     least = 2 * min_tokens
-    return is_part(look.letters, run, least) and look.new_tokens(match) >= least
+    return (
+        look.is_new
+        and is_part(look.letters, run, least, share=0.95)
+        and look.new_tokens(match) >= least
+    )
 
 
-def _parts(look: _Look, before: str, min_tokens: int) -> Match | None:
+def _parts(look: Look, before: str, min_tokens: int) -> Match | None:
     """The paragraphs of the code that were taken, as far as they stand together."""
     paragraphs = _paragraphs(look.lines)
     if len(paragraphs) < 2:
@@ -212,7 +126,7 @@ def _parts(look: _Look, before: str, min_tokens: int) -> Match | None:
     for paragraph in paragraphs:
         if remembered(paragraph).size < min_tokens:
             continue
-        part = _Look(paragraph, before, look.saved)
+        part = Look(paragraph, before, look.saved)
         if (match := _whole(part, min_tokens, PART)) is None:
             continue
         new = part.new_tokens(match)
@@ -223,8 +137,21 @@ def _parts(look: _Look, before: str, min_tokens: int) -> Match | None:
     match, new = max(found, key=lambda f: f[1], default=(None, 0))
     if match is None or new < 2 * min_tokens:
         return None
-    run = look.saved.letters_of(match.start, match.end)
-    return Match(match.start, match.end, alike(look.letters, run), "tokens")
+    return _grown(look, match)
+
+
+def _grown(look: Look, match: Match) -> Match:
+    """The match with the lines around it that stand in the same order in all of the code."""
+    spelt, coded = look.saved.spelt, look.saved.coded
+    own = [letters for letters in look.spelt if letters]
+    follows = set(pairwise(own))
+    first, last = bisect_left(coded, match.start), bisect_left(coded, match.end) - 1
+    while last + 1 < len(coded) and (spelt[coded[last]], spelt[coded[last + 1]]) in follows:
+        last += 1
+    while first > 0 and (spelt[coded[first - 1]], spelt[coded[first]]) in follows:
+        first -= 1
+    start, end = coded[first], coded[last] + 1
+    return Match(start, end, alike(look.letters, look.saved.letters_of(start, end)), "tokens")
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:
@@ -246,71 +173,43 @@ def _around(
     One of them brought something new, and together they are alike enough.
     """
     added, old = saved.changes_since(before).added, set(saved.old(before).spelt)
-    start, end, at = len(saved.lines), 0, 0
-    common = size = 0.0
-    fresh = False
+    came = {letters for i in added if (letters := saved.spelt[i])}
+    came_as_it_is = {saved.lines[i].strip() for i in added}
+    found: list[tuple[Match, int]] = []
+    size, fresh = 0, False
     for piece in pieces:
         lines = piece.split("\n")
         spelt = [saved.letters.of(tokens) for tokens in tokens_by_line(lines)]
         letters = "".join(spelt)
-        coded = [i for i in saved.coded if i >= at]
-        runs = most_alike(letters, [saved.spelt[i] for i in coded])
         size += len(letters)
-        best = max(runs, key=lambda r: (r[2], -r[0]), default=(0, 0, 0.0))
-        if best[2] < min_similarity:
+        start, at = (found[0][0].start, found[-1][0].end) if found else (0, 0)
+        match = _next(spelt, saved, at, start if piece is pieces[-1] else None)
+        if match is None or match.similarity < min_similarity:
             continue
-        common += best[2] * len(letters)
-        first, at = coded[best[0]], coded[best[1] - 1] + 1
-        start, end = min(start, first), max(end, at)
-        came = {saved.spelt[i] for i in range(first, at) if i in added}
-        fresh = fresh or bool(_telling(spelt, lines, old) & came)
-    if not fresh or common < min_similarity * size:
+        found.append((match, len(letters)))
+        new = telling(spelt, lines, old)
+        as_it_is = {line.strip() for line, each in zip(lines, spelt, strict=True) if each in new}
+        fresh = fresh or bool(new & came or as_it_is & came_as_it_is)
+    similarity = sum(m.similarity * weight for m, weight in found) / size if size else 0.0
+    if not fresh or similarity < min_similarity:
         return None
-    return Match(start, end, common / size, "tokens")
+    return Match(found[0][0].start, found[-1][0].end, similarity, "tokens")
 
 
-def _most_alike(letters: str, saved: Saved, near: frozenset[int], reach: int) -> list[Match]:
-    """The runs of lines most like some code, without stretches where none can be like it."""
-    matches: list[Match] = []
-    wanted = Counter(letters)
-    for coded in _stretches(saved.coded, near, reach=reach):
-        lines = [saved.spelt[i] for i in coded]
-        # what a run lacks is at least to be changed
-        if (wanted & Counter("".join(lines))).total() < LEAST_OVERLAP * len(letters):
-            continue
-        runs = most_alike(letters, lines)
-        matches += [Match(coded[i], coded[j - 1] + 1, alike, "tokens") for i, j, alike in runs]
-    return matches
+def _next(spelt: Sequence[str], saved: Saved, at: int, start: int | None) -> Match | None:
+    """The first lines from `at` on that are some code, else those most like it.
 
-
-def _stretches(coded: Sequence[int], near: frozenset[int], *, reach: int) -> list[list[int]]:
-    """The lines with code that are near some lines, stretch by stretch.
-
-    Near: at most `reach` such lines away.
+    `start`: where the first of all pieces stands, if this is the last of them: no bracket is left
+    open from there on.
     """
-    # a line without code counts for the next one that has some
-    new = [n for n, i in enumerate(coded) if i in near]
-    stretches: list[list[int]] = []
-    end = -1
-    for n in new:
-        first, last = max(0, n - reach), min(len(coded), n + reach + 1)
-        if first > end or not stretches:
-            stretches.append(list(coded[first:last]))
-        else:
-            stretches[-1] += coded[end:last]
-        end = last
-    return stretches
-
-
-def _with_comments(match: Match, suggestion: str, lines: Sequence[str]) -> Match:
-    """The match with the comments at its ends that the suggestion has too.
-
-    Comments have no tokens, so they were not matched.
-    """
-    own = {line.strip() for line in suggestion.split("\n") if line.strip()}
-    start, end = match.start, match.end
-    while start > 0 and lines[start - 1].strip() in own and is_comment(lines[start - 1]):
-        start -= 1
-    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
-        end += 1
-    return replace(match, start=start, end=end)
+    own = [letters for letters in spelt if letters]
+    coded = saved.coded[bisect_left(saved.coded, at) :]
+    lines = [saved.spelt[i] for i in coded]
+    for n in range(len(lines) - len(own) + 1):
+        if lines[n : n + len(own)] == own:
+            end = coded[n + len(own) - 1] + 1
+            if start is None or depth(saved.letters_of(start, end), saved) == 0:
+                return Match(coded[n], end, 1.0, "tokens")
+    runs = most_alike("".join(own), lines)
+    best = max(runs, key=lambda run: (run[2], -run[0]), default=None)
+    return best and Match(coded[best[0]], coded[best[1] - 1] + 1, best[2], "tokens")

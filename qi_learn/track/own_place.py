@@ -12,7 +12,7 @@ prompt shows (it has no lines behind the gap).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qi_learn.code_text import code_tokens
 from qi_learn.records import Tracked
@@ -21,6 +21,8 @@ from qi_learn.track.suggestions import place_of
 
 NEIGHBOURS = 3
 """Lines with text on each side by which the place is known."""
+MORE = (6, 12, 24)
+"""As many if fewer stand in several places."""
 TAKEN = 0.5
 """The share of a completion's tokens that is enough of it not to call it left out."""
 
@@ -33,10 +35,10 @@ def left_out(tracked: Tracked, text: Saved, *, min_tokens: int) -> bool:
     gap = place_of(tracked)
     if gap is None or not gap.certain:
         return False
-    before = _solid(gap.prefix.split("\n")[:-1])[-NEIGHBOURS:]
-    after = _solid(gap.suffix.split("\n")[1:])[:NEIGHBOURS]
-    known = Counter(token for line in (*before, *after) for token in code_tokens(line))
-    if not after or known.total() < min_tokens:
+    before = _solid(gap.prefix.split("\n")[:-1])
+    after = _solid(gap.suffix.split("\n")[1:])
+    known = (*before[-NEIGHBOURS:], *after[:NEIGHBOURS])
+    if not after or sum(len(code_tokens(line)) for line in known) < min_tokens:
         return False
     between = _between(before, after, text)
     if between is None:
@@ -54,15 +56,31 @@ def _solid(lines: Sequence[str]) -> list[str]:
 
 
 def _between(before: Sequence[str], after: Sequence[str], text: Saved) -> tuple[int, int] | None:
-    """The lines (start, end) between the neighbours; None if those are not there exactly once.
+    """The lines (start, end) between the neighbours; None if it is not certain where those are.
 
-    Without lines before it the place is at the head of the file.
+    One side is there once, if need be by more of its lines, and the other next to it. Without lines
+    before it the place is at the head of the file.
     """
-    heads = _runs(before, text) if before else [(0, 0)]
-    tails = _runs(after, text)
-    if len(heads) != 1 or len(tails) != 1 or tails[0][0] < heads[0][1]:
+    heads = _once(lambda n: before[-n:], text) if before else [(0, 0)]
+    tails = _once(lambda n: after[:n], text)
+    if len(heads) == 1:
+        found = (heads[0][1], next((start for start, _ in tails if start >= heads[0][1]), -1))
+    elif len(tails) == 1:
+        ends = [end for _, end in heads if end <= tails[0][0]]
+        found = (ends[-1] if ends else -1, tails[0][0])
+    else:
         return None
-    return heads[0][1], tails[0][0]
+    return None if -1 in found else found
+
+
+def _once(side: Callable[[int], Sequence[str]], text: Saved) -> list[tuple[int, int]]:
+    """Where the neighbours on a side stand: as few of them as are there only once."""
+    runs = _runs(side(NEIGHBOURS), text)
+    for count in MORE:
+        if len(runs) < 2:
+            break
+        runs = _runs(side(count), text) or runs
+    return runs
 
 
 def _runs(run: Sequence[str], text: Saved) -> list[tuple[int, int]]:

@@ -245,4 +245,5 @@ def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
         match_method=match.method,
         match_confidence=match.similarity,
     )
-    return stands_at(suggestion, saved, region, frame_of(tracked))
+    added = save.added_since(tracked.turn.started)
+    return stands_at(suggestion, saved, region, frame_of(tracked), added)

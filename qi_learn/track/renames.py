@@ -41,7 +41,7 @@ def under_name(committed: Committed, name: str, texts: CleanTexts) -> FileSaved 
     if left_out(committed.project, [renamed.place]):
         return None
     try:
-        text = texts.of_any(git.text_at(committed.tree, committed.commit, name))
+        text = texts.of_file(git.text_at(committed.tree, committed.commit, name), name)
     except NotFound:
         return None
     return None if text is None else replace(renamed, text=text)

@@ -45,8 +45,8 @@ _FIXES_COMMIT = re.compile(r"^Fixes: (?P<commit>[0-9a-f]{7,64})\b", re.MULTILINE
 """The trailer of the Linux kernel: it names the commit that had the bug."""
 _ROBOT = re.compile(r"\[bot\]|\bpre-commit[- .]ci\b|\brenovate\b|\bdependabot\b", re.IGNORECASE)
 
-CleanText = Callable[[str | None], str | None]
-"""Takes secrets out of a text."""
+CleanText = Callable[[str | None, str], str | None]
+"""The text of a file of that name without secrets."""
 
 
 def is_repair(commit: CommitSaid) -> bool:
@@ -71,8 +71,12 @@ def repair_in(suggestion: Suggestion, committed: Committed, clean: CleanText) ->
     if name is None or suggestion.commit is None or suggestion.region is None:
         return None
     try:
-        for commit in commits_between(committed.tree, committed.previous, committed.commit, name):
+        told = commits_between(committed.tree, committed.previous, committed.commit, name)
+        reverted = [each for commit in told for each in git.reverted_by(commit.message)]
+        for commit in told:
             if _is_of_another(commit, suggestion.commit) or not is_repair(commit):
+                continue
+            if any(commit.id.startswith(each) for each in reverted):
                 continue
             if _took_out(commit, suggestion, committed.tree, name, clean):
                 return commit.id
@@ -91,14 +95,14 @@ def _took_out(
     commit: CommitSaid, suggestion: Suggestion, tree: Path, name: str, clean: CleanText
 ) -> bool:
     """Whether a commit removed code of the suggestion that the suggestion's commit brought."""
-    before = clean(git.text_at(tree, commit.parent, name)) if commit.parent else None
+    before = clean(git.text_at(tree, commit.parent, name), name) if commit.parent else None
     if before is None:
         return False
     place = regions.find_again(trace_of(suggestion), before, suggestion.file or "", old=None)
     if place is None:
         return False
     changed = hunks(tree, commit, name)
-    lines = _code_removed(changed, before, clean(git.text_at(tree, commit.id, name)), name)
+    lines = _code_removed(changed, before, clean(git.text_at(tree, commit.id, name), name), name)
     suggested = {_bare(line) for line in suggestion.text.split("\n")} - {""}
     texts = before.split("\n")
     own = [n for n in lines if place.start <= n < place.end and _bare(texts[n]) in suggested]

@@ -13,7 +13,7 @@ from qi_learn.outside import git
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track.clean_texts import CleanTexts
-from qi_learn.track.match import Saved
+from qi_learn.track.match import NotCompared, Saved
 from qi_learn.track.trees import tree_of
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.file_history import FileHistory
@@ -36,11 +36,14 @@ class Save:
         self.told = told
         """The save as it was told, its text as the file has it: for what else it says."""
         self.history, self.settings, self.guard = history, settings, guard
-        self.clean = texts.of_any
-        """A text without secrets."""
+        self._texts = texts
         self.since = told.ts - settings.window if since is None else since
         """Answers that ended before this are too old to be found in it."""
         self._before: dict[int, str | None] = {}
+
+    def clean(self, text: str | None) -> str | None:
+        """A text of the file without secrets; of a notebook its code."""
+        return self._texts.of_file(text, self.told.path.name)
 
     @cached_property
     def saved(self) -> FileSaved:
@@ -64,6 +67,14 @@ class Save:
             text = self.history.before(when)
             self._before[number] = self.clean(self._in_git() if text is None else text)
         return self._before[number]
+
+    def added_since(self, when: float) -> set[int] | None:
+        """Numbers of the file's lines that are younger than a time; None if that is unknown."""
+        before = self.before(when)
+        try:
+            return None if before is None else self.text.added_since(before)[0]
+        except NotCompared:
+            return None
 
     def _in_git(self) -> str | None:
         try:

@@ -15,7 +15,9 @@ from qi_learn.fates import accepted, inferred_fate, turn_fate
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.growth import grown
 from qi_learn.track.likeness import likeness
+from qi_learn.track.moved_imports import moved_imports, with_imports
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
 from qi_learn.workspace.changes import FileSaved
@@ -66,13 +68,23 @@ def trace_of(suggestion: Suggestion) -> Trace:
     )
 
 
-def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: Frame) -> Suggestion:
+def stands_at(
+    suggestion: Suggestion,
+    saved: FileSaved,
+    region: Region,
+    frame: Frame,
+    added: Collection[int] | None = None,
+) -> Suggestion:
     """The suggestion with the region it has in a file now.
 
-    It is placed, and touched with that save if its text is another one.
+    It is placed, and touched with that save if its text is another one. `added`: the lines of the
+    file that are younger than the suggestion; None if unknown.
     """
     lines = saved.text.split("\n")
+    region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
+    head = moved_imports(suggestion, lines, region, added)
+    whole = with_imports(head, suggestion.text, frame.cut(text))
     before, after = around(lines, region)
     return replace(
         suggestion,
@@ -82,7 +94,8 @@ def stands_at(suggestion: Suggestion, saved: FileSaved, region: Region, frame: F
         before=before,
         after=after,
         region=text,
-        similarity=likeness(frame.cut(text), suggestion.text),
+        head=head,
+        similarity=likeness(whole, suggestion.text),
         touched_at=suggestion.touched_at if text == suggestion.region else saved.ts,
         reverted=False,
         sign=None,
@@ -138,7 +151,7 @@ def final_text(suggestion: Suggestion, frame: Frame) -> str:
     Whole lines for a code block, and for a completion what is between the ends of the person's own
     lines. Completions and tool arguments end with a line feed only if the suggestion did.
     """
-    text = frame.cut(suggestion.region or "") + "\n"
+    text = with_imports(suggestion.head, suggestion.text, frame.cut(suggestion.region or "")) + "\n"
     return text if suggestion.start > 0 or suggestion.text.endswith("\n") else text[:-1]
 
 

@@ -36,6 +36,7 @@ from qi_learn.track.placing import (
 )
 from qi_learn.track.region import Region
 from qi_learn.track.save import Save
+from qi_learn.track.second_copy import second_copy
 from qi_learn.track.state import (
     FOLLOWED,
     gone,
@@ -162,20 +163,37 @@ def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     if (region is None or lost) and _elsewhere_in_git(suggestion, saved):
         return suggestion, None
     if region is None:
-        copy = _second_copy(tracked, save)
+        copy = second_copy(tracked, save)
         return (gone(suggestion, saved.ts), None) if copy is None else (copy, None)
-    after = stands_at(suggestion, saved, region, frame_of(tracked))
+    after = stands_at(suggestion, saved, region, frame_of(tracked), added)
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
         after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
-    return after, region
+    return _more_of_it(tracked, save, after, region) or (after, region)
 
 
-def _second_copy(tracked: Tracked, save: Save) -> Suggestion | None:
-    """The suggestion where it was put a second time in the file, if it was: the first went."""
+def _more_of_it(
+    tracked: Tracked, save: Save, after: Suggestion, region: Region
+) -> tuple[Suggestion, Region] | None:
+    """The suggestion as it stands in the file if that is more of it than the region that followed.
+
+    It was found while it was still being typed, or taken in pieces.
+    """
+    similarity, settings = after.similarity or 0.0, save.settings
+    late = save.saved.ts - (after.placed_at or 0.0) > settings.window
+    if (
+        late
+        or similarity >= settings.modified_similarity
+        or after.region == tracked.suggestion.region
+    ):
+        return None
+    lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
     match = None
     with suppress(NotCompared):
-        match = match_in(tracked.suggestion.region or "", save.before(tracked.turn.started), save)
-    return None if match is None else placed_there(PlacedMatch(tracked, match), save)
+        match = match_in(lines, save.before(tracked.turn.started), save)
+    if match is None or match.end <= region.start or match.start >= region.end:
+        return None
+    again = placed_there(PlacedMatch(tracked, match), save)
+    return (again, Region(match.start, match.end)) if (again.similarity or 0) > similarity else None
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:

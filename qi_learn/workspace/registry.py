@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from qi_learn.errors import SettingsError
@@ -69,11 +70,38 @@ def remove_project(paths: Paths, project: Path) -> bool:
 def project_of(paths: Paths, path: Path) -> Path | None:
     """The registered project that holds `path` (the innermost one), or None.
 
-    Raises SettingsError if the list is damaged.
+    A working tree of git that lies elsewhere belongs to the project of its repository. Raises
+    SettingsError if the list is damaged.
     """
     real = path.resolve()
-    holding = [p for p in load_projects(paths) if real.is_relative_to(p.resolve())]
+    projects = load_projects(paths)
+    return _holding(projects, real) or next(
+        (found for main in _in_main_tree(real) if (found := _holding(projects, main))), None
+    )
+
+
+def _holding(projects: tuple[Path, ...], real: Path) -> Path | None:
+    holding = [p for p in projects if real.is_relative_to(p.resolve())]
     return max(holding, key=lambda p: len(p.parts), default=None)
+
+
+def _in_main_tree(real: Path) -> Iterator[Path]:
+    """What a path in a linked working tree is in the main one; nothing if it is in none.
+
+    By the file that git puts at the top of a linked tree: this takes no process.
+    """
+    for above in (real, *real.parents):
+        if not os.path.lexists(above / ".git"):
+            continue
+        try:
+            told = (above / ".git").read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:  # a directory: the repository itself
+            return
+        own = above / told.removeprefix("gitdir:").strip()
+        if own.parent.name == "worktrees":  # .git/worktrees/NAME
+            main = own.parent.parent.parent.resolve()
+            yield main / real.relative_to(above)
+        return
 
 
 def place_of(paths: Paths, directory: Path) -> Path | None:

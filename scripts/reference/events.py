@@ -15,8 +15,14 @@ from .markdown import table
 TOLD_BY: Mapping[EventKind, tuple[str, str]] = {
     "turn": ("the gateway", "one request and its answer"),
     "edit": ("an editor", "a change to a file, kept as it came"),
-    "rating": ("`qi-learn rate`, an editor", "a rating, a correction or a comment"),
-    "outcome": ("`qi-learn run`, the hooks for bash, zsh and fish", "how a command ended"),
+    "rating": (
+        "`qi-learn rate` and `mark`, an editor",
+        "a rating, a correction, a comment or a mark",
+    ),
+    "outcome": (
+        "`qi-learn run`, the hooks for bash, zsh and fish, the plug-in for pytest",
+        "how a command ended",
+    ),
     "git": ("the git hook", "a commit, said at once; kept as it came"),
     "hook": ("an agent or editor", "its payload, kept as it came"),
     "cycle": ("the learning cycle", "how far a run is, and how it ended"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from qi_learn.capture.command_kind import kind_of
@@ -11,10 +13,17 @@ from qi_learn.capture.command_words import read_command
 ROOT = "/home/me/work"
 
 
-def speaks(command: str, file: str, cwd: str = "", **known: tuple[str, ...]) -> bool:
+def speaks(
+    command: str,
+    file: str,
+    cwd: str = "",
+    tests: Sequence[str] | None = None,
+    loaded: Sequence[str] | None = None,
+) -> bool:
     words = read_command(command)
     kind = kind_of(command.split())
-    return speaks_for(f"{ROOT}/{file}", words, kind, f"{ROOT}/{cwd}".rstrip("/"), **known)
+    where = f"{ROOT}/{cwd}".rstrip("/")
+    return speaks_for(f"{ROOT}/{file}", words, kind, where, tests, loaded)
 
 
 def test_a_command_speaks_for_what_is_below_its_directory() -> None:
@@ -84,17 +93,17 @@ def test_a_command_speaks_for_what_it_was_told_to_look_at(
 
 
 def test_what_took_part_is_known_better_than_by_words() -> None:
-    took_part = {"tests": ("tests/test_mean.py",), "loaded": ("stats/mean.py",)}
-    assert speaks("pytest", "stats/mean.py", **took_part)
-    assert speaks("pytest", "tests/test_mean.py", **took_part)
-    assert not speaks("pytest", "stats/csv_rows.py", **took_part)
-    assert speaks("pytest tests/test_odd.py", "stats/mean.py", **took_part)
+    tests, loaded = ["tests/test_mean.py"], ["stats/mean.py"]
+    assert speaks("pytest", "stats/mean.py", tests=tests, loaded=loaded)
+    assert speaks("pytest", "tests/test_mean.py", tests=tests, loaded=loaded)
+    assert not speaks("pytest", "stats/csv_rows.py", tests=tests, loaded=loaded)
+    assert speaks("pytest tests/test_odd.py", "stats/mean.py", tests=tests, loaded=loaded)
 
 
 def test_a_report_of_tests_speaks_for_no_test_that_is_not_in_it() -> None:
-    ran = {"tests": ("tests/test_mean.py",)}
-    assert speaks("pytest", "tests/test_mean.py", **ran)
-    assert not speaks("pytest", "tests/test_csv.py", **ran)
-    assert speaks("pytest", "csv_rows.py", **ran)
-    assert not speaks("pytest tests/test_mean.py", "csv_rows.py", **ran)
+    ran = ["tests/test_mean.py"]
+    assert speaks("pytest", "tests/test_mean.py", tests=ran)
+    assert not speaks("pytest", "tests/test_csv.py", tests=ran)
+    assert speaks("pytest", "csv_rows.py", tests=ran)
+    assert not speaks("pytest tests/test_mean.py", "csv_rows.py", tests=ran)
     assert not speaks("jest", "a.test.ts", tests=("b.spec.ts",))

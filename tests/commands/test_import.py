@@ -18,13 +18,16 @@ from qi_learn.cli.importing import SOURCE_NAMES
 from qi_learn.commands.import_sources import SOURCES
 from qi_learn.commands.pause import pause, resume
 from qi_learn.daemon.alone import forget_alone
+from qi_learn.daemon.daemon import Daemon
 from qi_learn.dataset.select import select_learnables, unfit
 from qi_learn.errors import NotFound, SettingsError
-from qi_learn.records import ForgetRequest, ImportedTurn
-from qi_learn.settings import CaptureSettings
+from qi_learn.records import ForgetRequest, ImportedTurn, Message
+from qi_learn.said_marks import new_marks
+from qi_learn.settings import CaptureSettings, KeepSettings
 from qi_learn.spool import Spool, spool_files
 from qi_learn.store.feedback import save_score
 from qi_learn.store.learnables import LearnableTurns, learnable_turns
+from tests.daemon.test_rounds_of_the_daemon import SETTINGS as DAEMON_SETTINGS
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.foreign_logs import (
     DECLINED,
@@ -299,6 +302,22 @@ def test_what_was_said_in_a_pause_is_left_out(home: ImportedHome) -> None:
     assert said.left_out == {"in a pause": 1}
 
 
+def test_a_request_that_was_to_be_left_out_does_not_come_by_its_log(home: ImportedHome) -> None:
+    words = "Please keep this question between us."
+    home.take_in()  # makes the database, and its key
+    key = home.paths.redaction_key.read_bytes()
+    marks = [mark.hex() for mark in new_marks(key, [Message("user", words)])]
+    spool = Spool(home.paths.spool, "gateway")
+    spool.append("left_out", {"marks": marks})
+    spool.close()
+    session = ClaudeSession(home.root / "s.jsonl", home.project, at=home.began)
+    session.asks(words)
+    session.answers("msg_1", says("Of course."))
+    assert home.bring("claude", session.file).turns == 1
+    assert home.take_in().forgotten == 1
+    assert home.interactions() == []
+
+
 def test_what_is_older_than_texts_are_kept_is_left_out(home: ImportedHome) -> None:
     session = ClaudeSession(home.root / "s.jsonl", home.project, at=home.now - 200 * 86400)
     session.asks("Rename x.")
@@ -306,6 +325,8 @@ def test_what_is_older_than_texts_are_kept_is_left_out(home: ImportedHome) -> No
     assert home.bring("claude", session.file).left_out == {
         "older than texts are kept (keep.raw_days)": 1
     }
+    home.settings = replace(home.settings, keep=KeepSettings(raw_days=0))  # for good
+    assert home.bring("claude", session.file, again=True).turns == 1
 
 
 def test_a_file_that_is_written_anew_is_read_from_its_beginning(home: ImportedHome) -> None:
@@ -319,9 +340,7 @@ def test_a_file_that_is_written_anew_is_read_from_its_beginning(home: ImportedHo
     assert len(home.interactions()) == 2
 
 
-def test_a_full_disk_keeps_what_came_and_the_rest_comes_next_time(
-    home: ImportedHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_grew_is_gone_on_with(home: ImportedHome) -> None:
     session = ClaudeSession(home.root / "s.jsonl", home.project, at=home.began)
     for n in range(3):
         session.asks(f"Rename x{n}.")
@@ -362,6 +381,16 @@ def test_an_id_has_the_form_of_all_ids(home: ImportedHome) -> None:
         ),
         ImportedTurn,
     )
+
+
+def test_a_daemon_gives_no_turn_of_another_day_the_context_of_today(home: ImportedHome) -> None:
+    (home.project / "a.py").write_text("x = 1\n")
+    home.bring("claude", home.log_of("claude"))
+    with Daemon(home.paths, DAEMON_SETTINGS, gateway=False) as daemon:
+        daemon.settle(30.0)
+    (one,) = home.interactions()
+    assert (one.turn.context, one.turn.commit, one.turn.client) == ({}, None, "claude-code")
+    assert one.score is not None
 
 
 def test_on_the_command_line(home: ImportedHome) -> None:

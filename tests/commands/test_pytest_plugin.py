@@ -92,7 +92,7 @@ def told(project: Path, environment: dict[str, str], *words: str) -> PytestRun |
 
 def outcomes(home: Path) -> list[dict[str, Any]]:
     files = spool_files(Paths.under(home).spool)
-    return [line.event.body for file in files for line in read_from(file, 0) if line.event]
+    return [dict(line.event.body) for file in files for line in read_from(file, 0) if line.event]
 
 
 def test_it_tells_what_ran_what_failed_and_what_was_imported(

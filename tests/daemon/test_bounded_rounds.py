@@ -83,7 +83,7 @@ def test_a_result_is_joined_and_scored_in_parts_and_counts_when_all_is_joined(
     wait_until(lambda: round_(time.monotonic() + 1000) >= 0 and not work.pending)
     assert feedback.dirty_turns(store) == []
 
-    ran = CommandResult("C", NOW + 500, PROJECT, "test", "pytest", 0, 0.5)
+    ran = CommandResult("C", NOW + 500, PROJECT, "test", "pytest", 0, 0.5, cwd=PROJECT)
     command_results.save_command(store, as_redacted(ran))
     work.look_again()
     rounds = []

@@ -142,8 +142,9 @@ def test_facts_are_found_once_and_a_result_scores_only_what_it_changes(home: Hom
     home.ticked_until(lambda: feedback.dirty_turns(home.store) == [])
     facts = score_queue.load_facts(home.store, "T1")
     scores = [feedback.load_score(home.store, id) for id in ("T1", "T2")]
+    root = str(home.repo.root)
     for n in (1, 2):
-        ran = CommandResult(f"C{n}", now + n, str(home.repo.root), "test", "pytest", 0, 0.5)
+        ran = CommandResult(f"C{n}", now + n, root, "test", "pytest", 0, 0.5, cwd=root)
         command_results.save_command(home.store, as_redacted(ran))
         home.restart()
         home.ticked_until(lambda: not home.intake.pending)

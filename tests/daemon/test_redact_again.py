@@ -45,7 +45,7 @@ SECRETS = {secret for bundle in BUNDLES for secret in bundle.secrets}
 
 KEPT = {
     *("id", "turn_id", "run_id", "hash", "parent", "tip", "previous", "shape", "key", "head"),
-    *("project", "cwd", "file", "name", "version", "commit", "session"),
+    *("project", "cwd", "file", "name", "version", "commit", "repaired_by", "session"),
     *("kind", "author", "state", "endpoint", "learning_type", "complexity", "domain", "split"),
     *("said", "sign", "inferred", "fate", "mark"),
     *("action", "what", "digest", "model_digest", "base_digest", "adapter_digest"),

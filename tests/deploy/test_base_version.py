@@ -8,7 +8,7 @@ from qi_learn.deploy import base_version
 from qi_learn.deploy.base_version import BaseSource
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.journal import live_runs, load_deployment
-from qi_learn.errors import ModelError, NotFound, SettingsError
+from qi_learn.errors import ModelError, NotFound, ServerError, SettingsError
 from tests.support.deploy_home import ALIAS, Home
 
 
@@ -104,3 +104,30 @@ def test_a_new_base_is_a_new_major(home: Home) -> None:
     assert home.routes()["answer_for"] == ["b2"]
     assert live_runs(deployment) == ()
     assert home.promote("R2").release.version == "2.1.0"
+
+
+@pytest.mark.parametrize("deleted", [("qi-agent:v1.0.0",), ("qi-agent:v1.0.0", ALIAS)])
+def test_a_base_that_the_server_lost_is_made_again(home: Home, deleted: tuple[str, ...]) -> None:
+    first = home.base()
+    for name in deleted:
+        home.server.delete(name)
+    assert home.base() == first
+    assert home.weights("qi-agent:v1.0.0") == home.weights(ALIAS) == first.live_release.digest
+
+
+def test_a_lost_base_is_not_made_again_from_another_one(home: Home) -> None:
+    home.base()
+    home.server.delete("qi-agent:v1.0.0")
+    with pytest.raises(SettingsError, match="name another base"):
+        home.base(BaseSource("", *home.file("another")))
+    assert home.weights("qi-agent:v1.0.0") is None
+
+
+def test_a_lost_version_says_so_once_its_base_is_there_again(home: Home) -> None:
+    home.base()
+    model = home.promote("R1").release.model
+    for name in (model, "qi-agent:v1.0.0"):
+        home.server.delete(name)
+    with pytest.raises(ServerError, match=r"no model qi-agent:v1\.1\.0 any more"):
+        home.base()
+    assert home.weights("qi-agent:v1.0.0") is not None

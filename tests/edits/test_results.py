@@ -27,6 +27,8 @@ DECLINED = [
     '{"error": "[Operation Cancelled] Reason: User did not allow tool call"}',
     "This tool call was cancelled by the user. You should clarify next steps.",
     "Permission to run tool denied by user",
+    "Permission denied by user",
+    "The user rejected permission to use this specific tool call with the following feedback: no",
 ]
 FAILED = [
     "<tool_use_error>String to replace not found in file.\nString: x = 1</tool_use_error>",
@@ -38,6 +40,7 @@ FAILED = [
     "Failed to edit, 0 occurrences found for old_string in /w/a.py.",
     "[Operation Cancelled] Reason: User cancelled the operation.",
     "oldString not found in content",
+    "Could not find oldString in the file. It must match exactly, including whitespace.",
     "No match found for the specified text.\n\nFile preview:",
     "ERROR:\nNo replacement was performed, old_str `x` did not appear verbatim in /w/a.py.",
     "No edits were made.",
@@ -57,6 +60,8 @@ APPLIED = [
     "<file_write_result>\n<path>a.py</path>\n<operation>modified</operation>",
     "Edit applied successfully.\n\nLSP errors detected in this file, please fix:",
     "Wrote file successfully.",
+    "Successfully edited /w/a.py\nDiff:\n-no match found",
+    "Successfully overwrote file: /w/a.py.",
     "The following files were successfully edited:\n/w/a.py",
     "Edited a.py (1 lines -> 2 lines)",
     "Edited work/a.rs:\n\n```diff\n-no match found\n```",

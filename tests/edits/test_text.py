@@ -82,6 +82,7 @@ def test_aider_s_blocks_have_the_file_that_stands_above_them() -> None:
     [
         *("stats.py\n```python", "```python\nstats.py", "```python stats.py", "**stats.py**\n```"),
         *("### `stats.py`\n```python", "stats.py:\n\n```", "stats.py"),
+        "stats.py\n<source>",
     ],
 )
 def test_models_name_the_file_of_a_block_in_many_ways(head: str) -> None:

@@ -86,6 +86,16 @@ def test_results_between_the_blocks_of_an_answer_do_not_cut_it(session: ClaudeSe
     assert items(session, sign.cursor) == []
 
 
+def test_a_server_that_gives_all_answers_one_id(session: ClaudeSession) -> None:
+    session.asks("Rename x.")
+    session.answers("msg_1", edits("t1", "a.py", "x", "y"), stop="tool_use")
+    session.results("t1", "Updated.")
+    session.answers("msg_1", says("Done."))
+    session.asks("And z.")
+    session.answers("msg_1", says("Done too."))
+    assert [turn.key for turn in turns(items(session))] == ["msg_1", "msg_1#2", "msg_1#3"]
+
+
 def test_a_torn_last_line_waits(session: ClaudeSession) -> None:
     session.asks("Rename x.")
     session.answers("msg_1", says("Done."))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qi_learn.importers.codex_rollouts import files, read
 from qi_learn.records import ImportedTurn, NotUnderstood, ToolSign
-from tests.support.foreign_logs import codex_session, jsonl
+from tests.support.foreign_logs import codex_line, codex_session, jsonl
 
 AT = 1_790_000_000.0
 NAME = "sessions/2026/09/21/rollout-2026-09-21T10-00-00-c-1.jsonl"
@@ -26,6 +26,16 @@ def test_a_session_gives_its_answers_and_what_was_declined(tmp_path: Path) -> No
     assert (sign.key, sign.call, sign.said) == (first.key, "call_1", "declined")
     assert isinstance(last, ImportedTurn)
     assert [item["type"] for item in last.request["input"]][-1] == "custom_tool_call_output"
+
+
+def test_the_end_of_an_answer_as_newer_versions_tell_it(tmp_path: Path) -> None:
+    usage = {"input_tokens": 5, "output_tokens": 6}
+    record = codex_line(AT + 3, "token_usage_record", response_id="resp_1", usage=usage)
+    lines = codex_session(tmp_path, AT)
+    file = jsonl(tmp_path / NAME, [*lines[:7], record])
+    (turn,) = read(file, "", ended=False)
+    assert isinstance(turn, ImportedTurn)
+    assert turn.response["usage"] == usage
 
 
 def test_what_only_their_service_reads_is_left_out(tmp_path: Path) -> None:

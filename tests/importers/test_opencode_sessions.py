@@ -10,14 +10,15 @@ import pytest
 
 from qi_learn.errors import NotFound
 from qi_learn.importers.opencode_sessions import files, read
-from qi_learn.records import ImportedItem, ImportedTurn, ToolSign
+from qi_learn.records import ImportedItem, ImportedTurn, ReadTo, ToolSign
 from tests.support.foreign_logs import opencode_database, opencode_files
 
 AT = 1_790_000_000.0
 
 
 def check(found: list[ImportedItem], project: Path) -> None:
-    edit, sign, last = found
+    edit, sign, last, end = found
+    assert isinstance(end, ReadTo)
     assert isinstance(edit, ImportedTurn)
     assert (edit.key, edit.model, edit.local) == ("msg_2", "qwen3:8b", True)
     answer = edit.response["choices"][0]["message"]
@@ -54,7 +55,7 @@ def test_from_a_database_that_is_in_use(tmp_path: Path) -> None:
         )
         done["time"]["completed"] = int((AT + 8) * 1000)
         theirs.execute("UPDATE message SET data = ? WHERE id = 'msg_4'", (json.dumps(done),))
-        (new,) = read(file, found[-1].cursor, ended=False)
+        new, _ = read(file, found[-1].cursor, ended=False)
         assert isinstance(new, ImportedTurn)
         assert new.key == "msg_4"
 

@@ -76,6 +76,7 @@ def test_what_stays_is_an_id_a_digest_or_a_place() -> None:
     assert {field for fields in STAYS.values() for field in fields} == {
         *("id", "turn_id", "run_id", "chosen_id", "hash"),
         *("model_digest", "base_digest", "adapter_digest", "digest", "commit"),
+        "repaired_by",
         *("project", "cwd", "file"),
     }
     for name, fields in STAYS.items():

@@ -37,6 +37,17 @@ def test_the_doctor_of_an_empty_home(paths: Paths) -> None:
     assert not paths.data.exists(), "it changes nothing"
 
 
+def test_the_doctor_says_which_languages_are_followed_by_lines(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert examined(paths)["languages"].ok
+    monkeypatch.setattr("qi_learn.report.check_parts.without_grammar", lambda: ["go", "rust"])
+    found = examined(paths)["languages"]
+    assert found.ok, "what is lacking costs little"
+    assert "by lines: go, rust." in found.what
+    assert "`languages`" in found.what
+
+
 def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -> None:
     assert "backend" not in examined(paths)  # not asked for, and not installed
     about = tmp_path / "site" / "unsloth-2026.10.9.dist-info"

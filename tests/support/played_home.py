@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from qi_learn.daemon.intake import Intake
+from qi_learn.gateway.origin import Origins
 from qi_learn.ids import new_id
 from qi_learn.paths import Paths
 from qi_learn.records import Suggestion
@@ -30,8 +31,8 @@ from qi_learn.workspace.registry import add_project
 from qi_learn.workspace.watcher import Watcher
 from tests.support.repository import ENV, Repository
 
-SEEN_SECONDS = 30.0
-"""How long what was done is waited for, at most."""
+SEEN_SECONDS = 150.0
+"""How long what was done is waited for, at most: git is asked again after a minute."""
 UNSEEN_SECONDS = 0.5
 """How long is waited where nothing need be seen."""
 
@@ -115,6 +116,12 @@ class PlayedRepository(Repository):
             plain = text.replace("\r\n", "\n")
             home.until(lambda: home.watcher.history(path).newest == plain)
 
+    def until_text(self, file: str, text: str, *, root: Path | None = None) -> None:
+        """Go on until the watcher knows a text of a file, which something else wrote."""
+        history = self._home.watcher.history
+        path = (root or self.root) / file
+        self._home.until(lambda: history(path).newest == text)
+
     def delete(self, file: str) -> None:
         """Delete a file."""
         path = self.root / file
@@ -152,7 +159,7 @@ class PlayedHome:
             self.paths, Settings(), self.watcher, clock=ClockWatch(self.clock.steady)
         )
         self.spool = Spool(self.paths.spool, "gateway", clock=self.clock)
-        self._questions = 0
+        self._origins = Origins(self.paths, lambda: False)
 
     def __enter__(self) -> PlayedHome:
         return self
@@ -185,7 +192,10 @@ class PlayedHome:
         return repo
 
     def ask(self, exchange: Exchange, at: Path | str | None, *, after: float = 3.0) -> str:
-        """Have an exchange recorded that takes two seconds; the turn's id."""
+        """Have an exchange recorded that takes two seconds; the turn's id.
+
+        `at`: the directory that the client names; the gateway's rules say whose it is.
+        """
         self.wait(after)
         started = self.clock()
         self.clock.ahead += 2.0
@@ -200,7 +210,7 @@ class PlayedHome:
             "started": started,
             "ended": ended,
         }
-        project = None if at is None else str(at)
+        project = None if at is None else self._origins.of(Path(at)).project
         id = new_id(ended)
         self.spool.append("turn", body, author="model", project=project, id=id, ts=ended)
         self.tick()
@@ -260,7 +270,7 @@ class PlayedHome:
         """The fate of each suggestion of a turn, in the words of contracts 5; None while open."""
         found = self.suggestions(turn)
         if found and hasattr(found[0], "fate"):
-            return tuple(s.fate for s in found)
+            return tuple(getattr(s, "fate", None) for s in found)
         return tuple(self._as_before(turn, s) for s in found)
 
     def _as_before(self, turn: str, suggestion: Suggestion) -> str | None:

@@ -178,6 +178,10 @@ class World:
             note_save(self.store, self.now)
         follow_time(self.store, self.settings, self.now)
 
+    def repo_time(self) -> float:
+        """When the newest commit was made: git goes by the real clock."""
+        return float(self.repo.git("log", "-1", "--format=%ct"))
+
     def fate(self, turn: str, ordinal: int = 0) -> Suggestion:
         return feedback.suggestions_of(self.store, turn)[ordinal]
 

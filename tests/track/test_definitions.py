@@ -51,11 +51,11 @@ FILES = {
         package main
 
         func (t *Table) Add(row int) error {
-        	return nil
+        \treturn nil
         }
 
         type Table struct {
-        	rows []int
+        \trows []int
         }
         """,
         [("Table.Add", 2, 5), ("Table", 6, 9)],

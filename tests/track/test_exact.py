@@ -165,7 +165,8 @@ def test_a_path_is_read_from_the_places_that_clients_name_files_from(
         f"file://{told.path}",
     ):
         assert names(path, own, told), path
-    for path in ("other.py", "tests/main.py", "../src/main.py", "/src/main.py", ""):
+    others = ("other.py", "tests/main.py", "../src/main.py", "/src/main.py", "", "a\0b", "\ud800")
+    for path in others:
         assert not names(path, own, told), path
 
 

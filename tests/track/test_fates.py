@@ -155,6 +155,17 @@ def test_a_completion_taken_after_an_automatic_save_is_kept(world: World) -> Non
     assert world.fate(turn).fate == "kept"
 
 
+def test_a_place_like_another_is_told_by_more_of_the_lines_around_it(world: World) -> None:
+    place = "def {0}(left, right):\n    total = left + right\n    if total:\n"
+    after = "    else:\n        total = -total\n    return total\n\n\n"
+    head = place.format("first") + "        total *= 2\n" + after + place.format("second")
+    world.begin("twice.py", head + "        \n" + after)
+    turn = completion(world, COMPLETED, prefix=f"{head}        ", suffix=f"\n{after}")
+    world.save("twice.py", f"{head}        total = abs(total)\n{after}")
+    world.work(2000)
+    assert world.fate(turn).fate == "rejected"
+
+
 def test_a_place_that_is_there_twice_says_nothing(world: World) -> None:
     before, after = "    def go(self):\n", "        return self.left + self.right\n"
     place = f"class A:\n    left = right = 1\n\n{before}        pass\n{after}\n"
@@ -181,6 +192,20 @@ def test_the_second_copy_counts_when_the_first_goes(world: World) -> None:
     world.save("stats.py", FILE + "\n\nclass Copy:\n    pass\n\n\n" + SUGGESTED)
     world.wait(700)
     assert world.fate(turn).fate == "kept"
+
+
+def test_a_copy_in_another_file_counts_when_the_first_goes(world: World) -> None:
+    """But not what stood there before it was asked."""
+    world.begin("other.py", "x = 1\n" + SUGGESTED.replace("mean", "average"))
+    world.now = world.repo_time() + 5
+    turn, stood = world.ask(SUGGESTED), world.ask(SUGGESTED.replace("mean", "average"))
+    world.save("stats.py", with_mean(SUGGESTED + "\n\n" + SUGGESTED.replace("mean", "average")))
+    world.save("tools.py", SUGGESTED)
+    world.save("stats.py", FILE)
+    world.wait(700)
+    found = world.fate(turn)
+    assert (found.fate, found.file) == ("kept", "tools.py")
+    assert world.fate(stood).fate == "rejected"
 
 
 def test_a_revert_of_the_revert_is_kept_again(world: World) -> None:
@@ -263,7 +288,7 @@ def test_a_mark_beats_everything(mark: Mark, fate: Fate) -> None:
     for inferred in ("kept", "edited", "rejected", "superseded", "unknown", None):
         for rating in (None, 1, 3, 5):
             said = Feedback(rating, "mine" if rating else None, mark=mark)
-            assert fate_of(inferred, said) == fate  # type: ignore[arg-type]
+            assert fate_of(inferred, said) == fate
 
 
 def test_no_state_but_a_sign_is_a_rejection() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qi_learn.track.lexer import code_tokens, tokens_by_line
+from qi_learn.track.lexer import code_tokens, is_comment, tokens_by_line
 
 LONG = "first_of_them + second_of_them"
 
@@ -53,6 +53,13 @@ def test_a_formatter_is_not_an_edit(written: str, formatted: str) -> None:
 )
 def test_what_a_person_changes_counts(one: str, other: str) -> None:
     assert code_tokens(one) != code_tokens(other)
+
+
+@pytest.mark.parametrize("line", ["", "# a", "// a", "/**", " * a", " */", "/* a */", "*"])
+def test_a_line_of_a_comment_is_known_by_itself(line: str) -> None:
+    assert is_comment(line)
+    assert not is_comment("/* a */ x = 1")
+    assert not is_comment("* b + c".replace(" b", "b"))
 
 
 def test_tokens_stand_in_their_lines_and_are_read_in_their_context() -> None:

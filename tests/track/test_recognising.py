@@ -48,6 +48,11 @@ OTHER = textwrap.dedent('''\
                 writer.writerow([invoice.customer, invoice.amount])
     ''')
 FILE = HEAD + OLD + TAIL
+BRACES = (
+    "fn f(x int) {\n    if x {\n        a(x)\n    }\n    b(x)\n    for {\n        c()\n    }\n}\n"
+    "\nfn g() {\n}\n"
+)
+SPLIT = "def split(self, rv: str) -> t.Sequence[str]:\n    return rv.split(self.list_splitter)\n"
 
 
 def found(before: str, suggestion: str, after: str) -> Match | None:
@@ -129,7 +134,8 @@ TAKEN = {
     ),
     "formatted by black": (
         FILE,
-        "def pair(left, right):\n    return {'left': left, 'right': right, 'both': (left + right)}\n",
+        "def pair(left, right):\n"
+        "    return {'left': left, 'right': right, 'both': (left + right)}\n",
         FILE + '\n\ndef pair(left, right):\n    return {\n        "left": left,\n'
         '        "right": right,\n        "both": (left + right),\n    }\n',
         'def pair(left, right):\n    return {\n        "left": left,\n'
@@ -147,6 +153,12 @@ TAKEN = {
         OLD.replace(
             "    return late", "    late.sort(key=lambda invoice: invoice.day)\n    return late"
         ),
+    ),
+    "lines left out before a bracket that closes": (
+        BRACES,
+        "fn f(x int) {\n    if x && ready(x) {\n    // ... existing code ...\n}\n",
+        BRACES.replace("if x {", "if x && ready(x) {"),
+        BRACES.replace("if x {", "if x && ready(x) {").removesuffix("\nfn g() {\n}\n"),
     ),
     "a method put into a class": (
         "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n",
@@ -244,12 +256,18 @@ NOT_TAKEN = {
     "a licence's head": (
         "int x = 1;\n",
         "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\n",
-        "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\nint x = 1;\n",
+        "/*\n * Copyright of somebody.\n * All rights reserved, and so on and on.\n */\n"
+        "int x = 1;\n",
     ),
     "an import is its only change": (
         FILE,
         FILE.replace("import csv\n", "import csv\nimport json\n"),
         FILE.replace("import csv\n", "import csv\nimport json\n"),
+    ),
+    "a part that was there is changed in another way": (
+        SPLIT,
+        SPLIT.replace("rv.split(self.list_splitter)", "(rv or '').split(self.list_mark)"),
+        SPLIT.replace("t.Sequence", "cabc.Sequence"),
     ),
     "few tokens": (FILE, "RATE = 20\n", FILE.replace("RATE = 19", "RATE = 20")),
     "the end of a block": (

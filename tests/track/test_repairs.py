@@ -193,3 +193,40 @@ def test_a_formatter_in_between_does_not_hide_whose_line_it_is(world: World) -> 
     mend(world, "Two blanks", indented)
     mend(world, FIX, indented.replace("len(values)", "(len(values) or 1)"))
     assert blamed(world, turn) is True
+
+
+DAY = 86400.0
+
+
+def test_a_fix_nobody_saw_is_found_within_a_day_and_so_is_its_revert(world: World) -> None:
+    turn = kept(world)
+    world.repo.write("stats.py", with_mean(MENDED))
+    fixed = world.repo.commit(FIX)
+    world.wait(DAY + 1)
+    assert (blamed(world, turn), world.fate(turn).repaired_by) == (True, fixed)
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.wait(DAY + 1)
+    assert blamed(world, turn) is None
+
+
+def test_a_fix_and_its_revert_that_nobody_saw_blame_nothing(world: World) -> None:
+    turn = kept(world)
+    world.repo.write("stats.py", with_mean(MENDED))
+    world.repo.commit(FIX)
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.wait(DAY + 1)
+    assert blamed(world, turn) is None
+    assert world.fate(turn).final_text == SUGGESTED
+
+
+def test_code_is_followed_through_a_rename_that_nobody_saw(world: World) -> None:
+    turn = kept(world)
+    world.repo.git("mv", "stats.py", "numbers.py")
+    world.repo.commit("A better name")
+    world.wait(DAY + 1)
+    assert (world.fate(turn).file, world.fate(turn).final_text) == ("numbers.py", SUGGESTED)
+    assert world.feedback(turn).accepted is True
+    world.repo.write("numbers.py", with_mean(MENDED))
+    later = world.repo.commit("Of nothing")
+    world.wait(DAY + 1)
+    assert (world.fate(turn).final_text, world.fate(turn).commit) == (MENDED, later)

@@ -117,7 +117,7 @@ def test_the_bytes_are_looked_at_and_a_stored_secret_is_seen(world: World) -> No
 
 def test_a_text_is_looked_through_once(world: World) -> None:
     texts = CleanTexts(redactor_of(world.store))
-    assert texts.of_any(None) is None
+    assert texts.of_file(None, "a.py") is None
     assert SECRET not in texts.of(filled(SECRET))
     assert texts.of(filled(SECRET)) is texts.of(filled(SECRET))
     assert texts.of(ASKED) == ASKED

@@ -11,6 +11,7 @@ import pytest
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
 from qi_learn.workspace.registry import add_project, load_projects, project_of, remove_project
+from tests.support.repository import Repository
 from tests.support.terminals import Terminal, environment, events, make_home, need
 
 
@@ -123,3 +124,21 @@ def test_the_hooks_read_a_list_of_version_0_1(shell: str, tmp_path: Path) -> Non
     terminal.close()
     assert environment(home)["QI_LEARN_HOME"] == str(home)
     assert [event.project for event in events(home)] == [str(home / "\u00dcbung")]
+
+
+def test_a_working_tree_that_lies_elsewhere_belongs_to_the_project_of_its_repository(
+    paths: Paths, tmp_path: Path
+) -> None:
+    repository = Repository(tmp_path / "work")
+    repository.write("web/a.ts", "")
+    repository.commit()
+    repository.git("worktree", "add", "-q", "../feature")
+    add_project(paths, repository.root)
+    linked = tmp_path / "feature"
+    assert project_of(paths, linked) == repository.root
+    assert project_of(paths, linked / "web/a.ts") == repository.root
+    assert project_of(paths, tmp_path) is None
+    add_project(paths, repository.root / "web")
+    assert project_of(paths, linked / "web") == repository.root / "web"
+    other = Repository(tmp_path / "other")
+    assert project_of(paths, other.root) is None

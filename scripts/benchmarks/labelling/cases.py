@@ -37,9 +37,11 @@ class Case:
 
 def cases_of(package: Package, samples: Sequence[Sample], first: int) -> Iterator[Case]:
     """The cases of one package: every kind of change, and the dialects in turn."""
-    turns = {"any": first, "edit": first}
+    turns = {"any": first, "edit": first, "part": first}
     number = first
     for kind in KINDS:
+        if kind.languages and package.language not in kind.languages:
+            continue
         for _ in range(kind.times):
             at = 7 * number % max(1, len(samples))
             some = (*samples[at:], *samples[:at])[:TRIES]
@@ -52,7 +54,13 @@ def _dialect(kind: Kind, turns: dict[str, int]) -> str:
         return COMPLETION
     if kind.group == "chat":
         return "block"
-    some = [d for d in DIALECTS if kind.group == "any" or d.result is not None]
+    some = [
+        d
+        for d in DIALECTS
+        if kind.group == "any"
+        or (kind.group == "part" and not d.whole)
+        or (kind.group == "edit" and d.result is not None)
+    ]
     turns[kind.group] += 1
     return some[turns[kind.group] % len(some)].name
 
@@ -67,7 +75,7 @@ def played(case: Case) -> Judged | str | None:
             return _played(case, kind, sample, dialect, chance)
         except NotPlayed:
             continue
-        except Exception as error:  # one case that cannot be played must not end the run
+        except Exception as error:  # noqa: BLE001 - one that cannot be played must not end the run
             return f"{case.package} {case.kind} {case.dialect} {sample.name}: {error!r:.500}"
     return None
 
@@ -75,10 +83,9 @@ def played(case: Case) -> Judged | str | None:
 def _played(
     case: Case, kind: Kind, sample: Sample, dialect: Dialect, chance: random.Random
 ) -> Judged:
-    with tempfile.TemporaryDirectory() as top, PlayedHome(Path(top)) as home:
-        play = Play(home, sample, dialect, chance)
+    with tempfile.TemporaryDirectory() as top, Play(Path(top), sample, dialect, chance) as play:
         truth = kind.play(play)
-        return judged(case, kind, sample.language, home, truth)
+        return judged(case, kind, sample.language, play.home, truth)
 
 
 def judged(case: Case, kind: Kind, language: str, home: PlayedHome, truth: Truth) -> Judged:

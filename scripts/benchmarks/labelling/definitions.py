@@ -19,7 +19,8 @@ _STRINGS = {
     "go": r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|`[^`]*`|'(?:\\.|[^'\\\n])+'",
     "rust": r"//[^\n]*|/\*.*?\*/|r#\".*?\"#|\"(?:\\.|[^\"\\])*\"|'(?:\\[^\n]{1,8}?|[^'\\\n])'",
     "java": r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'",
-    "typescript": r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`",
+    "typescript": r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
+    r"|`(?:\\.|[^`\\])*`",
 }
 _STRINGS["javascript"] = _STRINGS["typescript"]
 _SCRIPT = (
@@ -151,7 +152,10 @@ def _body_end(hidden: str, at: int) -> int | None:
 def _is_method(hidden: str, at: int) -> bool:
     """Whether parameters in brackets are followed by a body: then it is no call."""
     end = _closed(hidden, at, within=2000)
-    return end is not None and re.match(r"\s*(?::[^;{}=]{0,200})?\{", hidden[end : end + 250]) is not None
+    return (
+        end is not None
+        and re.match(r"\s*(?::[^;{}=]{0,200})?\{", hidden[end : end + 250]) is not None
+    )
 
 
 def _closed(hidden: str, at: int, within: int = 200_000) -> int | None:

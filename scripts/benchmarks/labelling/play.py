@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from scripts.benchmarks.labelling.dialects import Change, Dialect, Said
+from scripts.benchmarks.labelling.change import Change
+from scripts.benchmarks.labelling.dialects import Dialect
+from scripts.benchmarks.labelling.endpoints import Said
+from scripts.benchmarks.labelling.likeness import likeness
 from scripts.benchmarks.labelling.samples import Sample
 from tests.support.played_home import Exchange, PlayedHome, PlayedRepository
 
 ACCEPTED = ("kept", "edited")
 PASTED = 20.0
 """Seconds from an answer to its being pasted by a person."""
+KEPT_LIKE = 0.97
+"""A whole file that is so like the one suggested may be called kept, or edited."""
 CARRIED_OUT = 1.0
 """The same for an edit that a client carries out."""
+_SCRIPT = "function week%d(day) {\n  const first = day - 4;\n  return first < 1 ? 1 : first;\n}\n"
+_WORK = {
+    "python": "def week%d(day):\n    first = day - 4\n    return 1 if first < 1 else first\n",
+    "typescript": _SCRIPT,
+    "javascript": _SCRIPT,
+    "go": "func week%d(day int) int {\n\tfirst := day - 4\n\tif first < 1 {\n\t\treturn 1\n\t}\n"
+    "\treturn first\n}\n",
+    "rust": "fn week%d(day: i32) -> i32 {\n    let first = day - 4;\n    first.max(1)\n}\n",
+    "java": "    int week%d(int day) {\n        int first = day - 4;\n"
+    "        return first < 1 ? 1 : first;\n    }\n",
+}
+"""Something small and new that a person writes beside it."""
 
 
 class NotPlayed(Exception):
@@ -37,21 +57,35 @@ class Truth:
     """Fates that are no mistake either, as the truth cannot be told by anybody."""
 
 
-@dataclass(slots=True)
 class Play:
-    """A home with one project, in which a sample is played in one dialect."""
+    """A sample, played in one dialect in a home with one project.
 
-    home: PlayedHome
-    sample: Sample
-    dialect: Dialect
-    chance: random.Random
-    repo: PlayedRepository = field(init=False)
-    _asked: dict[str, tuple[Change, Exchange]] = field(default_factory=dict)
+    The home is made when it is first used: most samples that give nothing are passed over before.
+    """
 
-    def __post_init__(self) -> None:
-        sample = self.sample
-        files = {**sample.files, sample.path: sample.before}
-        self.repo = self.home.project("work", files)
+    def __init__(self, top: Path, sample: Sample, dialect: Dialect, chance: random.Random) -> None:
+        self.sample, self.dialect, self.chance = sample, dialect, chance
+        self._top = top
+        self._asked: dict[str, tuple[Change, Exchange]] = {}
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Play:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @cached_property
+    def home(self) -> PlayedHome:
+        """The home, with nothing in it."""
+        return self._opened.enter_context(PlayedHome(self._top))
+
+    @cached_property
+    def repo(self) -> PlayedRepository:
+        """The project, as the older release has it."""
+        return self.home.project(
+            "work", {**self.sample.files, self.sample.path: self.sample.before}
+        )
 
     @property
     def margin(self) -> str:
@@ -107,10 +141,7 @@ class Play:
         path = self._other_path()
         for n in range(count):
             text = self.repo.read(path) if (self.repo.root / path).is_file() else ""
-            added = self.sample.spare.replace(
-                self.sample.spare_called, f"{self.sample.spare_called}{n}", 1
-            )
-            self.repo.save(path, f"{text}\n{added}", after=every)
+            self.repo.save(path, f"{text}\n{_WORK[self.sample.language] % n}", after=every)
 
     def _other_path(self) -> str:
         end = self.sample.path.rsplit(".", 1)[-1]
@@ -127,9 +158,7 @@ class Play:
 
     # --- what is true -----------------------------------------------------------------------------
 
-    def kept(
-        self, turn: str, function: str | None = None, final: str | None = None
-    ) -> Truth:
+    def kept(self, turn: str, function: str | None = None, final: str | None = None) -> Truth:
         """That it was taken as it is; `function`, `final`: as they stand in the file."""
         return self.taken("kept", turn, function, final)
 
@@ -139,13 +168,30 @@ class Play:
         function = self.sample.new if function is None else function
         final = self.sample.after if final is None else final
         change, _ = self._asked[turn]
+        allowed: tuple[str, ...] = ()
         if self.dialect.whole:
             finals: Iterable[str] = (final,)
-        elif self.dialect.edit or self.dialect.name == "unified diff":
+            if likeness(final, change.after, self.sample.language) >= KEPT_LIKE:
+                allowed = ("kept",)
+        elif self.dialect.edit:
             finals = (function, *fragments(change, final))
+        elif self.dialect.name == "unified diff":
+            finals = (function, *fragments(change, final), *added_lines(change.before, final))
         else:
             finals = (function,)
-        return Truth(turn, fate, tuple(finals), str(self.repo.root))
+        return Truth(turn, fate, tuple(finals), str(self.repo.root), allowed)
+
+
+def added_lines(before: str, final: str) -> tuple[str, str]:
+    """What a diff of the file as it stands now adds: its new lines alone, and with those around."""
+    lines = [
+        line
+        for line in difflib.unified_diff(before.splitlines(True), final.splitlines(True))
+        if not line.startswith(("---", "+++", "@@"))
+    ]
+    new = [line for line in lines if line.startswith("+")]
+    side = [line for line in lines if not line.startswith("-")]
+    return "".join(line[1:] for line in new), "".join(line[1:] for line in side)
 
 
 def fragments(change: Change, final: str) -> tuple[str, ...]:

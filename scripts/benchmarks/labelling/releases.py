@@ -126,7 +126,9 @@ def _inside(name: str, package: Package) -> str:
 
 
 def _by_pip(name: str, version: str, work: Path) -> Path:
-    _call("pip", "download", "-q", "--no-deps", "--only-binary=:all:", f"{name}=={version}", at=work)
+    _call(
+        "pip", "download", "-q", "--no-deps", "--only-binary=:all:", f"{name}=={version}", at=work
+    )
     return next(work.glob("*.whl"))
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from scripts.benchmarks.labelling.definitions import Definition, definitions
-from scripts.benchmarks.labelling.releases import Package
 from scripts.benchmarks.labelling.likeness import tokens
+from scripts.benchmarks.labelling.releases import Package
 
 MOST_FILES = 30
 """How many files of the older release the working tree has, at most."""
@@ -83,9 +83,7 @@ def samples_of(
     return found
 
 
-def _changes(
-    before: str, newer: str, language: str
-) -> Iterator[tuple[str, str, str, str]]:
+def _changes(before: str, newer: str, language: str) -> Iterator[tuple[str, str, str, str]]:
     """Name, old text, new text of a function, and the older file with that change alone."""
     old = {d.name: d for d in definitions(before, language)}
     lines = before.split("\n")

@@ -17,17 +17,23 @@ from scripts.benchmarks.labelling.definitions import masked
 
 JOINED = 110
 """The longest line that another style makes of a wrapped one."""
-_WORDS = {
-    *("def class return import from self cls None True False for while with not and or if elif "
-      "else try except finally raise lambda yield async await pass break continue in is as "
-      "func var const let type struct interface map range nil go defer chan select switch case "
-      "default fn pub impl mut ref use mod where match loop move dyn Self Some Option Result Ok Err "
-      "static final public private protected void int long boolean String this new throw throws "
-      "extends implements instanceof null true false undefined function typeof export number "
-      "string any unknown never object readonly keyof infer super print len str list dict set "
-      "tuple bool float range error byte uint8 int64 usize u8 u32 u64 i32 isize unsafe crate "
-      "package enum trait").split(),
-}
+_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        def class return import from self cls None True False for while with not and or if elif
+        else try except finally raise lambda yield async await pass break continue in is as func
+        var const let type struct interface map range nil go defer chan select switch case
+        default fn pub impl mut ref use mod where match loop move dyn Self Some Option Result Ok
+        Err static final public private protected void int long boolean String this new throw
+        throws extends implements instanceof null true false undefined function typeof export
+        number string any unknown never object readonly keyof infer super print len str list
+        dict set tuple bool float error byte uint8 int64 usize u8 u32 u64 i32 isize unsafe crate
+        package enum trait
+        """,
+    )
+)
+"""Words that are no names, in one language or another."""
 
 
 def restyled(text: str, language: str) -> str:
