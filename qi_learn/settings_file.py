@@ -15,6 +15,7 @@ import inspect
 import json
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -49,14 +50,15 @@ def load_settings(path: Path | None, env: Mapping[str, str] = os.environ) -> Set
     built: dict[str, Any] = {}
     for section, values in table.items():
         if section not in sections:
-            problems.append(f"unknown section [{section}]{_closest(section, sections)}")
+            by = _by_variables(section, values)
+            problems.append(f"unknown section [{section}]{_closest(section, sections)}{by}")
         elif not isinstance(values, dict):
             problems.append(f"[{section}] must be a table, not {type(values).__name__}")
         else:
             kind = sections[section]
             built[section] = kind(**_section(section, kind, values, problems))
     settings = Settings(**built)
-    problems += out_of_range(settings)
+    problems += [_by_variable(problem, table) for problem in out_of_range(settings)]
     if problems:
         from qi_learn.settings_lines import unusable  # most settings can be used
 
@@ -115,7 +117,8 @@ def _section(
     out: dict[str, Any] = {}
     for key, value in values.items():
         if key not in hints:
-            problems.append(f"unknown key {section}.{key}{_closest(key, hints)}")
+            by = _by_variables(section, {key: value})
+            problems.append(f"unknown key {section}.{key}{_closest(key, hints)}{by}")
             continue
         try:
             read = _from_variable if isinstance(value, _Variable) else _from_file
@@ -166,11 +169,29 @@ def _number(kind: Any, value: float) -> Any:
     return kind(value)
 
 
+def _by_variables(section: str, values: Any) -> str:
+    """The variables that alone set these values, in brackets; empty if the file sets one."""
+    if not isinstance(values, dict) or not values:
+        return ""
+    if not all(isinstance(value, _Variable) for value in values.values()):
+        return ""
+    return f" ({', '.join(f'{PREFIX}{section}__{key}'.upper() for key in values)})"
+
+
+def _by_variable(problem: str, table: Mapping[str, Any]) -> str:
+    """A problem of values with the variable that sets the first of them, if one does."""
+    for section, key in re.findall(r"\b([a-z_0-9]+)\.([a-z_0-9]+)\b", problem):
+        values = table.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), _Variable):
+            return f"{problem}{_by_variables(section, {key: values[key]})}"
+    return problem
+
+
 def _wrong_type(section: str, key: str, kind: Any, value: Any) -> str:
     """What is wrong with a value, and what to write instead of it."""
     if isinstance(value, _Variable):
-        variable = f"{PREFIX}{section}__{key}".upper()
-        return f"{section}.{key} = {str(value)!r} is not a {_type_name(kind)} ({variable})"
+        by = _by_variables(section, {key: value})
+        return f"{section}.{key} = {str(value)!r} is not a {_type_name(kind)}{by}"
     meant = _meant(kind, value)
     example = to_toml(default_of(section, key)) if meant is None else meant
     return (

@@ -21,6 +21,12 @@ _OF_ENVIRONMENT = "QI_LEARN__"
 
 def unusable(path: Path | None, problems: Sequence[str]) -> SettingsError:
     """What is wrong, each thing on a line of its own, with its line in the file."""
+    if all(_OF_ENVIRONMENT in problem for problem in problems):
+        told = "\n".join(f"  - {problem}" for problem in problems)
+        return SettingsError(
+            f"The settings in the environment cannot be used:\n{told}",
+            "Change or unset the variables named; `qi-learn config` lists every key.",
+        )
     source, text = "", ""
     if path is not None:
         source = f" in {path}"

@@ -163,6 +163,26 @@ def test_the_environment_cannot_break_on_a_wrong_file(tmp_path: Path) -> None:
         load_settings(_file(tmp_path, "train = 3\n"), env={"QI_LEARN__TRAIN__SEED": "4"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("QI_LEARN__TRAIN__RNAK", "4", "unknown key train.rnak (did you mean `rank`?)"),
+        ("QI_LEARN__TRIAN__RANK", "4", "unknown section [trian] (did you mean `train`?)"),
+        ("QI_LEARN__GATEWAY__PORT", "99999", "gateway.port must be between 0 and 65535"),
+        ("QI_LEARN__TRAIN__RANK", "x", "train.rank = 'x' is not a whole number"),
+    ],
+)
+def test_a_variable_is_blamed_and_not_the_file(
+    tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    file = _file(tmp_path, "[gateway]\nport = 1\n[train]\nrank = 4\n")
+    with pytest.raises(SettingsError) as raised:
+        load_settings(file, env={name: value})
+    assert "config.toml" not in str(raised.value)
+    assert f"{told} ({name})" in str(raised.value)
+    assert "(line" not in str(raised.value)
+
+
 def test_config_says_where_a_value_comes_from(tmp_path: Path) -> None:
     paths = Paths.under(tmp_path).ensure()
     paths.settings_file.write_text("[train]\nseed = 3\n")

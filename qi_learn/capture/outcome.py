@@ -33,6 +33,9 @@ from qi_learn.ids import new_id
 from qi_learn.outside import git
 from qi_learn.records import CommandResult
 
+EXIT_MAY_NOT_RUN, EXIT_NO_COMMAND = 126, 127
+"""The exit codes of a shell for a command that may not be run, and for one that is not there."""
+
 
 def run_command(
     argv: Sequence[str], *, project: str, kind: str | None = None, cwd: Path
@@ -40,7 +43,8 @@ def run_command(
     """Run a command to its end in the terminal's foreground; returns its result.
 
     Beside it, for a `bench` that ended well, the processor seconds it took. `kind` None: told by
-    the command. Raises NotFound if there is no such command.
+    the command. Raises NotFound (with a shell's exit code) if there is no such command, or it may
+    not be run.
     """
     with tempfile.TemporaryDirectory(prefix="qi-learn-") as directory:
         output, since = OutputFile(), time.time()
@@ -101,11 +105,18 @@ def _run_in_foreground(argv: Sequence[str], cwd: Path, more: Mapping[str, str]) 
     try:
         where = None if _in_no_directory() else cwd
         process = subprocess.Popen(argv, cwd=where, env={**os.environ, **more})
-    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise NotFound(
+    except PermissionError as error:
+        hint = "It is there, and may not be run: `chmod +x` on a program of yours."
+        refused = NotFound(f"{argv[0]} cannot be run: {error.strerror}.", hint)
+        refused.exit_code = EXIT_MAY_NOT_RUN
+        raise refused from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        missing = NotFound(
             f"{argv[0]} cannot be run: {error.strerror}.",
             "Check the name, as your shell would find it.",
-        ) from error
+        )
+        missing.exit_code = EXIT_NO_COMMAND
+        raise missing from error
     with _signals_to(process) as seen:
         code = process.wait()
     return (128 - code if code < 0 else code), signal.SIGINT in seen

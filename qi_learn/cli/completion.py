@@ -19,6 +19,8 @@ SCRIPTS = {
     "fish": (".config/fish/completions/qi-learn.fish", "", ""),
 }
 """By shell: the script, the file that loads it and the line with which it does, in the home."""
+_COMPINIT = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }"
+"""A zsh that has not loaded its completion has no `compdef`; `-i` asks nothing."""
 
 
 def _show(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -56,7 +58,9 @@ def _script(command: click.Command, shell: str) -> str:
     complete = get_completion_class(shell)
     if complete is None:
         raise QiError(f"There is no completion for {shell}.", "")
-    return complete(command, {}, NAME, VARIABLE).source()
+    first, script = complete(command, {}, NAME, VARIABLE).source().split("\n", 1)
+    # `#compdef` has to stay the first line
+    return "\n".join((first, *([_COMPINIT] if shell == "zsh" else []), script))
 
 
 def _put(home: Path, shell: str, script: str) -> Path:

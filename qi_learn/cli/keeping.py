@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import click
+from click.exceptions import Exit
 
 from qi_learn.cli.output import (
     FILE,
@@ -17,6 +19,7 @@ from qi_learn.cli.output import (
     readable_home,
     with_json,
 )
+from qi_learn.errors import EXIT_FAILED
 from qi_learn.paths import Paths
 
 
@@ -48,6 +51,7 @@ from qi_learn.paths import Paths
     is_flag=True,
     help="Let the next cycle start from the newest version that saw none of it.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask whether what --grep finds may go.")
 @with_json
 def forget(
     ids: tuple[str, ...],
@@ -57,6 +61,7 @@ def forget(
     dry_run: bool,
     keep_record: bool,
     retrain: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Forget answers: everywhere, for good, with a receipt of what went and what stays."""
@@ -81,11 +86,25 @@ def forget(
         dry_run=dry_run,
         directory=here() if "last" in ids else None,
         tell=(lambda words: None) if as_json else echo,
+        agree=(lambda answers: None) if yes or keep_record or not _is_asked() else _agree,
     )
     if as_json:
         print_json(receipt)
     else:
         echo(command.as_text(receipt))
+
+
+def _is_asked() -> bool:
+    """Whether a person sits there: what a script does is not asked about."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _agree(answers: int) -> None:
+    """Ask whether so many answers may go; end the command if not."""
+    these = "this answer" if answers == 1 else f"these {answers} answers"
+    if not click.confirm(f"Forget {these}? It cannot be undone", err=True):
+        echo("Nothing was forgotten.")
+        raise Exit(EXIT_FAILED)
 
 
 def _project(paths: Paths, directory: Path) -> Path:

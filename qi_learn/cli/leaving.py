@@ -29,7 +29,7 @@ def uninstall(dry_run: bool, yes: bool, keep_data: bool) -> None:
 
     leaving = command.Leaving(Paths.default(), keep_data)
     found = command.find_everything(leaving)
-    for removal in found.removals:
+    for removal in found.removals if dry_run or not yes else ():  # each is told as it goes
         echo(f"{'would go' if dry_run else 'goes':<10}{removal.kind:<10}{removal.what}")
     for left in found.left:
         echo(f"{'stays':<10}{left}")

@@ -23,6 +23,7 @@ _ALARM = re.compile(r"(fault|lost|problem|set aside)  |recording +OFF|MEND  ")
 """How a line begins that needs attention."""
 _INDENT = re.compile(r" *(?:\w+(?: \w+)? {2,}|- |-> )?")
 """What stands before a line's text: blanks, a first column, or the sign of an item."""
+_QUOTED = re.compile(r" *\| ")
 _COMMAND = r"(`[^`]+`)"
 _HELD = "\0"
 """Stands for a blank that is no place to cut; it is in no text that was made harmless."""
@@ -110,11 +111,15 @@ def screen_width(stream: TextIO | None = None) -> int | None:
 def wrapped(line: str, width: int) -> list[str]:
     """A line cut between words, the rest below the text that follows the first column.
 
+    What is quoted (behind `|`) has that sign on each of its lines.
+
     A command (between backticks) is never cut, so that it can be copied: one that is too long for
     the width stands alone on a line, and the terminal shows it as it can.
     """
     first = _INDENT.match(line)
     indent = " " * (first.end() if first and first.end() < width // 2 else 0)
+    if quoted := _QUOTED.match(line):
+        indent = quoted[0]
     pieces: list[str] = []
     for text, command in _around_long_commands(line, width - len(indent)):
         if not pieces:

@@ -87,8 +87,8 @@ def backup(paths: Paths, file: Path, *, force: bool = False) -> BackupReport:
     finally:
         with suppress(NotADirectoryError):  # it could not be made
             copy.unlink(missing_ok=True)
-    _note(paths, KnownBackup(str(target), now))
-    return _report(target, manifest, time.monotonic() - began)
+    remark = _note(paths, KnownBackup(str(target), now))
+    return _report(target, manifest, time.monotonic() - began, remark=remark)
 
 
 def _not_written(target: Path, error: OSError) -> QiError:
@@ -105,7 +105,7 @@ def _files(paths: Paths, copy: Path) -> Iterator[tuple[str, Path]]:
     if paths.settings_file.exists():
         yield "config/config.toml", paths.settings_file
     for name in SINGLE:
-        if (path := paths.data / name).exists():
+        if (path := paths.data / name).is_file():
             yield f"data/{name}", path
     roots = [paths.adapters, paths.receipts]
     roots += [run.path for run in run_directories(paths.runs) if run.ended]
@@ -120,13 +120,18 @@ def _files(paths: Paths, copy: Path) -> Iterator[tuple[str, Path]]:
                 yield f"data/{inside.as_posix()}", path
 
 
-def _note(paths: Paths, made: KnownBackup) -> None:
-    """Remember the backup, so that a receipt can name it."""
+def _note(paths: Paths, made: KnownBackup) -> str:
+    """Remember the backup, so that a receipt can name it; what keeps from that, as a remark."""
     known: tuple[KnownBackup, ...] = ()
     with suppress(OSError, ValueError):
         known = codec.loads(KnownBackups, paths.backups.read_text(encoding="utf-8")).backups
     others = [b for b in known if b.file != made.file and Path(b.file).exists()]
-    replace_file(paths.backups, codec.dumps(KnownBackups((*others, made))) + "\n")
+    try:
+        replace_file(paths.backups, codec.dumps(KnownBackups((*others, made))) + "\n")
+    except (OSError, QiError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        return f"it is whole, but {paths.backups} cannot be written ({why}): no receipt names it"
+    return ""
 
 
 def _report(
@@ -243,7 +248,10 @@ def as_text(report: BackupReport, *, restored: bool) -> str:
     live = f", v{report.live} live" if report.live else ""
     lines = [f"{'restored from' if restored else 'written:'} {report.file} ({size}{live})"]
     if report.forgotten:
-        lines.append(f"{report.forgotten} turns in it had been forgotten here: they stay so")
+        one = report.forgotten == 1
+        gone = "1 turn" if one else f"{report.forgotten} turns"
+        stay = "it stays" if one else "they stay"
+        lines.append(f"{gone} in it had been forgotten here: {stay} so")
     lines += [report.remark] if report.remark else []
     if restored and report.live:
         lines.append(

@@ -41,11 +41,14 @@ PIECE = 16 << 20
 OVERLAP = 1 << 16
 WEIGHTS = (".gguf", ".safetensors")
 
+MOST_TOLD = 20
+"""The number of answers found by their words whose questions are said."""
 TAKEN_IN_SECONDS = 5.0
 """How long `last` waits for a daemon that is just taking in what came."""
 
 Found = Callable[[str], bool]
 Tell = Callable[[str], object]
+Agree = Callable[[int], object]
 
 
 def forget(
@@ -55,11 +58,14 @@ def forget(
     dry_run: bool = False,
     directory: Path | None = None,
     tell: Tell = lambda words: None,
+    agree: Agree = lambda answers: None,
 ) -> Receipt:
     """Forget what the request means, or say what would go.
 
     `directory`: `last` is the last answer of its project, as for `rate`; `tell` is told id and
-    question of each answer that was asked for by its id, before anything goes.
+    question of each answer that was asked for by its id or is found by its words (of many the
+    first), before anything goes. `agree` is called with the number of answers that are found by
+    their words, before they go, and raises if they are not to.
 
     Raises NotFound if nothing was recorded or an id names no turn, SettingsError for a pattern that
     is found everywhere, DaemonError, Busy, StoreError; Busy too if a newer answer waits than the
@@ -76,7 +82,15 @@ def forget(
     _tell_questions(paths, request.ids, tell)
     if dry_run:
         with open_store(paths.database, readonly=True) as store:
-            return _planned(paths, store, request)[0]
+            receipt = _planned(paths, store, request)[0]
+            _tell_found(store, request, receipt.turns, tell)
+        return receipt
+    if request.grep:
+        with open_store(paths.database, readonly=True) as store:
+            turns = choose(store, request).turns
+            _tell_found(store, request, turns, tell)
+        if turns:
+            agree(len(turns))
     if client.locked(paths):
         refuse_hung(paths)
         with open_store(paths.database, readonly=True) as store:
@@ -121,6 +135,16 @@ def _tell_questions(paths: Paths, ids: Sequence[str], tell: Tell) -> None:
                 refuse_other_kind(paths, named)
             with suppress(NotFound):
                 tell(question_line(store, turn_named(store, named)))
+
+
+def _tell_found(store: Store, request: ForgetRequest, turns: Sequence[str], tell: Tell) -> None:
+    """Say id and question of the answers that were found by their words, of many the first."""
+    if not request.grep:
+        return
+    for turn in turns[:MOST_TOLD]:
+        tell(question_line(store, turn))
+    if (more := len(turns) - MOST_TOLD) > 0:
+        tell(f"and {more} more")
 
 
 def _refuse_everything(pattern: str) -> None:
@@ -273,7 +297,8 @@ def _lines(receipt: Receipt) -> Iterator[str]:
     turns = f"{count} answer{'' if count == 1 else 's'}"
     dry, done = receipt.state == "dry run", receipt.state == "done"
     if receipt.keep_record:
-        yield f"{turns} {'would be' if dry else 'are'} kept for `qi-learn log`, never learned from"
+        are = "is" if count == 1 else "are"
+        yield f"{turns} {'would be' if dry else are} kept for `qi-learn log`, never learned from"
     else:
         yield f"{turns} {'would be forgotten' if dry else 'forgotten' if done else 'to go'}"
     if receipt.along:

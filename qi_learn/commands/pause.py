@@ -30,7 +30,10 @@ def parse_span(text: str) -> int:
     pairs = [(text, "m")] if minutes else re.findall(r"(\d+)([smhd])", text.lower())
     seconds = sum(int(count) * _SECONDS[unit] for count, unit in pairs)
     if not 0 < seconds <= LONGEST:
-        raise SettingsError(f"{text!r} is no length of a pause.", "It is at most a year.")
+        bound = (
+            "It is at most a year." if seconds else "It is longer than nothing: write 30m or 2h."
+        )
+        raise SettingsError(f"{text!r} is no length of a pause.", bound)
     return seconds
 
 

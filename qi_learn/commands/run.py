@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from qi_learn.capture.outcome import run_command
-from qi_learn.errors import NotFound, QiError, SettingsError
+from qi_learn.errors import QiError, SettingsError
 from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import CommandResult
@@ -20,8 +20,6 @@ from qi_learn.spool import Spool
 from qi_learn.workspace.registry import project_of
 
 KINDS: tuple[str, ...] = get_args(get_type_hints(CommandResult)["kind"])
-EXIT_NO_COMMAND = 127
-"""The exit code of a shell for a command that is not there."""
 _RECORDED = (
     *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value", "cwd"),
     *("interrupted", "tests", "loaded", "failing"),
@@ -47,11 +45,7 @@ def run(
         project, problem = str(directory), _problem(paths)
     else:
         project, problem = _project(paths, directory)
-    try:
-        result, _ = run_command(command, project=project, kind=kind, cwd=directory)
-    except NotFound as error:
-        error.exit_code = EXIT_NO_COMMAND
-        raise
+    result, _ = run_command(command, project=project, kind=kind, cwd=directory)
     if problem or isinstance(paths, QiError):
         return result.exit_code, problem
     return result.exit_code, record_outcome(paths, result)

@@ -26,11 +26,13 @@ NOT_RECORDED = (
     "other_user",
     "unknown_user",
     "unregistered",
+    "unknown_projects",
     "no_answer",
 )
 """The reasons for which a request passes and is not recorded: its header asks for it, a pause,
 `gateway.record = false`, another user's program sent it, its client was gone before it was known
-whose it is, it comes from no registered project, no server answered it.
+whose it is, it comes from no registered project, or of which that is not known because the list
+cannot be read, no server answered it.
 """
 
 

@@ -4,7 +4,8 @@ A registered project has its directory, what is below it, and the other working 
 repository, which git links to it by a file. A directory that says nothing is in no project, and
 what comes from there is recorded: the root, the home, what a program calls its own (many editors
 start there). Any other directory is known and in no registered project: what comes from there is
-not recorded, unless `capture.unregistered` wants it.
+not recorded, unless `capture.unregistered` wants it. Nor is it while the list of projects cannot be
+read: it may be from a project that no one registered.
 """
 
 from __future__ import annotations
@@ -64,20 +65,22 @@ class Origins:
             self._seen, self._projects = stamp, {}
         name = os.fspath(directory)
         if name not in self._projects:
-            self._projects[name] = self._find(directory)
+            try:
+                self._projects[name] = self._find(directory)
+            except (SettingsError, OSError):  # not remembered: its time is the same once it is read
+                unknown = not self._unregistered() and not says_nothing(_real(directory))
+                return Origin(None, "unknown_projects" if unknown else "")
         project, stray = self._projects[name]
         if stray and not self._unregistered():
             return Origin(None, "unregistered")
         return Origin(project)
 
     def _find(self, named: Path) -> tuple[str | None, bool]:
+        """Raises SettingsError or OSError if the list of projects cannot be read."""
         if not named.is_absolute():
             return None, False  # it says nothing: it is not our own directory that it counts from
-        directory = Path(os.path.realpath(named))
-        try:
-            registered = load_projects(self._paths)
-        except (SettingsError, OSError):
-            return None, False  # what is registered is not known, and found out a day long
+        directory = _real(named)
+        registered = load_projects(self._paths)
         if (project := registered_project(directory, registered)) is not None:
             return project, False
         if says_nothing(directory):
@@ -118,6 +121,10 @@ def says_nothing(directory: Path) -> bool:
     if directory.is_relative_to(home):
         return directory.relative_to(home).parts[0].startswith(".")
     return any(directory.is_relative_to(own) for own in _PROGRAMS_OWN)
+
+
+def _real(directory: Path) -> Path:
+    return Path(os.path.realpath(directory))
 
 
 def _main_tree(directory: Path) -> Path | None:

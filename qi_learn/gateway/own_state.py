@@ -71,6 +71,8 @@ class GatewayState:
 
     def beat(self) -> None:
         """The heartbeat: write what is new, else only show that we live."""
+        with self._lock:
+            self._lost.catch_up()
         if self.snapshot() != self._written:
             self.write()
             return

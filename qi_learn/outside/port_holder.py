@@ -6,6 +6,7 @@ Linux says it of processes of the same user; of others, and on macOS, only that 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -55,8 +56,26 @@ def _holders(port: int) -> Iterator[str]:
     for process in PROC.glob("[0-9]*") if links else ():
         with suppress(OSError):
             if any(_link(fd) in links for fd in (process / "fd").iterdir()):
-                name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-                yield f"{name} (pid {process.name})"
+                yield f"{_name(process)} (pid {process.name})"
+
+
+def _name(process: Path) -> str:
+    """What a process is; of one of this program with the home that it is for."""
+    words = (process / "cmdline").read_bytes().split(b"\0")
+    if any(re.fullmatch(rb"qi_learn(\.\w+)*|(.*/)?qi-learn", word) for word in words):
+        with suppress(OSError):
+            return f"qi-learn for the home {_home(process)}"
+    return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _home(process: Path) -> str:
+    env = dict(
+        entry.split(b"=", 1)
+        for entry in (process / "environ").read_bytes().split(b"\0")
+        if b"=" in entry
+    )
+    home = env.get(b"QI_LEARN_HOME") or b"of " + env.get(b"HOME", b"that user")
+    return os.fsdecode(home)
 
 
 def _inodes(port: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import Running
+from qi_learn.report.words import counted
 from qi_learn.settings import Settings
 from qi_learn.spool import bad_lines
 from qi_learn.store import audit, turns
@@ -53,7 +54,7 @@ def spool(paths: Paths, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "spool",
             False,
-            f"{lines} lines could not be understood and were set aside in {paths.spool / 'bad'}.",
+            f"{counted(lines, 'line')} not understood, set aside in {paths.spool / 'bad'}.",
             "Look at them, then delete those files.",
         )
 

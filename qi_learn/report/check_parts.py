@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,7 +159,7 @@ def hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:
         if not file.is_file():
             continue
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        times = sum("qi-learn." in line and not line.lstrip().startswith("#") for line in lines)
+        times = sum(map(_loads_hook, lines))
         if times > 1:
             yield Finding(
                 "hooks",
@@ -166,3 +167,13 @@ def hooks(paths: Paths, settings: Settings) -> Iterator[Finding]:
                 f"{file} loads the shell hook {times} times.",
                 "Keep one of the lines.",
             )
+
+
+_LOADS_HOOK = re.compile(r"(?:^|[\s;&])(?:\.|source)\s.*\bqi-learn\.(?:bash|zsh|fish)\b")
+_COMPLETION = ".zfunc/qi-learn.zsh"
+"""What `--install-completion` has zsh load; it is named as the hook is."""
+
+
+def _loads_hook(line: str) -> bool:
+    comment = line.lstrip().startswith("#")
+    return not comment and bool(_LOADS_HOOK.search(line)) and _COMPLETION not in line

@@ -17,6 +17,7 @@ from qi_learn.paths import Paths
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import SILENT_MANAGER, WITHOUT_MANAGER, Running
 from qi_learn.report.status_lines import passed_by, project_line
+from qi_learn.report.words import counted
 from qi_learn.settings import Settings
 
 SAFE_OLLAMA = (0, 17, 1)
@@ -109,7 +110,9 @@ def recording(paths: Paths, settings: Settings, now: Running) -> Iterator[Findin
     """Whether the gateway records, as it says itself; without one, whether it would."""
     lost = now.lost
     if lost.count:
-        what = f"{lost.count} turns could not be recorded, the last because: {lost.reason}"
+        what = (
+            f"{counted(lost.count, 'turn')} could not be recorded, the last because: {lost.reason}"
+        )
         yield Finding("recording", False, what, "Once you have seen it: `qi-learn status --seen`")
     for words in passed_by(now.gateway):
         hint = "Tell the authors of qi-learn which client it is, or point it at a known path."

@@ -71,11 +71,11 @@ def explain(
 
 
 def _turn(store: Store, paths: Paths, settings: Settings, id: str) -> Explanation:
-    interaction, (never, gone) = load_interaction(store, id), kept_back(store, id)
+    interaction, kept = load_interaction(store, id), kept_back(store, id)
     why = one_line(no_example_because(store, id))
     no_example = (f"  no example: {why}",) if why else ()
     told = (*turn_lines(interaction, settings), *no_example)
-    lines = (*told, *_kept_back(never, gone), *_uses(paths, id))
+    lines = (*told, *_kept_back(*kept), *_uses(paths, id))
     return Explanation("turn", id, lines, {"interaction": codec.plain(interaction)})
 
 
@@ -140,11 +140,13 @@ def _nothing_like(what: str) -> NotFound:
     )
 
 
-def _kept_back(never: bool, gone: float | None) -> Iterator[str]:
+def _kept_back(never: bool, gone: float | None, textless: bool) -> Iterator[str]:
     if never:
         yield "  kept from learning (`qi-learn forget --keep-record`): no data set has it"
     if gone is not None:
         yield f"  its texts expired on {clock(gone)} ([keep] raw_days); the numbers stay"
+    if textless:
+        yield '  no texts of it were recorded (gateway.record = "metadata"): only numbers'
 
 
 def _uses(paths: Paths, turn: str) -> Iterator[str]:

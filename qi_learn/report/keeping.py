@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from qi_learn.record_class import dataclass
-from qi_learn.report.words import clock
+from qi_learn.report.words import clock, counted
 from qi_learn.settings import KeepSettings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.disk_use import used_bytes
@@ -75,7 +75,7 @@ def as_text(kept: KeptState) -> str:
     parts = [
         f"{texts}, {scores}; {size}",
         *((f"oldest text {clock(kept.oldest_text)}",) if kept.oldest_text is not None else ()),
-        *((f"expired: the texts of {kept.expired} turns",) if kept.expired else ()),
+        *((f"expired: the texts of {counted(kept.expired, 'turn')}",) if kept.expired else ()),
         *(("the size is the limit now",) if kept.limited else ()),
     ]
     return ", ".join(parts)

@@ -27,7 +27,7 @@ from qi_learn.report import keeping, running, status_lines
 from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
 from qi_learn.report.run_line import newest_run
-from qi_learn.report.words import one_line
+from qi_learn.report.words import counted, one_line
 from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
@@ -36,6 +36,7 @@ from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
 from qi_learn.store.client_rates import ClientRates, client_rates
 from qi_learn.store.database import open_store
+from qi_learn.store.events import sent_again
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Status:
     requests: int
     """What passed the gateway since it started."""
     recorded: int
-    """The turns of it that were recorded."""
+    """The turns of it that were recorded; one that waits in the spool is taken for one."""
     passed_by: tuple[str, ...]
     """What passed and was not treated as it should be, in words."""
     lost: Lost
@@ -106,7 +107,8 @@ class Status:
     """The longest of the last rounds of the daemon's loop, seconds."""
     not_recorded: Mapping[str, int] = field(default_factory=dict)
     """Requests that passed the gateway since it started and were not to be recorded, by reason:
-    `asked` (their header), `paused`, `off`, `other_user`, `unknown_user`, `unregistered`.
+    `asked` (their header), `paused`, `off`, `other_user`, `unknown_user`, `unregistered`,
+    `unknown_projects`, `no_answer`, and `history` (they sent again what was left out before).
     """
     paused: str = ""
     """Until when the recording is paused, in words; empty if it is not."""
@@ -156,6 +158,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: newest_run(paths, waiting), None)
+    again = attempt(lambda: _sent_again(paths, now.gateway.get("started")), 0)
+    left_out = dict(now.gateway.get("not_recorded") or {}) | ({"history": again} if again else {})
     files, size = _waiting(paths.spool)
     said = now.gateway or now.last_said
     told = ("routes_problem", "settings_problem") if usable else ("routes_problem",)
@@ -188,7 +192,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         problems=tuple(problems),
         gateway_answers=now.serves,
         requests=int(now.gateway.get("requests") or 0),
-        recorded=int(now.gateway.get("recorded") or 0),
+        recorded=max(0, int(now.gateway.get("recorded") or 0) - again),
         passed_by=tuple(status_lines.passed_by(now.gateway)),
         lost=now.lost,
         faults=now.faults,
@@ -200,7 +204,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         server_answers=now.silent_server is None,
         daemon_starting=now.starting,
         longest_round=float(now.told.get("longest_round") or 0.0),
-        not_recorded=dict(now.gateway.get("not_recorded") or {}),
+        not_recorded=left_out,
         paused=now.paused,
         metadata_only=bool(now.gateway.get("metadata_only")),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
@@ -224,6 +228,14 @@ def _waiting(spool: Path) -> tuple[int, int]:
         except FileNotFoundError:
             continue  # drained just now
     return len(sizes), sum(sizes)
+
+
+def _sent_again(paths: Paths, since: Any) -> int:
+    """How many turns of this gateway the daemon left out, as they sent what was left out before."""
+    if not isinstance(since, int | float) or not paths.database.exists():
+        return 0
+    with open_store(paths.database, readonly=True) as store:
+        return sent_again(store, float(since))
 
 
 def _learning(
@@ -262,7 +274,7 @@ def as_text(s: Status) -> str:
         *(f"passed by   {one_line(words)}" for words in s.passed_by),
         f"waiting     {s.spool_files} spool file{'s' if s.spool_files != 1 else ''}, "
         f"{math.ceil(s.spool_bytes / 1024)} KiB",
-        f"recorded    {_counted(s.turns, 'turn')}, {_counted(s.rated, 'rating')}"
+        f"recorded    {counted(s.turns, 'turn')}, {counted(s.rated, 'rating')}"
         + (f" ({s.unmatched_ratings} more of no answer here)" if s.unmatched_ratings else ""),
         *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
         f"learning    {learning_text(s)}",
@@ -286,10 +298,6 @@ def _recording_text(s: Status) -> str:
     if not s.recording:
         return f"OFF ({s.recording_reason})"
     return "ON, without texts (gateway.record)" if s.metadata_only else "ON"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _daemon_text(s: Status) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.errors import SettingsError
-from qi_learn.report.words import clock, fitted, one_line
+from qi_learn.report.words import clock, counted, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
 from qi_learn.store.client_rates import ClientRates
@@ -23,18 +23,25 @@ def requests(answers: bool, seen: int, recorded: int) -> list[str]:
 def passed_by(gateway: Mapping[str, Any]) -> list[str]:
     """What passed the gateway and was not treated as it should be, one a line."""
     told = [
-        f"{seen.get('count')} requests of {seen.get('client')} to {seen.get('path')} look like "
-        "inference and are not known: not recorded, not routed"
+        f"{counted(seen.get('count'), 'request')} of {seen.get('client')} to {seen.get('path')} "
+        + (
+            "looks like inference and is"
+            if seen.get("count") == 1
+            else "look like inference and are"
+        )
+        + " not known: not recorded, not routed"
         for seen in gateway.get("unrecognised") or ()
     ]
     told += [
-        f"{seen.get('count')} requests for {seen.get('model')}, which the server does not have, "
-        f"were answered by {seen.get('stand_in') or 'nothing'}"
+        f"{counted(seen.get('count'), 'request')} for {seen.get('model')}, which the server does "
+        f"not have, {'was' if seen.get('count') == 1 else 'were'} answered by "
+        f"{seen.get('stand_in') or 'nothing'}"
         for seen in gateway.get("missing") or ()
     ]
     for key, why in (("too_long", "too long"), ("unreadable", "in an encoding that is not known")):
         if gateway.get(key):
-            told.append(f"{gateway[key]} exchanges were {why}, and not recorded")
+            were = "was" if gateway[key] == 1 else "were"
+            told.append(f"{counted(gateway[key], 'exchange')} {were} {why}, and not recorded")
     return told
 
 
@@ -45,6 +52,9 @@ _NOT_RECORDED = {
     "other_user": "of another user's program",
     "unknown_user": "of clients that were gone before it was known whose they are",
     "no_answer": "that no server answered",
+    "unknown_projects": "from directories that may be registered or not: the list of projects "
+    "cannot be read",
+    "history": "that sent again what was left out before",
     "unregistered": "from a directory in no registered project (`qi-learn init PATH`)",
 }
 
@@ -97,10 +107,9 @@ def lost(told: Lost) -> list[str]:
     """The turns that could not be recorded, until they are acknowledged."""
     if not told.count:
         return []
-    turns = "turn" if told.count == 1 else "turns"
     return [
-        f"lost        {told.count} {turns} could not be recorded, the last at {clock(told.last)}: "
-        f"{one_line(told.reason)} (seen it: `qi-learn status --seen`)"
+        f"lost        {counted(told.count, 'turn')} could not be recorded, the last at "
+        f"{clock(told.last)}: {one_line(told.reason)} (seen it: `qi-learn status --seen`)"
     ]
 
 

@@ -79,4 +79,6 @@ def _question(line: TurnLine) -> str:
     )
     amiss += "(never learned) " if line.never_learn else ""
     amiss += "(its texts have expired) " if line.texts_gone is not None else ""
+    if line.textless:
+        return f"{amiss}(no texts recorded)"
     return amiss + (one_line(line.question) or "(no words)")

@@ -44,3 +44,8 @@ def _cells(sign: str) -> int:
 def saw_forgotten(count: int) -> str:
     """The mark of a version that saw what was forgotten since."""
     return f"saw {count} answer{' that was' if count == 1 else 's that were'} forgotten"
+
+
+def counted(count: object, what: str) -> str:
+    """So many of something, in words."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -32,7 +32,7 @@ class LostTurns:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._warned = False
+        self._behind = False
         self.now = read_lost(file)
         self._write()  # the room is taken while there is some
 
@@ -40,6 +40,11 @@ class LostTurns:
         """Count one."""
         self.now = Lost(self.now.count + 1, at, reason[:200])
         self._write()
+
+    def catch_up(self) -> None:
+        """Write down what could not be before, as in a home that was read-only."""
+        if self._behind:
+            self._write()
 
     def _write(self) -> None:
         text = json.dumps(asdict(self.now)).encode("ascii")
@@ -52,11 +57,11 @@ class LostTurns:
             finally:
                 os.close(fd)
         except OSError as error:
-            if not self._warned:  # once: a full disk loses one turn after the other
+            if not self._behind:  # said once: a full disk loses one turn after the other
                 _warn(self.now.count, error)
-            self._warned = True
+            self._behind = True
         else:
-            self._warned = False
+            self._behind = False
 
 
 def _warn(count: int, error: OSError) -> None:

@@ -130,10 +130,10 @@ def drop_lines(directory: Path, meant: Callable[[str, float], bool]) -> int:
 
 
 def _words(line: bytes) -> str:
-    """A line as it stands, and its text without the escapes of JSON."""
+    """What stood in the line that came, without what was written beside it; an older one whole."""
     text = line.decode("utf-8", "replace")
     try:
-        return f"{text}\n{json.loads(text)['text']}"
+        return str(json.loads(text)["text"])
     except (ValueError, TypeError, KeyError):
         return text
 

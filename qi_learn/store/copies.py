@@ -18,7 +18,7 @@ def copy_database(source: Path, target: Path) -> None:
     """
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
     try:
-        one = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)
+        one = sqlite3.connect(_address(source), uri=True, timeout=30.0)
         two = sqlite3.connect(target)
         try:
             one.backup(two)
@@ -31,6 +31,18 @@ def copy_database(source: Path, target: Path) -> None:
             f"The database {source} cannot be copied: {error}",
             "Make room, and see `qi-learn doctor`.",
         ) from error
+
+
+def _address(source: Path) -> str:
+    """How SQLite is to open the database to read it.
+
+    On a read-only file system it could make no index of a WAL; there nobody writes, so without a
+    WAL the file is all there is.
+    """
+    address = f"{source.absolute().as_uri()}?mode=ro"
+    wal = source.with_name(f"{source.name}-wal")
+    fixed = os.statvfs(source).f_flag & os.ST_RDONLY and not (wal.exists() and wal.stat().st_size)
+    return f"{address}&immutable=1" if fixed else address
 
 
 def check_copy(path: Path) -> int:

@@ -29,6 +29,25 @@ def save_event(store: Store, clean: Redacted[Event], *, taken: float) -> bool:
     return store.insert("events", (*plain, "body", "taken"), values) > 0
 
 
+_SENT_AGAIN = '{"left_out":"history"}'
+"""The body that stays of a turn which sent again what was left out before."""
+
+
+def drop_turn_event(store: Store, turn: str, *, sent_again: bool) -> None:
+    """Take its project from the event of a turn that is not stored.
+
+    With a note if that is because it sent again what was left out before.
+    """
+    body = _SENT_AGAIN if sent_again else None
+    store.execute("UPDATE events SET project = NULL, body = ? WHERE id = ?", (body, turn))
+
+
+def sent_again(store: Store, since: float) -> int:
+    """How many turns since then were not stored, because they sent what was left out before."""
+    sql = "SELECT count(*) FROM events WHERE kind = 'turn' AND ts >= ? AND body = ?"
+    return int(store.rows(sql, (since, _SENT_AGAIN))[0][0])
+
+
 KEPT = 90 * 86400.0
 """Seconds for which events without a table of their own are kept."""
 EXPIRED_AT_ONCE = 500

@@ -17,11 +17,11 @@ from typing import Any
 from qi_learn.errors import NotFound
 from qi_learn.records import ForgetRequest
 from qi_learn.said_marks import SHORTEST
+from qi_learn.store import said_texts
 from qi_learn.store.database import Store
 from qi_learn.store.short_ids import no_such_answer, only_one, turns_named
 
 Says = Callable[[str], bool]
-_SAID_OF_COMMANDS = ("command", "cwd", "tests", "loaded", "failing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,22 +167,22 @@ def _by_words(store: Store, found: Says) -> ForgetChoice:
     messages = frozenset(
         row["hash"]
         for row in store.rows("SELECT hash, content, extra FROM messages")
-        if found(row["content"]) or found(_unescaped(row["extra"]))
+        if _found_in(found, said_texts.MESSAGES, row)
     )
-    shapes = [
-        row["id"]
-        for row in store.rows("SELECT id, value FROM shapes")
-        if found(_unescaped(row["value"]))
-    ]
+    shapes = _shapes(store, found, said_texts.in_json, "shape")
     return _completed(
         store,
         ForgetChoice(
             tuple(dict.fromkeys((*needing(store, messages), *_turns_saying(store, found, shapes)))),
             messages=messages,
-            contexts=_contexts(store, shapes),
-            events=_ids_saying(store, "events", ("body",), found),
-            commands=_ids_saying(store, "commands", _SAID_OF_COMMANDS, found),
-            ratings=_ids_saying(store, "ratings", ("comment", "correction", "asked"), found),
+            contexts=tuple(_shapes(store, found, said_texts.of_context, "context_id")),
+            events=tuple(
+                row["id"]
+                for row in store.rows("SELECT id, kind, body FROM events WHERE body IS NOT NULL")
+                if any(map(found, said_texts.of_event(row["kind"], row["body"])))
+            ),
+            commands=_ids_saying(store, "commands", said_texts.COMMANDS, found),
+            ratings=_ids_saying(store, "ratings", said_texts.RATINGS, found),
         ),
     )
 
@@ -272,28 +272,19 @@ def _longest_line(text: str) -> str:
 
 # --- where words are found ------------------------------------------------------------------------
 
-_TEXTS = {
-    "suggestions": (
-        *("text", "file", "before", "after", "region", "head", "final_text", "path", "old"),
-        *("lead", "trail"),
-    ),
-    "feedback": ("final_version", "correction"),
-    "scores": ("target_text", "signals", "target_reasons"),
-    "ratings": ("correction", "comment"),
+_SHAPES = {
+    "context_id": "SELECT context_id FROM turns",
+    "shape": "SELECT part.value FROM turns, json_each(turns.shape) part",
 }
-"""By table: columns with text that hang on a turn."""
 
 
 def _turns_saying(store: Store, found: Says, shapes: list[int]) -> Iterator[str]:
-    for table, columns in _TEXTS.items():
+    for table, columns in said_texts.ON_TURNS.items():
         listed = ", ".join(columns)
         for row in store.rows(f"SELECT turn_id, {listed} FROM {table} WHERE turn_id IS NOT NULL"):
-            if any(found(_unescaped(value)) for value in row[1:]):
+            if _found_in(found, columns, row):
                 yield row["turn_id"]
-    names = ("options", "request", "context", "model_asked", "session")
-    for row in store.rows(f"SELECT id, {', '.join(names)} FROM turns"):
-        if any(found(_unescaped(value)) for value in row[1:]):
-            yield row["id"]
+    yield from _ids_saying(store, "turns", said_texts.TURNS, found)
     if shapes:
         sql = """
             SELECT DISTINCT turns.id FROM turns, json_each(turns.shape) part
@@ -302,41 +293,23 @@ def _turns_saying(store: Store, found: Says, shapes: list[int]) -> Iterator[str]
         yield from (row["id"] for row in store.rows(sql, (json.dumps(shapes),)))
 
 
-def _contexts(store: Store, shapes: list[int]) -> tuple[int, ...]:
-    sql = """
-        SELECT DISTINCT context_id FROM turns
-        WHERE context_id IN (SELECT value FROM json_each(?))
-    """
-    return tuple(row[0] for row in store.rows(sql, (json.dumps(shapes),)))
+def _shapes(
+    store: Store, found: Says, read: Callable[[str], Iterator[str]], column: str
+) -> list[int]:
+    """The numbers of the shared values that turns name in this column, and that say it."""
+    sql = f"SELECT id, value FROM shapes WHERE id IN ({_SHAPES[column]})"
+    return [row["id"] for row in store.rows(sql) if any(map(found, read(row["value"])))]
 
 
-def _ids_saying(store: Store, table: str, columns: tuple[str, ...], found: Says) -> tuple[str, ...]:
+def _ids_saying(
+    store: Store, table: str, columns: said_texts.Columns, found: Says
+) -> tuple[str, ...]:
     rows = store.rows(f"SELECT id, {', '.join(columns)} FROM {table}")
-    return tuple(row["id"] for row in rows if any(found(_unescaped(v)) for v in row[1:]))
+    return tuple(row["id"] for row in rows if _found_in(found, columns, row))
 
 
-def _unescaped(value: Any) -> str:
-    """A column as a text; JSON with the signs that it escapes as they are meant."""
-    if not isinstance(value, str):
-        return ""
-    if "\\" in value and value[:1] in '{["':
-        try:
-            return value + "\n" + "\n".join(_leaves(json.loads(value)))
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield str(name)
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    elif isinstance(value, str):
-        yield _unescaped(value)
+def _found_in(found: Says, columns: said_texts.Columns, row: Any) -> bool:
+    return any(map(found, said_texts.texts_of(columns, row)))
 
 
 def _in_json(text: str, body: str) -> bool:

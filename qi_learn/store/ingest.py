@@ -32,7 +32,7 @@ from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
-from qi_learn.store.events import expire_events, save_event
+from qi_learn.store.events import drop_turn_event, expire_events, save_event
 from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
@@ -325,7 +325,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
     again = tombstones.sends_left_out(decoded, clean.known[0])
     if again or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
-        intake.store.execute("UPDATE events SET project = NULL WHERE id = ?", (turn.id,))
+        drop_turn_event(intake.store, turn.id, sent_again=again)
         return
     marks = tombstones.marks_of(clean.came, clean.known[0])
     known = save_messages(intake.store, clean.turn, known=clean.known, marks=marks)

@@ -47,6 +47,8 @@ class TurnLine:
     """Whether it is kept from learning (`forget --keep-record`)."""
     texts_gone: float | None = None
     """When its texts went because they had grown old; None while they are there."""
+    textless: bool = False
+    """Whether no texts of it were recorded, as with `gateway.record = "metadata"`."""
 
 
 SEARCHED = 20_000
@@ -94,6 +96,7 @@ _SAYS = """(instr(lower(coalesce(q.content, '')), lower(:query))
 _LINES = """
     SELECT t.id, t.started, t.project, t.endpoint, t.model_answered, t.status, t.cancelled,
            t.redacted, t.never_learn, t.texts_gone, t.complete,
+           coalesce(t.texts_gone = (SELECT taken FROM events e WHERE e.id = t.id), 0) AS textless,
            q.content AS question, a.content AS answer, s.target_score,
            (SELECT group_concat(DISTINCT g.state) FROM suggestions g WHERE g.turn_id = t.id)
            AS states,
@@ -135,7 +138,8 @@ def _line(row: sqlite3.Row) -> TurnLine:
         target_score=row["target_score"],
         redacted=bool(row["redacted"]),
         never_learn=bool(row["never_learn"]),
-        texts_gone=row["texts_gone"],
+        texts_gone=None if row["textless"] else row["texts_gone"],
+        textless=bool(row["textless"]),
         short=short_id(row["id"], row["before"], row["after"]),
         complete=bool(row["complete"]),
         fate=fate_word([None if word == "open" else word for word in fates]),

@@ -233,13 +233,17 @@ def was_redacted(store: Store, id: str) -> bool:
     return bool(_row(store, id, ("redacted",))["redacted"])
 
 
-def kept_back(store: Store, id: str) -> tuple[bool, float | None]:
-    """Whether the turn is kept from learning, and when its texts expired (None: they are there).
+def kept_back(store: Store, id: str) -> tuple[bool, float | None, bool]:
+    """Whether the turn is kept from learning, when its texts expired, and whether it had none.
 
-    Raises NotFound if there is no such turn.
+    None: they are there, or there never were any: that was noted as it was taken in. Raises
+    NotFound if there is no such turn.
     """
     row = _row(store, id, ("never_learn", "texts_gone"))
-    return bool(row["never_learn"]), row["texts_gone"]
+    taken = store.row("SELECT taken FROM events WHERE id = ?", (id,))
+    gone = row["texts_gone"]
+    none = gone is not None and taken is not None and gone == taken["taken"]
+    return bool(row["never_learn"]), None if none else gone, none
 
 
 def turns_known(store: Store) -> int:

@@ -30,7 +30,7 @@ def load_projects(paths: Paths) -> tuple[Path, ...]:
             raise ValueError("it is not a list of directories")
     except FileNotFoundError:
         return ()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"The list of projects {paths.projects} cannot be read: {error}",
             "Delete it and run `qi-learn init PATH` for each project.",

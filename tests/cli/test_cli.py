@@ -324,6 +324,12 @@ def test_a_command_that_is_not_there(terminal: Terminal) -> None:
     assert spool_events(terminal.paths) == []
 
 
+def test_a_file_that_may_not_be_run_ends_as_in_a_shell(terminal: Terminal) -> None:
+    (terminal.root / "tool").write_text("#!/bin/sh\n")
+    said = terminal.process("run", "--", "./tool")
+    assert (said.code, "./tool cannot be run: Permission denied" in said.err) == (126, True)
+
+
 def test_a_spool_that_cannot_be_written_changes_nothing_for_the_command(terminal: Terminal) -> None:
     terminal.paths.ensure().spool.rmdir()
     terminal.paths.spool.write_text("a file")

@@ -51,6 +51,24 @@ def test_it_is_installed_once(tmp_path: Path, shell: str, script: str, loader: s
     assert shown.strip() == (tmp_path / script).read_text().strip()
 
 
+@pytest.mark.parametrize("before", ["", "autoload -Uz compinit && compinit -D\n"])
+def test_a_zsh_takes_it_whether_it_has_loaded_its_completion_or_not(
+    tmp_path: Path, before: str
+) -> None:
+    terminal = Terminal(tmp_path)
+    in_shell("zsh", terminal, "--install-completion")
+    script = tmp_path / ".zfunc" / "qi-learn.zsh"
+    assert script.read_text().startswith("#compdef qi-learn\n"), "or it could not be autoloaded"
+    done = subprocess.run(
+        ["zsh", "-fc", f"{before}source {script}; print -r -- $_comps[qi-learn]"],
+        env=terminal.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("_qi_learn_completion\n", "")
+
+
 def test_the_command_answers_the_script(tmp_path: Path) -> None:
     terminal = Terminal(
         tmp_path,

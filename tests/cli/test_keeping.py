@@ -88,6 +88,29 @@ def test_a_pattern_that_is_found_everywhere_forgets_nothing(filled: Terminal, pa
     assert files_with(filled.paths) == before
 
 
+def test_what_is_found_by_words_is_listed_before_it_goes(filled: Terminal) -> None:
+    for words in (("--dry-run",), ()):
+        said = filled.qi("forget", "--grep", WORD, *words).out.splitlines()
+        assert said[0] == f'T2  "Now say {WORD} in it, please, as a comment."'
+        assert said[1] == 'T3  "Thanks."'
+
+
+def test_a_person_is_asked_before_what_words_find_goes(filled: Terminal) -> None:
+    assert _at_a_terminal(filled, b"n\n")[-1].endswith("Nothing was forgotten.")
+    assert len(filled.qi("log", "--json").json["turns"]) == 5
+    assert "2 answers forgotten" in _at_a_terminal(filled, b"", "--yes")
+    assert len(filled.qi("log", "--json").json["turns"]) == 3
+
+
+def _at_a_terminal(home: Terminal, typed: bytes, *words: str) -> list[str]:
+    return home.screen("forget", "--grep", WORD, *words, typed=typed)
+
+
+def test_an_answer_that_is_kept_is_told_in_words_for_one(filled: Terminal) -> None:
+    said = filled.qi("forget", "T5", "--keep-record").out
+    assert "1 answer is kept for `qi-learn log`" in said
+
+
 def test_what_goes_is_told_in_words_for_one(filled: Terminal) -> None:
     assert "1 copy of an older schema" in filled.qi("forget", "--grep", WORD).out
 

@@ -13,6 +13,8 @@ import pytest
 
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from qi_learn.paths import Paths
+from qi_learn.redact import load_redactor
+from qi_learn.store.database import open_store
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.odd_homes import STRANGER, as_user, on_network, root_only
 from tests.support.odd_homes import open_place as open_place
@@ -173,6 +175,22 @@ def test_a_read_only_home(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     for command in COMMANDS:
         check(Terminal(small_disk, OFFLINE), command, "is on a read-only file system")
+
+
+def test_a_backup_of_a_read_only_home_is_whole_elsewhere_and_nothing_in_it(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    terminal = Terminal(small_disk)
+    with open_store(terminal.paths.ensure().database) as store:
+        store.execute("PRAGMA user_version")
+    load_redactor(terminal.paths.redaction_key)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    said = terminal.qi("backup", str(small_disk / "home" / "b"))
+    assert (said.code, "Read-only file system" in said.err) == (EXIT_FAILED, True)
+    said = terminal.qi("backup", str(tmp_path / "b"))
+    assert (said.code, said.err) == (EXIT_DONE, "")
+    assert "it is whole, but" in said.out
+    assert Terminal(tmp_path).qi("restore", str(tmp_path / "b")).code == EXIT_DONE
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -67,6 +67,11 @@ def test_a_length_that_is_none_is_refused(terminal: Terminal, span: str) -> None
     assert not terminal.paths.pause.exists()
 
 
+def test_a_pause_of_no_length_is_told_as_that(terminal: Terminal) -> None:
+    for span, why in (("0m", "longer than nothing"), ("400d", "at most a year")):
+        assert why in terminal.qi("pause", span).err
+
+
 def test_a_command_runs_in_a_pause_and_its_outcome_is_not_kept(terminal: Terminal) -> None:
     terminal.qi("pause", "1h")
     said = terminal.qi("run", "--kind", "test", "--", "true")

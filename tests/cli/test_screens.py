@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qi_learn.cli.output import wrapped
 from qi_learn.commands.train import journal_text
 from qi_learn.dataset.balance import one_sided
 from tests.support.command_line import Terminal
@@ -84,3 +85,9 @@ def test_a_line_goes_on_below_its_own_text(past: Terminal) -> None:
     shown = lines[next(n for n, line in enumerate(lines) if line.startswith("projects")) :][:4]
     assert [line[:12].strip() for line in shown] == ["projects", "", "", ""]
     assert [line[12:].startswith("/src/project-") for line in shown] == [True, False, True, False]
+
+
+def test_what_is_quoted_has_its_sign_on_each_of_its_lines() -> None:
+    lines = wrapped("    |     " + "return a long line of an answer " * 4, 60)
+    assert len(lines) > 2
+    assert all(line.startswith("    | ") and len(line) <= 60 for line in lines)

@@ -53,6 +53,17 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
+def test_a_list_that_cannot_be_written_is_told_and_the_backup_is_there(
+    paths: Paths, tmp_path: Path, file: Path
+) -> None:
+    """As in a home that is read-only; a directory in its place is what keeps root from writing."""
+    paths.backups.mkdir()
+    report = backup(paths, file)
+    assert f"it is whole, but {paths.backups} cannot be written" in as_text(report, restored=False)
+    paths.backups.rmdir()
+    assert restore(Paths.under(tmp_path / "other"), file).turns == 5
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "home.backup"

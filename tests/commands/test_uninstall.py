@@ -75,6 +75,7 @@ def test_nothing_is_left_of_a_whole_installation(person: PersonsHome) -> None:
     done = uninstall(person, "--yes")
     assert (done.code, done.err) == (0, "")
     assert "NOT gone" not in done.out
+    assert "\ngoes " not in f"\n{done.out}", "each thing is told once, as it goes"
     (person.home / ".aider.conf.yml").unlink()
     assert_as_before(person, before)
     assert uninstall(person, "--yes").out.startswith("There is nothing of qi-learn")

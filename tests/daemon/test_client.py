@@ -32,6 +32,7 @@ from qi_learn.spool import spool_files
 from tests.support.command_line import OFFLINE, Said, Terminal, wait_until
 from tests.support.daemon_process import free_port
 from tests.support.fake_daemon import STATE, holding_the_lock
+from tests.support.fake_ollama import a_gateway
 
 GONE = 2**22 - 1
 """No process has it: Linux gives pids below 2**22, and this one only after all the others."""
@@ -296,6 +297,17 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         assert said.code != 0
         assert str(port) in said.err
     assert not client.locked(terminal.paths)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what has a port")
+def test_a_port_that_another_home_has_is_told_as_that(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other") / "home"
+    with a_gateway("http://127.0.0.1:9", other) as gateway:
+        terminal = Terminal(tmp_path, OFFLINE | {"QI_LEARN__GATEWAY__PORT": str(gateway.port)})
+        said = terminal.process("daemon", "start")
+        assert f"qi-learn for the home {other} (pid {gateway.process.pid}) has" in said.err
 
 
 def test_ctrl_c_ends_the_daemon_in_the_foreground(tmp_path: Path) -> None:

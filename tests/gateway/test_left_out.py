@@ -272,6 +272,32 @@ def test_only_what_comes_from_a_registered_project_is_recorded(
 
 
 @linux
+@pytest.mark.parametrize("damaged", ['{"x": [', "[" * 100_000, '{"a": 1}', None])
+def test_while_the_list_of_projects_cannot_be_read_only_what_is_surely_allowed_is_recorded(
+    strict: GatewayProcess, tmp_path: Path, damaged: str | None
+) -> None:
+    projects = strict.paths.projects
+    whole_list = projects.read_text()
+    projects.unlink()
+    if damaged is None:
+        projects.mkdir()
+    else:
+        projects.write_text(damaged)
+    ask_from(strict, tmp_path / "work")
+    ask_from(strict, Path("/"), {"x-qi-learn-project": str(tmp_path / "private")})
+    assert counts(strict) == {"unknown_projects": 2, "recorded": 0}
+    ask_from(strict, Path("/"))
+    strict.paths.settings_file.write_text("[capture]\nunregistered = true\n")
+    ask_from(strict, tmp_path / "work")
+    strict.paths.settings_file.unlink()
+    projects.rmdir() if damaged is None else projects.unlink()
+    projects.write_text(whole_list)
+    ask_from(strict, tmp_path / "work")
+    assert counts(strict) == {"unknown_projects": 2, "recorded": 3}
+    assert [turn.project for turn in strict.turns(3)] == [None, None, str(tmp_path / "work")]
+
+
+@linux
 def test_a_directory_that_says_nothing_is_recorded_without_a_project(
     strict: GatewayProcess,
 ) -> None:

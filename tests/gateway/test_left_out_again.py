@@ -6,16 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from qi_learn.capture.wire import decode
 from qi_learn.records import Message
+from qi_learn.report.explain import explain
+from qi_learn.report.status import as_text, gather
+from qi_learn.report.turn_table import turn_table
 from qi_learn.rundir.recording_pause import begin_pause, end_pause
 from qi_learn.said_marks import history_marks, new_marks
+from qi_learn.settings import Settings
 from qi_learn.spool import Spool
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.ingest import drain
+from qi_learn.store.turn_lines import list_turns
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.command_line import wait_until
 from tests.support.fake_ollama import FakeOllama, GatewayProcess, ask, head, whole
@@ -97,6 +103,41 @@ def test_a_turn_that_sends_it_again_is_not_stored(
     assert take_in(own, store) == [first, AFTER[0][1]], "what goes on from before it is stored"
     ask(own.url, "POST", path, form(SAID[:1]))
     assert take_in(own, store) == [first, AFTER[0][1], SECRET], "asked anew it is a new thing"
+
+
+def test_a_turn_without_texts_is_told_as_one_that_had_none(
+    fake: FakeOllama, own: GatewayProcess, store: Store
+) -> None:
+    fake.play(ANSWER)
+    own.paths.settings_file.write_text('[gateway]\nrecord = "metadata"\n')
+    ask(own.url, "POST", "/api/chat", chat(SAID))
+    drain(store, own.paths.spool, decode=decode, suggest=suggestions_of, now=time.time())
+    (line,) = list_turns(store, limit=2)
+    assert (line.textless, line.texts_gone) == (True, None)
+    assert turn_table([line], None)[1].endswith("(no texts recorded)")
+    told = "\n".join(explain(own.paths, Settings(), line.id).lines)
+    assert ("no texts of it were recorded" in told, "expired" in told) == (True, False)
+    ask(own.url, "POST", "/api/chat", chat(AFTER))
+    store.execute("UPDATE turns SET texts_gone = 1.0")
+    (line,) = list_turns(store, limit=1)
+    assert (line.textless, line.texts_gone) == (False, 1.0)
+    assert "its texts expired on" in "\n".join(explain(own.paths, Settings(), line.id).lines)
+
+
+def test_it_is_told_as_left_out_and_not_as_recorded(
+    fake: FakeOllama, own: GatewayProcess, store: Store
+) -> None:
+    fake.play(ANSWER)
+    ask(own.url, "POST", "/api/chat", chat(SAID[:1]), QUIET)
+    for more in range(1, 4):
+        ask(own.url, "POST", "/api/chat", chat(SAID + AFTER * more))
+    ask(own.url, "POST", "/api/chat", chat(AFTER))
+    take_in(own, store)
+    gateway = replace(Settings().gateway, port=own.port)
+    said = gather(own.paths, replace(Settings(), gateway=gateway))
+    assert (said.requests, said.recorded) == (5, 1)
+    assert said.not_recorded == {"asked": 1, "history": 3}
+    assert "3 that sent again what was left out before" in as_text(said)
 
 
 def test_a_question_whose_answer_came_in_a_pause_is_known_again(

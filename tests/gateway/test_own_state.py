@@ -143,6 +143,26 @@ def test_a_count_that_cannot_be_written_is_logged_once(
     assert read_lost(tmp_path / "lost.json").count == 4
 
 
+def test_what_was_lost_in_a_home_that_took_no_writes_is_counted_once_it_does(
+    fake: FakeOllama, own: GatewayProcess
+) -> None:
+    """The heartbeat writes it down, though nothing more is lost; a directory in its place is all
+    that keeps root from writing.
+    """
+    fake.play(whole(DONE))
+    own.paths.lost_turns.unlink()
+    own.paths.lost_turns.mkdir()
+    spool = own.paths.spool
+    spool.rename(spool.with_name("aside"))
+    spool.write_text("")
+    ask(own.url, "POST", "/api/chat", HI)
+    assert own.status["lost"]["count"] == 1
+    spool.unlink()
+    spool.with_name("aside").rename(spool)
+    own.paths.lost_turns.rmdir()
+    wait_until(lambda: read_lost(own.paths.lost_turns).count == 1)
+
+
 def test_a_reason_in_foreign_signs_fits_its_place(tmp_path: Path) -> None:
     file = tmp_path / "lost.json"
     LostTurns(file).add("\N{SNOWMAN}" * 1000, 7.0)

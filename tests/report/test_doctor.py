@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from qi_learn.paths import Paths
-from qi_learn.report import doctor, running
+from qi_learn.report import check_parts, doctor, running
 from qi_learn.report.finding import Finding
+from qi_learn.settings import Settings
 from tests.support.broken_home import break_everything
 from tests.support.command_line import wait_until
 from tests.support.fake_daemon import STATE, daemon, holding_the_lock
@@ -178,6 +179,20 @@ def test_a_project_that_is_gone_is_told_once(past: Paths, tmp_path: Path) -> Non
         project.rmdir()
         (told,) = [f for f in doctor.examine(past) if str(project) in f.what]
     assert (told.name, "init --remove" in told.hint) == ("projects", True)
+
+
+def test_the_shell_hook_is_loaded_twice_if_its_lines_are_and_not_with_the_completion(
+    past: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rc = "[ -r ~/q/qi-learn.zsh ] && source ~/q/qi-learn.zsh\nalias q='tail qi-learn.log'\n"
+    (tmp_path / ".zshrc").write_text(f"{rc}source ~/.zfunc/qi-learn.zsh\n")
+    bash = "if [ -r ~/q/qi-learn.bash ]; then\n  . ~/q/qi-learn.bash # hook\nfi\n"
+    (tmp_path / ".bashrc").write_text(f"{bash}source ~/.bash_completions/qi-learn.sh\n")
+    assert list(check_parts.hooks(past, Settings())) == []
+    (tmp_path / ".bashrc").write_text(f'{bash}source "/my q/qi-learn.bash"\n')
+    (twice,) = check_parts.hooks(past, Settings())
+    assert twice.what == f"{tmp_path / '.bashrc'} loads the shell hook 2 times."
 
 
 def test_rules_of_a_project_that_say_nothing_are_told(past: Paths, tmp_path: Path) -> None:

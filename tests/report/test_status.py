@@ -156,7 +156,7 @@ def test_what_the_gateway_did_not_recognise_is_told(past: Paths) -> None:
     assert [line[:60] for line in lines if line.startswith("passed by")] == [
         "passed by   3 requests of Zed/1 \N{REPLACEMENT CHARACTER}[31m to /v2/chat look like ",
         "passed by   2 requests for qi:v1.1.0, which the server does ",
-        "passed by   1 exchanges were too long, and not recorded",
+        "passed by   1 exchange was too long, and not recorded",
     ]
     assert len(told) == 3
 

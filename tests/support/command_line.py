@@ -85,9 +85,10 @@ class Terminal:
         )
         return _said(done.returncode, done.stdout, done.stderr)
 
-    def screen(self, *arguments: str, columns: int = 80) -> list[str]:
-        """The lines that a command writes to a terminal of so many columns."""
+    def screen(self, *arguments: str, columns: int = 80, typed: bytes = b"") -> list[str]:
+        """The lines that a command writes to a terminal of so many columns, in which is typed."""
         ours, theirs = pty.openpty()
+        os.write(ours, typed)
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         command = subprocess.Popen(
             [sys.executable, "-m", "qi_learn", *arguments],
