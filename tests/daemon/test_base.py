@@ -12,6 +12,7 @@ from qi_learn.daemon import base
 from qi_learn.daemon.base import BaseKeeper
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.model_server import ModelServer
+from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.ollama import Ollama
 from qi_learn.paths import Paths
 from qi_learn.settings import ServeSettings, Settings
@@ -27,7 +28,7 @@ def test_a_base_that_a_client_deleted_is_made_again(
     gguf = tmp_path / "base.gguf"
     gguf.write_bytes(fake.gguf(say="I am the base."))
     with fake.FakeModels(tmp_path / "ollama") as models, Ollama(models.url) as server:
-        make_model(server, "qwen:7b", gguf, base.sha256_of(gguf), {})
+        make_model(server, "qwen:7b", gguf, sha256_of(gguf), {})
         settings = Settings(
             serve=ServeSettings(backend="ollama", base="qwen:7b", ollama=models.url)
         )
