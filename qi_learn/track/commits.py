@@ -35,6 +35,7 @@ from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import (
     brought_by,
     gone,
+    is_exact,
     is_followed,
     name_of,
     settled,
@@ -251,7 +252,8 @@ def _brought_back(
         )
     if match is None:
         return None
-    region = regions.region_at(seen.text, seen.place, match.start, match.end)
+    exact = is_exact(tracked.suggestion)
+    region = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, region, frame_of(tracked))
 
 
