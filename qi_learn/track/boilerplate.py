@@ -13,7 +13,8 @@ _LINE = re.compile(
     (?:import|from|package|using|use|extern|include|require|namespace)\b.*
     | \#\s*(?:include|pragma|ifndef|define\s+\w+\s*$|endif|import)\b.* | ["']use\ strict["'];?
     | export\s+(?:\*|\{).*\bfrom\b.* | (?:const|let|var)\s.*=\s*require\(.*\);?
-    | return(?:\s+(?:&?\w+(?:\.|->))?\w+)?;? | &?self\.\w+(?:\.clone\(\))? | pass | break;? | continue;? | \.\.\. | end;?
+    | return(?:\s+(?:&?\w+(?:\.|->))?\w+)?;? | &?self\.\w+(?:\.clone\(\))?
+    | pass | break;? | continue;? | \.\.\. | end;?
     | (?:\}\s*)?(?:else|try|finally|do|default)\s*[:{]? | except(?:\s+\w+)?: | [\[\](){}<>;,:.]*
     | (?:self|this)\.(\w+)\s*=\s*\1;? | @(?:\w+\.)?(?:property|override|staticmethod|classmethod)
     | (?:public|private|protected)\s*: | if\s+__name__\s*==\s*.* | @Override

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from qi_learn.code_text import indentation
 from qi_learn.track.alike import alike, is_part, most_alike, resembles
 from qi_learn.track.elisions import pieces_of
 from qi_learn.track.ends import depth, with_comments, with_ends
@@ -47,7 +48,11 @@ def find(
     if len(pieces) > 1:
         return _around(pieces, before, saved, min_similarity)
     wanted = Wanted(suggestion, before, saved)
-    match = _whole(wanted, min_tokens, min_similarity) or _parts(wanted, before, min_tokens)
+    match = (
+        _whole(wanted, min_tokens, min_similarity)
+        or _one_of_several(wanted, before, min_tokens)
+        or _parts(wanted, before, min_tokens)
+    )
     if match is None:
         return None
     start, end = with_comments(suggestion, saved.lines, match.start, match.end)
@@ -115,6 +120,34 @@ def _is_it(wanted: Wanted, match: Match, min_tokens: int, min_similarity: float)
         and is_part(wanted.letters, run, least, share=0.95)
         and wanted.new_tokens(match) >= least
     )
+
+
+def _one_of_several(wanted: Wanted, before: str, min_tokens: int) -> Match | None:
+    """The largest of several pieces at the margin, two functions for example, that is there."""
+    margin = indentation(wanted.code)
+    pieces: list[list[str]] = []
+    blank = True
+    for line in wanted.lines:
+        at_margin = line.startswith(margin) and line[len(margin) :][:1].strip() not in (
+            "",
+            "}",
+            ")",
+        )
+        if not pieces or (at_margin and blank):
+            pieces.append([])
+        pieces[-1].append(line)
+        blank = not line.strip()
+    found: list[tuple[int, Match]] = []
+    for code in ("\n".join(piece) for piece in pieces) if len(pieces) > 1 else ():
+        if remembered(code).size >= 2 * min_tokens:
+            one = Wanted(code, before, wanted.saved)
+            if (match := _whole(one, min_tokens, PART)) is not None:
+                found.append((len(one.letters), match))
+    if not found:
+        return None
+    match = max(found, key=lambda each: each[0])[1]
+    run = wanted.saved.letters_of(match.start, match.end)
+    return Match(match.start, match.end, alike(wanted.letters, run), "tokens")
 
 
 def _parts(wanted: Wanted, before: str, min_tokens: int) -> Match | None:

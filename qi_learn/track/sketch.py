@@ -34,8 +34,9 @@ def sketch_of(suggestion: str) -> Sketch:
         for line, tokens in zip(lines, tokens_by_line(lines), strict=True)
         if tokens and not is_boilerplate(line)
     ]
-    if len(telling) == 1 and telling[0][0].rstrip().endswith(("{", ":")):
-        telling = []  # a function that does nothing of its own: a getter
+    said = sum(any(map(str.isalnum, line)) for line in lines)
+    if said - len(telling) == 1 and len(telling) == 1 and telling[0][0].rstrip()[-1:] in ("{", ":"):
+        telling = []  # a getter
     own = [token for _, tokens in telling for token in tokens]
     counts = Counter(map(intern, own))
     solid = (line.strip() for line in lines)

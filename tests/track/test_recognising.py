@@ -108,6 +108,12 @@ TAKEN = {
         ).replace("groups = {}", "groups: dict[str, list[Invoice]] = {}"),
     ),
     "one of two functions": (FILE, NEW + "\n\n" + OTHER, FILE + "\n\n" + OTHER, OTHER),
+    "one of two functions, which changes one that is there": (
+        FILE,
+        NEW + "\n\n" + MENDED,
+        HEAD + MENDED + TAIL,
+        MENDED,
+    ),
     "the first half of a function": (
         FILE,
         NEW + "".join(f"    groups['x{i}'] = [{i}, len(invoices)]\n" for i in range(8)),
