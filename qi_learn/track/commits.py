@@ -6,8 +6,8 @@ A commit that does not have the code while the working tree still does (only a p
 nothing. Neither does another branch.
 
 Suggestions come in with what following them needs, and go out as what changed. What git and the
-working tree have of their files is read first, each file and each commit once. Deciding reads
-nothing, and nothing is written here.
+working tree have of their files is read first (`commit_facts`). Deciding reads nothing, and nothing
+is written here.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
+from qi_learn.track.commit_facts import Facts, read_facts
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.region import Region, text_of
-from qi_learn.track.renames import follow_rename, new_name, under_name
+from qi_learn.track.renames import follow_rename
 from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import (
     brought_by,
     gone,
+    is_exact,
     is_followed,
     name_of,
     settled,
@@ -45,27 +47,8 @@ from qi_learn.track.state import (
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out
 from qi_learn.workspace.changes import Committed, FileSaved
-from qi_learn.workspace.files import read_text
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What git and the working tree have of a suggestion's file at a move of HEAD."""
-
-    committed: str | None
-    """The file's text in the commit; None if it is not there."""
-    previous: str | None
-    """The file's text in the commit before; None if it was not there, or there is none."""
-    working: str | None
-    """The file's text in the working tree; None if it cannot be read."""
-    other_branch: bool
-    """Whether the commit that has the code is no part of this branch, and was not just replaced."""
-    renamed: FileSaved | None
-    """The file as the commit has it under another name; None if it was not renamed."""
-    hidden: bool
-    """Whether that name is left out: then nothing is known of what stands there."""
 
 
 def on_committed(
@@ -88,7 +71,7 @@ def on_committed(
     seen = [t for t in followed if (t.suggestion.file or "") not in hidden]
     concerned = [t for t in seen if _is_concerned(t.suggestion, committed)]
     try:
-        facts = _read_facts([t.suggestion for t in concerned], committed, texts)
+        facts = read_facts(concerned, committed, texts)
         message = "" if reset or not concerned else _messages(committed)
     except NotFound as error:
         logger.info(
@@ -136,9 +119,6 @@ def _is_amended(suggestion: Suggestion, committed: Committed) -> bool:
     return committed.action == "amend" and suggestion.commit == committed.previous
 
 
-# --- reading: each file and each commit once ------------------------------------------------------
-
-
 def _messages(committed: Committed) -> str:
     """The messages of all commits to which HEAD moved: a pull or a merge brings many."""
     if not committed.previous or committed.action in ("commit", "amend", "revert", "cherry-pick"):
@@ -148,51 +128,6 @@ def _messages(committed: Committed) -> str:
     except NotFound:  # the commit before was cleaned away
         told = commits_between(committed.tree, "", committed.commit)
     return "\n".join(commit.message for commit in told)
-
-
-def _read_facts(
-    suggestions: Sequence[Suggestion], committed: Committed, texts: CleanTexts
-) -> list[_Facts]:
-    """The facts about each of the suggestions, without secrets."""
-    read = {file: _texts(committed, file, texts) for file in {s.file or "" for s in suggestions}}
-    commits = {s.commit for s in suggestions}
-    other = {commit: _other_branch(commit, committed) for commit in commits}
-    gone_files = {file for file, (text, *_) in read.items() if text is None}
-    names = {file: new_name(committed, committed.name_of(file) or file) for file in gone_files}
-    renamed = {
-        file: under_name(committed, name, texts) for file, name in names.items() if name is not None
-    }
-    return [
-        _Facts(
-            *read[s.file or ""],
-            other[s.commit],
-            renamed.get(s.file or ""),
-            names.get(s.file or "") is not None and renamed.get(s.file or "") is None,
-        )
-        for s in suggestions
-    ]
-
-
-def _texts(
-    committed: Committed, file: str, texts: CleanTexts
-) -> tuple[str | None, str | None, str | None]:
-    """The file's text in the commit, in the one before, and in the working tree."""
-    tree, previous = committed.tree, committed.previous
-    name = committed.name_of(file) or file
-    return (
-        texts.of_file(git.text_at(tree, committed.commit, name), name),
-        texts.of_file(git.text_at(tree, previous, name), name) if previous else None,
-        texts.of_file(read_text(tree / name), name),
-    )
-
-
-def _other_branch(commit: str | None, committed: Committed) -> bool:
-    if commit is None or (commit == committed.previous and committed.action == "amend"):
-        return False
-    try:
-        return not git.contains(committed.tree, committed.commit, commit)
-    except NotFound:  # cleaned away
-        return committed.action == "reset"
 
 
 # --- deciding -------------------------------------------------------------------------------------
@@ -208,7 +143,7 @@ class _Move:
     now: float
 
 
-def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
+def _after_commit(tracked: Tracked, facts: Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
     if facts.hidden:
         return suggestion
@@ -232,7 +167,7 @@ def _after_commit(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
 
 
 def _brought_back(
-    tracked: Tracked, seen: FileSaved, facts: _Facts, move: _Move
+    tracked: Tracked, seen: FileSaved, facts: Facts, move: _Move
 ) -> Suggestion | None:
     """The suggestion where a commit brought it back, as the revert of a revert does.
 
@@ -251,11 +186,12 @@ def _brought_back(
         )
     if match is None:
         return None
-    region = regions.region_at(seen.text, seen.place, match.start, match.end)
+    exact = is_exact(tracked.suggestion)
+    region = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, region, frame_of(tracked))
 
 
-def _has(tracked: Tracked, after: Suggestion, facts: _Facts, move: _Move) -> Suggestion:
+def _has(tracked: Tracked, after: Suggestion, facts: Facts, move: _Move) -> Suggestion:
     """The suggestion settled as it stands in the commit; its own is the first that had it so."""
     suggestion, frame = tracked.suggestion, frame_of(tracked)
     replaced = facts.other_branch or _is_amended(suggestion, move.committed)
@@ -264,9 +200,7 @@ def _has(tracked: Tracked, after: Suggestion, facts: _Facts, move: _Move) -> Sug
     return settled(after, frame, move.now, commit=commit)
 
 
-def _left_out(
-    suggestion: Suggestion, facts: _Facts, seen: FileSaved, region: Region | None
-) -> bool:
+def _left_out(suggestion: Suggestion, facts: Facts, seen: FileSaved, region: Region | None) -> bool:
     """Whether the working tree has the code and the commit only what was there before it.
 
     Then a part of the file was staged.
@@ -280,7 +214,7 @@ def _left_out(
     return region is None or not any(i in added for i in range(region.start, region.end))
 
 
-def _after_reset(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
+def _after_reset(tracked: Tracked, facts: Facts, move: _Move) -> Suggestion:
     """The suggestion after a commit was taken out of the branch, or changes were thrown away.
 
     What the branch or the working tree still has, lives.
@@ -299,16 +233,35 @@ def _after_reset(tracked: Tracked, facts: _Facts, move: _Move) -> Suggestion:
     seen, region = _in_commit(suggestion, facts, committed)
     after = None if region is None else stands_at(suggestion, seen, region, frame)
     enough = move.settings.placed_similarity
-    if after is not None and similarity(after.region or "", suggestion.region or "") >= enough:
+    if (
+        after is not None
+        and similarity(after.region or "", suggestion.region or "") >= enough
+        and _stands_changed(facts, seen, region)
+    ):
         return settled(after, frame, move.now, commit=committed.commit)
-    if _still_there(suggestion, facts):
+    if _still_there(suggestion, facts) and facts.working != facts.committed:
         return replace(suggestion, state="placed", commit=None, touched_at=move.now)
     after = settled(gone(suggestion, move.now), frame, move.now, commit=suggestion.commit)
     return replace(after, reverted=True)
 
 
+def _stands_changed(facts: Facts, seen: FileSaved, region: Region | None) -> bool:
+    """Whether anything of what a region was changed into since its turn is in a branch.
+
+    A whole file, or a small edit, is much like what was there before it. If that is unknown,
+    something is.
+    """
+    if facts.earlier is None or region is None:
+        return True
+    try:
+        changes = Saved(seen.text).changes_since(facts.earlier)
+    except NotCompared:
+        return True
+    return changes.removed or not changes.added.isdisjoint(range(region.start, region.end))
+
+
 def _in_commit(
-    suggestion: Suggestion, facts: _Facts, committed: Committed
+    suggestion: Suggestion, facts: Facts, committed: Committed
 ) -> tuple[FileSaved, Region | None]:
     """The file as the commit has it, and the suggestion's region in it."""
     file, text = suggestion.file or "", facts.committed
@@ -321,7 +274,7 @@ def _in_commit(
     return seen, regions.find_again(trace_of(suggestion), text, file, old=working)
 
 
-def _still_there(suggestion: Suggestion, facts: _Facts) -> bool:
+def _still_there(suggestion: Suggestion, facts: Facts) -> bool:
     """Whether the working tree has the code, whatever was committed."""
     return suggestion.region is not None and suggestion.region in (facts.working or "")
 

@@ -235,9 +235,8 @@ def _excludes(taken: PlacedMatch, one: PlacedMatch) -> bool:
 def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
     """The suggestion placed where it was found."""
     tracked, match, saved = placement.tracked, placement.match, save.saved
-    region = regions.region_at(saved.text, saved.place, match.start, match.end)
-    if match.method == METHOD and (region.start, region.end) != (match.start, match.end):
-        region = Region(match.start, match.end)  # what was edited, and no more
+    exact = match.method == METHOD
+    region = regions.region_at(saved.text, saved.place, match.start, match.end, exact=exact)
     suggestion = replace(
         tracked.suggestion,
         state="placed",

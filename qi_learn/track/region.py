@@ -52,7 +52,10 @@ class Trace:
     before: tuple[str, ...]
     after: tuple[str, ...]
     defines: bool
-    """Whether the suggestion was, or held, a definition or the beginning of one."""
+    """Whether the suggestion was, or held, a definition or the beginning of one.
+
+    Then a definition that begins in its place belongs to it to the end.
+    """
 
 
 def defines(code: str) -> bool:
@@ -80,10 +83,11 @@ def around(lines: Sequence[str], region: Region) -> tuple[tuple[str, ...], tuple
 # --- the first time -------------------------------------------------------------------------------
 
 
-def region_at(text: str, file: str, start: int, end: int) -> Region:
+def region_at(text: str, file: str, start: int, end: int, *, exact: bool = False) -> Region:
     """The region for the lines that are a suggestion.
 
-    It is the smallest definition of which they are the most, else these lines.
+    It is the smallest definition of which they are the most, else these lines. `exact`: they are
+    all that was suggested, and no more than they is its region.
     """
     lines = text.split("\n")
     first = _first_code(lines, start, end)
@@ -93,6 +97,8 @@ def region_at(text: str, file: str, start: int, end: int) -> Region:
     if holding:
         own = min(holding, key=lambda d: d.end - d.start)
         region = Region(start, own.end, own.name)
+        if exact:
+            return region if region.end == end else Region(start, end)
         if 2 * len(code_tokens(text_of(lines, Region(start, end)))) > len(
             code_tokens(text_of(lines, region))
         ):

@@ -7,6 +7,7 @@ known by what git had then, so outside a repository there is none.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.code_text import code_tokens
@@ -15,10 +16,11 @@ from qi_learn.outside import git
 from qi_learn.outside.git_search import commit_before, files_with
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
+from qi_learn.track.exact import METHOD
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.placing import PlacedMatch, match_in, placed_there
 from qi_learn.track.save import Save
-from qi_learn.track.state import stands_at
+from qi_learn.track.state import is_exact, stands_at
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out
 from qi_learn.workspace.changes import FileSaved
@@ -34,7 +36,8 @@ def second_copy(tracked: Tracked, save: Save) -> Suggestion | None:
     with suppress(NotCompared):
         match = match_in(region, save.before(tracked.turn.started), save)
         if match is not None:
-            return placed_there(PlacedMatch(tracked, match), save)
+            method = METHOD if is_exact(tracked.suggestion) else match.method
+            return placed_there(PlacedMatch(tracked, replace(match, method=method)), save)
     if len(code_tokens(region)) < save.settings.min_tokens:
         return None
     with suppress(NotFound, ToolMissing):
@@ -77,5 +80,6 @@ def _stands_in(
         )
     if match is None:
         return None
-    place = regions.region_at(seen.text, seen.place, match.start, match.end)
+    exact = is_exact(tracked.suggestion)
+    place = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, place, frame_of(tracked))

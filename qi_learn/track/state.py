@@ -15,6 +15,7 @@ from qi_learn.fates import accepted, inferred_fate, turn_fate
 from qi_learn.records import Feedback, Suggestion, Tracked, TurnChange
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
+from qi_learn.track.exact import METHOD
 from qi_learn.track.growth import grown
 from qi_learn.track.likeness import likeness
 from qi_learn.track.moved_imports import moved_imports, with_imports
@@ -57,6 +58,14 @@ def each_guarded(
             yield step(item)
 
 
+def is_exact(suggestion: Suggestion) -> bool:
+    """Whether the lines in which the suggestion was found are an edit and nothing else.
+
+    Then its region is those lines, whatever they are a part of.
+    """
+    return suggestion.match_method == METHOD
+
+
 def trace_of(suggestion: Suggestion) -> Trace:
     """What is kept of a placed suggestion to find it again."""
     return Trace(
@@ -64,7 +73,7 @@ def trace_of(suggestion: Suggestion) -> Trace:
         suggestion.name,
         suggestion.before,
         suggestion.after,
-        defines(suggestion.text),
+        defines(suggestion.text) and not is_exact(suggestion),
     )
 
 
@@ -81,7 +90,8 @@ def stands_at(
     file that are younger than the suggestion; None if unknown.
     """
     lines = saved.text.split("\n")
-    region = grown(region, lines, frame.whole_lines(suggestion.text))
+    if not is_exact(suggestion):
+        region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
     head = moved_imports(suggestion, lines, region, added)
     whole = with_imports(head, suggestion.text, frame.cut(text))

@@ -24,6 +24,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
+from qi_learn.track.exact import METHOD, exactly_placed
 from qi_learn.track.looking_again import look_again, look_due
 from qi_learn.track.match import NotCompared
 from qi_learn.track.placing import (
@@ -40,6 +41,7 @@ from qi_learn.track.second_copy import second_copy
 from qi_learn.track.state import (
     FOLLOWED,
     gone,
+    is_exact,
     is_followed,
     name_of,
     settled,
@@ -182,6 +184,7 @@ def _more_of_it(
     late = save.saved.ts - (after.placed_at or 0.0) > settings.window
     if (
         late
+        or is_exact(after)
         or similarity >= settings.modified_similarity
         or after.region == tracked.suggestion.region
     ):
@@ -220,13 +223,23 @@ def _come_again(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None
         return suggestion, None
     if suggestion.reverted or (suggestion.touched_at or 0.0) < save.since:
         return suggestion, None
-    lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
-    try:
-        match = match_in(lines, save.old, save)
-    except NotCompared:
-        match = None
-    if match is None:
+    found = _found_again(tracked, save)
+    if found is None:
         return suggestion, None
-    similarity = suggestion.match_confidence or match.similarity
-    again = placed_there(PlacedMatch(tracked, replace(match, similarity=similarity)), save)
+    similarity = suggestion.match_confidence or found.match.similarity
+    method = METHOD if is_exact(suggestion) else found.match.method
+    match = replace(found.match, similarity=similarity, method=method)
+    again = placed_there(replace(found, match=match), save)
     return again, Region(match.start, match.end)
+
+
+def _found_again(tracked: Tracked, save: Save) -> PlacedMatch | None:
+    """Where a suggestion that was gone stands now: an edit as it was carried out, if it does."""
+    suggestion = tracked.suggestion
+    lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
+    with suppress(NotCompared):
+        if is_exact(suggestion) and (exact := exactly_placed(tracked, save)) is not None:
+            return PlacedMatch(*exact)
+        if (match := match_in(lines, save.old, save)) is not None:
+            return PlacedMatch(tracked, match)
+    return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from tests.support.repository import ENV
 from tests.support.tracked_code import AUTHORS, FILE, MARK, SUGGESTED, World, with_mean
 
 
@@ -187,6 +190,98 @@ def test_a_hard_reset_takes_back_and_a_soft_one_does_not(world: World) -> None:
     world.head_moved()
     assert (world.fate(lost).reverted, world.feedback(lost).accepted) == (True, False)
     assert world.feedback(kept).accepted is True
+
+
+def begun_long_ago(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed so far is older than what is asked, by the clock that git goes by."""
+    with monkeypatch.context() as then:
+        then.setitem(ENV, "GIT_COMMITTER_DATE", f"@{int(time.time()) - 3600} +0000")
+        world.repo.git("commit", "-q", "--amend", "--no-edit")
+    world.head_moved()
+
+
+def whole_file(world: World, text: str) -> str:
+    arguments = {"file_path": "stats.py", "content": text}
+    call = {"id": "c", "function": {"name": "write_file", "arguments": arguments}}
+    return world.ask("", fenced=False, answer_extra={"tool_calls": [call]})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("max(values) - min(values)", "abs(max(values) - min(values))"),
+        ('"""The one in the middle."""\n    ordered', '"""The median."""\n    ordered'),
+        ('    """The largest minus the smallest."""\n', ""),
+    ],
+)
+def test_a_hard_reset_takes_back_a_whole_file_that_changes_little(
+    world: World, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    begun_long_ago(world, monkeypatch)
+    text = FILE.replace(old, new)
+    assert text != FILE
+    turn = whole_file(world, text)
+    world.save("stats.py", text)
+    world.commit()
+    assert world.fate(turn).fate == "kept"
+    world.repo.git("reset", "-q", "--hard", "HEAD~1")
+    world.head_moved()
+    assert (world.fate(turn).fate, world.fate(turn).reverted) == ("rejected", True)
+    world.save("other.py", "x = 1\n")
+    world.work(3600)
+    assert world.fate(turn).fate == "rejected"
+
+
+def test_a_hard_reset_takes_back_an_edit_whose_lines_stand_elsewhere_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "def a():\n    return 1\n\n\ndef b():\n    return 2\n"
+    world.begin("stats.py", text)
+    begun_long_ago(world, monkeypatch)
+    arguments = {"file_path": "stats.py", "old_string": "return 2", "new_string": "return 1"}
+    call = {"id": "c", "function": {"name": "Edit", "arguments": arguments}}
+    turn = world.ask("", fenced=False, answer_extra={"tool_calls": [call]})
+    world.save("stats.py", text.replace("return 2", "return 1"))
+    world.commit()
+    assert world.fate(turn).fate == "kept"
+    world.repo.git("reset", "-q", "--hard", "HEAD~1")
+    world.head_moved()
+    world.work(3600)
+    assert world.fate(turn).fate == "rejected"
+
+
+def test_a_hard_reset_to_an_earlier_version_of_it_keeps_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_long_ago(world, monkeypatch)
+    text = FILE.replace("max(values) - min(values)", "abs(max(values) - min(values))")
+    turn = whole_file(world, text)
+    world.save("stats.py", text)
+    world.commit()
+    world.save("stats.py", text.replace("[len(ordered)", "[int(len(ordered))"))
+    world.commit()
+    assert world.fate(turn).fate == "edited"
+    world.repo.git("reset", "-q", "--hard", "HEAD~1")
+    world.head_moved()
+    world.work(3600)
+    assert world.fate(turn).fate == "kept"
+
+
+def test_a_hard_reset_to_a_rewritten_branch_that_has_it_takes_nothing_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_long_ago(world, monkeypatch)
+    text = FILE.replace("max(values) - min(values)", "abs(max(values) - min(values))")
+    turn = whole_file(world, text)
+    world.save("stats.py", text)
+    world.commit()
+    world.repo.git("branch", "theirs")
+    world.repo.git("commit", "-q", "--amend", "-m", "Mine")
+    world.head_moved()
+    world.repo.git("reset", "-q", "--hard", "theirs")
+    world.head_moved()
+    world.work(3600)
+    assert world.fate(turn).fate == "kept"
 
 
 def test_another_branch_and_a_rebase_do_not_harm_it(world: World) -> None:

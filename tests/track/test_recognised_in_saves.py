@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.tracked_code import FILE, SUGGESTED, World, with_mean
 
 IMPORTS = "from collections import Counter\nimport statistics\n"
@@ -76,3 +78,43 @@ def test_one_line_mended_in_a_whole_function(world: World) -> None:
         "median",
     )
     assert world.fate(other).placed_at is None
+
+
+IMPL = (
+    "impl<I: Iterator> Combinations<I> {\n"
+    "    pub fn n(&self) -> usize {\n"
+    "        self.pool.len()\n"
+    "    }\n"
+    "}\n"
+)
+NTH = (
+    "    pub fn try_nth(&mut self, n: usize) -> Result<Item, usize> {\n"
+    "        for i in 0..n {\n"
+    "            if self.increment_indices() {\n"
+    "                return Err(i + 1);\n"
+    "            }\n"
+    "        }\n"
+    "        if self.first {\n"
+    "            if self.increment_indices() {\n"
+    "                return Err(n);\n"
+    "            }\n"
+    "        }\n"
+    "    }\n"
+)
+
+
+@pytest.mark.parametrize("file", ["combinations.rs", "combinations.zig"])
+@pytest.mark.parametrize("around", ["", "broken {\n"])
+def test_the_brace_that_ends_the_block_around_is_not_of_the_code(
+    world: World, file: str, around: str
+) -> None:
+    """Whether the file's definitions are known or not."""
+    before, after = around + IMPL, around + IMPL.removesuffix("}\n") + "\n" + NTH + "}\n"
+    world.begin(file, before)
+    turn = world.ask(NTH)
+    world.save(file, after)
+    assert world.fate(turn).region == NTH.rstrip("\n")
+    world.save(file, "// Text.\n" + after)
+    world.commit()
+    assert world.fate(turn).final_text == NTH
+    assert world.fate(turn).fate == "kept"
