@@ -52,10 +52,10 @@ def open_place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
+    """A file system of 2 MB: an empty home takes a third of it."""
     place = tmp_path / "disk"
     place.mkdir()
-    command: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place]
+    command: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", place]
     if os.geteuid() or subprocess.run(command, check=False).returncode:
         pytest.skip("no file system can be mounted here")
     yield place
