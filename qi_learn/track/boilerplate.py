@@ -10,7 +10,8 @@ import re
 
 _LINE = re.compile(
     r"""
-    (?:import|from|package|using|use|extern|include|require|namespace)\b.*
+    (?:import|from|package|using|use|extern|include|require|namespace)\b(?![.:])(?!\s*[=(]).*
+    | import\s*\(\s*
     | \#\s*(?:include|pragma|ifndef|define\s+\w+\s*$|endif|import)\b.* | ["']use\ strict["'];?
     | export\s+(?:\*|\{).*\bfrom\b.* | (?:const|let|var)\s.*=\s*require\(.*\);?
     | return(?:\s+(?:&?\w+(?:\.|->))?\w+)?;? | &?self\.\w+(?:\.clone\(\))?

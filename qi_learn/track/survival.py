@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
@@ -50,8 +51,9 @@ from qi_learn.track.state import (
     turn_changes,
 )
 from qi_learn.track.suggestions import frame_of
-from qi_learn.track.trees import tree_of
+from qi_learn.track.trees import left_out, tree_of
 from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.files import read_text
 
 
 def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnChange, ...]:
@@ -97,10 +99,10 @@ def settle(
 ) -> tuple[TurnChange, ...]:
     """What time changed for the suggestions.
 
-    What stood untouched for `settings.settle` seconds is settled, what waited longer than the
-    window (since `window_end`) is judged by its sign or unknown, and what was committed is looked
-    at again. One that cannot be understood is put off, so that it is due again only after as long
-    a time.
+    What stood untouched for `settings.settle` seconds and still stands is settled, what waited
+    longer than the window (since `window_end`) is judged by its sign or unknown, and what was
+    committed is looked at again. One that cannot be understood is put off, so that it is due again
+    only after as long a time.
     """
     after: list[Suggestion] = []
     for each in tracked:
@@ -126,6 +128,9 @@ def _after_time(
     suggestion = tracked.suggestion
     if suggestion.state == "placed":
         if now - (suggestion.touched_at or 0.0) >= settings.settle:
+            if not _stands(tracked, texts):  # git took it away: it may bring it back
+                young = (suggestion.placed_at or 0.0) >= now - FOLLOWED
+                return _put_off(suggestion, now) if young else replace(suggestion, state="unknown")
             return settled(suggestion, frame_of(tracked), now, commit=None)
     elif suggestion.state == "waiting":
         if tracked.turn.ended <= window_end:
@@ -137,6 +142,22 @@ def _after_time(
         again = look_again(tracked, now, texts) if followed else suggestion
         return replace(again, looked_at=now)
     return suggestion
+
+
+def _stands(tracked: Tracked, texts: CleanTexts) -> bool:
+    """Whether the code still stands in its file, as far as that can be told.
+
+    No save tells that it went with a stash, or with a branch that was left.
+    """
+    suggestion, project = tracked.suggestion, tracked.turn.project
+    if project is None or suggestion.file is None or suggestion.region is None:
+        return True
+    if left_out(project, [suggestion.file]):
+        return True
+    text = texts.of_file(read_text(Path(project) / suggestion.file), suggestion.file)
+    if text is None or suggestion.region in text:
+        return True
+    return regions.find_again(trace_of(suggestion), text, suggestion.file, old=None) is not None
 
 
 # --- following ------------------------------------------------------------------------------------
