@@ -56,6 +56,8 @@ class Trace:
 
     Then a definition that begins in its place belongs to it to the end.
     """
+    exact: bool = False
+    """Whether it is an edit and nothing else: then comments in its place are of it as well."""
 
 
 def defines(code: str) -> bool:
@@ -133,7 +135,8 @@ def find_again(
             region is not None
             and added is not None
             and not any(
-                i in added and code_tokens(lines[i]) for i in range(region.start, region.end)
+                i in added and (code_tokens(lines[i]) or (trace.exact and lines[i].strip()))
+                for i in range(region.start, region.end)
             )
         ):
             region = None
