@@ -11,7 +11,7 @@ from qi_learn import codec
 from qi_learn.daemon.forget_job import ForgetJob
 from qi_learn.deploy.journal import Deployment, load_deployment, runs_behind
 from qi_learn.deploy.taint import trains_from
-from qi_learn.errors import NotFound, StoreError
+from qi_learn.errors import NotFound, QiError, StoreError
 from qi_learn.paths import Paths, replace_file
 from qi_learn.records import ForgetRequest, MarkedVersion, Receipt
 from qi_learn.rundir.directory import run_directories
@@ -122,11 +122,13 @@ def _shared(paths: Paths, job: ForgetJob) -> list[str]:
     if job.request.keep_record:
         return []
     files = ["the files of your projects, from which their context is made again"]
-    registered = [
-        f"{project} as a registered project: `qi-learn init --remove` takes it back"
-        for project in load_projects(paths)
-        if job.request.project and str(project) == job.request.project
-    ]
+    registered = []
+    with suppress(QiError, OSError):  # a list that cannot be read is told by `status`
+        registered = [
+            f"{project} as a registered project: `qi-learn init --remove` takes it back"
+            for project in (load_projects(paths) if job.request.project else ())
+            if str(project) == job.request.project
+        ]
     return [*_earlier(job), *(files if job.contexts else ()), *registered]
 
 

@@ -31,10 +31,7 @@ def refuse_restart(paths: Paths, command: str = "daemon restart") -> None:
         refuse_full_home(paths)
     except QiError as error:
         error.what = f"Nothing was stopped, what runs goes on. {error.what}"
-        error.hint = (
-            f"{error.hint} Then: `qi-learn {command}`. Without room: `qi-learn daemon stop`, then "
-            "`qi-learn daemon start`, which may fail; nothing is recorded until there is some."
-        )
+        error.hint = f"{error.hint} Then: `qi-learn {command}`."
         raise
 
 

@@ -111,7 +111,7 @@ class FollowedProjects:
         self._listed_at = written
         try:
             self._listed = load_projects(self._paths)
-        except SettingsError as error:
+        except (SettingsError, OSError) as error:
             logger.warning("the projects watched stay as they were: %s", error)
         return True
 

@@ -84,8 +84,8 @@ def clients(rates: Sequence[ClientRates]) -> list[str]:
     lines = []
     for n, each in enumerate(rates):
         line = (
-            f"{one_line(each.client)}: {each.suggestions} suggestions, {_share(each.placed, each)} "
-            f"found in files, {_share(each.rejected, each)} rejected, "
+            f"{one_line(each.client)}: {counted(each.suggestions, 'suggestion')}, "
+            f"{_share(each.placed, each)} found in files, {_share(each.rejected, each)} rejected, "
             f"{_share(each.unknown, each)} unknown"
         )
         lines.append(f"{'' if n else 'clients':<12}{line}")

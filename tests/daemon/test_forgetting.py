@@ -93,6 +93,13 @@ def test_nothing_of_it_is_left(paths: Paths, way: str) -> None:
     assert receipt.found == ()
 
 
+def test_a_list_of_projects_that_cannot_be_read_keeps_nothing_from_going(paths: Paths) -> None:
+    paths.projects.write_text('{"x": [')
+    assert forget(paths, ForgetRequest(1001.0, project=PROJECT)).state == "done"
+    assert forget(paths, ForgetRequest(1002.0, ids=("T1",))).state == "done"
+    assert not paths.forgetting.exists()
+
+
 def test_what_others_need_stays(paths: Paths) -> None:
     with open_store(paths.database) as store:
         before = {id: turns.load_turn(store, id) for id in sorted(STAYING)}

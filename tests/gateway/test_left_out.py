@@ -336,12 +336,14 @@ def test_a_named_directory_counts_by_its_longest_registered_beginning(
 
 @linux
 def test_a_name_that_is_no_path_says_nothing(strict: GatewayProcess, tmp_path: Path) -> None:
-    for named in ("shop", "~/work", "."):
+    for named in ("shop", "~no-such-user/work", "."):
         ask_from(strict, tmp_path / "work", {"x-qi-learn-project": named})
     assert [turn.project for turn in strict.turns(3)] == [None] * 3
     (tmp_path / "private").mkdir()
     ask_from(strict, tmp_path / "private", {"x-qi-learn-project": "shop"})
     assert counts(strict) == {"unregistered": 1, "recorded": 3}
+    ask_from(strict, Path("/"), {"x-qi-learn-project": "~/no-project-of-mine"})
+    assert counts(strict) == {"unregistered": 2, "recorded": 3}, "the home is a place"
 
 
 @linux
