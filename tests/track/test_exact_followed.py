@@ -204,3 +204,33 @@ def test_an_edit_of_a_comment_is_kept_where_that_comment_stands_twice(world: Wor
     world.save("waits.py", "import time\n\n\n" + after)
     world.commit()
     assert (world.fate(turn).fate, world.fate(turn).final_text) == ("kept", "# Fast.")
+
+
+WAITS = {
+    "waits.py": (
+        "def wait(x):\n    total = first(x)\n    sleep(total)\n    return done(total, x)\n",
+        "def wait(x):\n    total = first(x)\n    pause(total, 2)\n    return done(total, x)\n",
+    ),
+    "waits.js": (
+        "class A {\n  wait(x) {\n    const t = first(x);\n    return sleep(t, x, 1);\n  }\n}\n",
+        "class A {\n  wait(x) {\n    const t = first(x);\n    return pause(t, x, 2);\n  }\n}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("as_edit", [True, False])
+@pytest.mark.parametrize("file", list(WAITS))
+def test_a_whole_function_that_is_undone_is_not_found_under_its_name_again(
+    world: World, file: str, as_edit: bool
+) -> None:
+    before, after = WAITS[file]
+    world.begin(file, f"// Waits.\n\n{before}" if file.endswith("js") else f"x = 1\n\n\n{before}")
+    text = (world.repo.root / file).read_text()
+    old, new = (each.removeprefix("class A {\n").removesuffix("}\n}\n") for each in (before, after))
+    old, new = (each + ("}\n" if file.endswith("js") else "") for each in (old, new))
+    turn = edited(world, old, new, file) if as_edit else world.ask(new)
+    world.save(file, text.replace(old, new))
+    assert world.fate(turn).state == "placed"
+    world.save(file, text, after=60.0)
+    world.work(3600)
+    assert world.fate(turn).fate == "rejected"
