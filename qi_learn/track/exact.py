@@ -80,6 +80,16 @@ def names(path: str, project: str | None, saved: FileSaved) -> bool:
         return False
 
 
+def is_still_away(suggestion: Suggestion, before: str, now: str) -> bool:
+    """Whether an edit brought no line, and what it took out of the text `before` is still away."""
+    if suggestion.old is None:
+        return False
+    own, old = _lines(suggestion.text), _lines(suggestion.old.strip("\n"))
+    if not {line.strip() for line in own} <= {"", *(line.strip() for line in old)}:
+        return False
+    return _fewer(old, _lines(before), _lines(now))
+
+
 def _names(plain: str, path: str, project: str | None, saved: FileSaved) -> bool:
     own = str(saved.path)
     if os.path.basename(plain) != saved.path.name and not os.path.islink(

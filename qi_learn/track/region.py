@@ -56,6 +56,8 @@ class Trace:
 
     Then a definition that begins in its place belongs to it to the end.
     """
+    exact: bool = False
+    """Whether it is an edit and nothing else: then comments in its place are of it as well."""
 
 
 def defines(code: str) -> bool:
@@ -129,20 +131,22 @@ def find_again(
     if span is not None:
         tracked = track(before, lines, *span)
         region = None if tracked is None else _tidy(trace, lines, defined, *tracked)
-        if (
-            region is not None
-            and added is not None
-            and not any(
-                i in added and code_tokens(lines[i]) for i in range(region.start, region.end)
-            )
-        ):
-            region = None
-        return region or _elsewhere(trace, before, lines, definitions(old or "", file), defined)
+        if region is None or not _is_younger(trace, lines, region, added):
+            region = _elsewhere(trace, before, lines, definitions(old or "", file), defined)
+        return region if region and _is_younger(trace, lines, region, added) else None
     span = _own_span(trace, lines)
     if span is None and (named := _by_name(trace, lines, defined)) is not None:
         return named
     span = span or _between(trace, lines)
     return None if span is None else _tidy(trace, lines, defined, *span)
+
+
+def _is_younger(trace: Trace, lines: Sequence[str], region: Region, added: set[int] | None) -> bool:
+    """Whether some code of a region is younger than the suggestion; of an edit also a comment."""
+    return added is None or any(
+        i in added and (code_tokens(lines[i]) or (trace.exact and lines[i].strip()))
+        for i in range(region.start, region.end)
+    )
 
 
 def track(old: Sequence[str], new: Sequence[str], start: int, end: int) -> tuple[int, int] | None:

@@ -74,6 +74,7 @@ def trace_of(suggestion: Suggestion) -> Trace:
         suggestion.before,
         suggestion.after,
         defines(suggestion.text) and not is_exact(suggestion),
+        is_exact(suggestion),
     )
 
 

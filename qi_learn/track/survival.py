@@ -25,7 +25,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
-from qi_learn.track.exact import METHOD, exactly_placed
+from qi_learn.track.exact import METHOD, exactly_placed, is_still_away
 from qi_learn.track.looking_again import look_again, look_due
 from qi_learn.track.match import NotCompared
 from qi_learn.track.placing import (
@@ -177,7 +177,7 @@ def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     started, history = tracked.turn.started, save.history
     before = save.clean(history.before(started)) if history.reaches(started) else None
     added = None
-    if before is not None:
+    if before is not None and not is_still_away(suggestion, before, saved.text):
         with suppress(NotCompared):
             added = save.text.added_since(before)[0]
     trace = trace_of(suggestion)

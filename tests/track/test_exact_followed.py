@@ -149,3 +149,88 @@ def test_what_is_changed_in_an_edit_later_is_compared_without_the_rest_of_the_fu
     world.commit()
     assert world.fate(turn).final_text == own
     assert world.fate(turn).fate == "edited"
+
+
+def test_an_edit_that_only_takes_lines_out_is_kept_though_none_of_its_lines_is_new(
+    world: World,
+) -> None:
+    one = "def {0}(x):\n    # Slowly.\n    wait(x)\n    return done(x)\n"
+    before = "\n\n".join(one.format(name) for name in "abc")
+    world.begin("waits.py", before)
+    old = "def b(x):\n    # Slowly.\n    wait(x)\n    return done(x)\n"
+    new = "def b(x):\n    return done(x)\n"
+    turn = edited(world, old, new, "waits.py")
+    after = before.replace(old, new)
+    world.save("waits.py", after)
+    assert world.fate(turn).state == "placed"
+    world.save("waits.py", "import time\n\n\n" + after)
+    world.save("waits.py", "import time\nimport os\n\n\n" + after)
+    world.commit()
+    assert (world.fate(turn).fate, world.fate(turn).final_text) == ("kept", new)
+
+
+def test_a_short_edit_that_only_takes_lines_out_is_kept_where_its_line_stands_twice(
+    world: World,
+) -> None:
+    before = "def a(x):\n    return done(x)\n\n\ndef b(x):\n    wait(x)\n    return done(x)\n"
+    world.begin("waits.py", before)
+    old, new = "    wait(x)\n    return done(x)\n", "    return done(x)\n"
+    turn = edited(world, old, new, "waits.py")
+    after = before.replace(old, new)
+    world.save("waits.py", after)
+    assert world.fate(turn).state == "placed"
+    world.save("waits.py", "import time\n\n\n" + after)
+    world.commit()
+    assert world.fate(turn).fate == "kept"
+
+
+def test_an_edit_that_only_takes_lines_out_is_taken_back_with_them(world: World) -> None:
+    before = "def a(x):\n    return done(x)\n\n\ndef b(x):\n    wait(x)\n    return done(x)\n"
+    world.begin("waits.py", before)
+    old, new = "    wait(x)\n    return done(x)\n", "    return done(x)\n"
+    turn = edited(world, old, new, "waits.py")
+    world.save("waits.py", before.replace(old, new))
+    world.save("waits.py", before, after=60.0)
+    world.work(3600)
+    assert world.fate(turn).fate == "rejected"
+
+
+def test_an_edit_of_a_comment_is_kept_where_that_comment_stands_twice(world: World) -> None:
+    before = "# Fast.\ndef a(x):\n    return 1\n\n\n# Slow.\ndef b(x):\n    return 2\n"
+    world.begin("waits.py", before)
+    turn = edited(world, "# Slow.", "# Fast.", "waits.py")
+    after = before.replace("# Slow.", "# Fast.")
+    world.save("waits.py", after)
+    world.save("waits.py", "import time\n\n\n" + after)
+    world.commit()
+    assert (world.fate(turn).fate, world.fate(turn).final_text) == ("kept", "# Fast.")
+
+
+WAITS = {
+    "waits.py": (
+        "def wait(x):\n    total = first(x)\n    sleep(total)\n    return done(total, x)\n",
+        "def wait(x):\n    total = first(x)\n    pause(total, 2)\n    return done(total, x)\n",
+    ),
+    "waits.js": (
+        "class A {\n  wait(x) {\n    const t = first(x);\n    return sleep(t, x, 1);\n  }\n}\n",
+        "class A {\n  wait(x) {\n    const t = first(x);\n    return pause(t, x, 2);\n  }\n}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("as_edit", [True, False])
+@pytest.mark.parametrize("file", list(WAITS))
+def test_a_whole_function_that_is_undone_is_not_found_under_its_name_again(
+    world: World, file: str, as_edit: bool
+) -> None:
+    before, after = WAITS[file]
+    world.begin(file, f"// Waits.\n\n{before}" if file.endswith("js") else f"x = 1\n\n\n{before}")
+    text = (world.repo.root / file).read_text()
+    old, new = (each.removeprefix("class A {\n").removesuffix("}\n}\n") for each in (before, after))
+    old, new = (each + ("}\n" if file.endswith("js") else "") for each in (old, new))
+    turn = edited(world, old, new, file) if as_edit else world.ask(new)
+    world.save(file, text.replace(old, new))
+    assert world.fate(turn).state == "placed"
+    world.save(file, text, after=60.0)
+    world.work(3600)
+    assert world.fate(turn).fate == "rejected"
