@@ -170,6 +170,7 @@ WRITERS = {
     "events": {"save_event"},
     "ratings": {"save_rating", "keep_rating"},
     "command_results": {"save_command"},
+    "tool_signs": {"apply_sign"},
     "runs": {"apply_cycle"},
     "releases": {"apply_release"},
 }
