@@ -64,7 +64,7 @@ def hear(store: Store, turn: Turn, say: Hear, redactor: Redactor) -> None:
         for suggestion in suggestions:
             word = words.get(suggestion.ordinal)
             if word is not None and suggestion.said is None:
-                _keep(store, suggestion, word, redactor)
+                keep_word(store, suggestion, word, redactor)
 
 
 def _concerned(store: Store, turn: Turn, recent: Sequence[Message]) -> Iterable[str]:
@@ -84,8 +84,12 @@ def _call_ids(message: Message) -> list[str]:
     return [str(call["id"]) for call in listed if isinstance(call, Mapping) and call.get("id")]
 
 
-def _keep(store: Store, suggestion: Suggestion, word: Said, redactor: Redactor) -> None:
+def keep_word(store: Store, suggestion: Suggestion, word: Said, redactor: Redactor) -> bool:
+    """Store what was said of a suggestion's edit; whether that changed it.
+
+    To be declined decides by itself what became of it.
+    """
     heard = replace(suggestion, said=word)
     if word == "declined":
         heard = replace(heard, inferred=inferred_fate(heard))
-    update_suggestion(store, redactor.clean(heard))
+    return update_suggestion(store, redactor.clean(heard))

@@ -7,13 +7,12 @@ be told again.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
-from qi_learn.fates import inferred_fate
 from qi_learn.records import Event, Said
+from qi_learn.store.client_words import keep_word
 from qi_learn.store.database import Store
-from qi_learn.store.feedback import suggestions_of, update_suggestion
+from qi_learn.store.feedback import suggestions_of
 
 if TYPE_CHECKING:
     from qi_learn.redact import Redacted, Redactor
@@ -32,8 +31,5 @@ def apply_sign(store: Store, clean: Redacted[Event], redactor: Redactor) -> int:
     changed = 0
     for suggestion in suggestions_of(store, turn):
         if call is None or suggestion.call == call:
-            told = replace(suggestion, said=said)
-            if said == "declined":
-                told = replace(told, inferred=inferred_fate(told))
-            changed += update_suggestion(store, redactor.clean(told))
+            changed += keep_word(store, suggestion, cast(Said, said), redactor)
     return changed
