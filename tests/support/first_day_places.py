@@ -70,13 +70,20 @@ def amended(day: Day) -> Fate:
     return day.kept(turn)
 
 
-def rebased(day: Day) -> Fate:
+def _committed_on_topic(day: Day) -> str:
+    """Ask and paste on a branch of its own, and go back to main; the turn."""
     repo = day.repo
     repo.move_head("checkout", "-q", "-b", "topic")
     turn = day.ask(day.code)
     day.paste(day.code)
     repo.commit()
     repo.move_head("checkout", "-q", "main")
+    return turn
+
+
+def rebased(day: Day) -> Fate:
+    repo = day.repo
+    turn = _committed_on_topic(day)
     repo.save("notes.txt", "A note.\n")
     repo.commit("A note")
     repo.move_head("checkout", "-q", "topic")
@@ -89,11 +96,7 @@ def rebased(day: Day) -> Fate:
 
 def squashed(day: Day) -> Fate:
     repo = day.repo
-    repo.move_head("checkout", "-q", "-b", "topic")
-    turn = day.ask(day.code)
-    day.paste(day.code)
-    repo.commit()
-    repo.move_head("checkout", "-q", "main")
+    turn = _committed_on_topic(day)
     repo.git("merge", "-q", "--squash", "topic")
     repo.commit("Squashed")
     day.settle()
@@ -103,11 +106,7 @@ def squashed(day: Day) -> Fate:
 def branch_deleted(day: Day) -> Fate:
     """Nothing of it is left anywhere, and nobody took it back."""
     repo = day.repo
-    repo.move_head("checkout", "-q", "-b", "topic")
-    turn = day.ask(day.code)
-    day.paste(day.code)
-    repo.commit()
-    repo.move_head("checkout", "-q", "main")
+    turn = _committed_on_topic(day)
     repo.git("branch", "-q", "-D", "topic")
     day.settle()
     return Fate(turn, ("rejected", "unknown", "kept"))
@@ -115,11 +114,7 @@ def branch_deleted(day: Day) -> Fate:
 
 def cherry_picked(day: Day) -> Fate:
     repo = day.repo
-    repo.move_head("checkout", "-q", "-b", "topic")
-    turn = day.ask(day.code)
-    day.paste(day.code)
-    repo.commit()
-    repo.move_head("checkout", "-q", "main")
+    turn = _committed_on_topic(day)
     repo.save("notes.txt", "A note.\n")
     repo.commit("A note")
     repo.move_head("cherry-pick", "topic")
