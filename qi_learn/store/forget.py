@@ -127,12 +127,6 @@ def runs_with(store: Store, turns: Sequence[str]) -> dict[str, set[str]]:
     return found
 
 
-def never_learned(store: Store, turns: Set[str]) -> set[str]:
-    """Those of the turns (ids) that are kept from learning."""
-    sql = "SELECT id FROM turns WHERE never_learn AND id IN (SELECT value FROM json_each(?))"
-    return {row["id"] for row in store.rows(sql, (json.dumps(sorted(turns)),))}
-
-
 def forget_rest(store: Store, choice: ForgetChoice) -> None:
     """Take away what hangs on no turn that goes: contents of events, commands, contexts, ratings.
 
