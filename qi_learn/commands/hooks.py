@@ -75,11 +75,7 @@ def hook_state(name: str, places: HookPlaces) -> HookState:
         data = file.read_bytes() if file.is_file() else b""
         there = is_ours(data) or any(map(calls_ours, data.splitlines(keepends=True)))
         return HookState(name, str(script_of(name)), str(file), there)
-    loading = [
-        file
-        for file in shell_files(places.home, places.environment)
-        if any(_lines_of(name, file.read_bytes()))
-    ]
+    loading = _loading(name, places)
     file = loading[0] if loading else _file_of(name, places)
     return HookState(name, str(script_of(name)), str(file), bool(loading))
 
@@ -113,11 +109,7 @@ def uninstall(name: str, places: HookPlaces) -> bool:
     """
     if name == "git":
         return _uninstall_git(_git_file(places))
-    loading = [
-        file
-        for file in shell_files(places.home, places.environment)
-        if any(_lines_of(name, file.read_bytes()))
-    ]
+    loading = _loading(name, places)
     for file in loading:
         for line in set(_lines_of(name, file.read_bytes())):
             take_line(file, line)
@@ -135,6 +127,15 @@ def _file_of(name: str, places: HookPlaces) -> Path:
     return (
         Path(environment.get("ZDOTDIR") or home) / ".zshrc" if name == "zsh" else home / ".bashrc"
     )
+
+
+def _loading(name: str, places: HookPlaces) -> list[Path]:
+    """The files of the shells that load a hook."""
+    return [
+        file
+        for file in shell_files(places.home, places.environment)
+        if any(_lines_of(name, file.read_bytes()))
+    ]
 
 
 def _lines_of(name: str, data: bytes) -> Iterator[bytes]:
