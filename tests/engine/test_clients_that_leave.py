@@ -119,6 +119,13 @@ def broken_off(server: Server) -> list[str]:
     return [line for line in log.read_text().splitlines() if "broken off" in line]
 
 
+def asking(server: Server) -> int:
+    """Connections to the engine that neither side has closed."""
+    ends = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    port = f":{urlsplit(server.url).port:04X}"
+    return sum(1 for end in ends if end[1].endswith(port) and end[3] == "01")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: it reads /proc")
 @pytest.mark.parametrize("door", ["engine", "gateway"])
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
@@ -186,13 +193,20 @@ def test_what_waits_for_its_turn_never_begins_without_its_client(
     server: Server, through: dict[str, str], stream: bool, door: str
 ) -> None:
     url, before = through[door], len(broken_off(server))
-    links = [connect(url) for _ in range(8)]
-    for link in links:
-        link.sendall(request(url, "/api/chat", stream=stream))
+    first, *others = [connect(url) for _ in range(8)]
+    first.sendall(request(url, "/api/chat", stream=stream))
     begins(server)
+    for link in others:
+        link.sendall(request(url, "/api/chat", stream=stream))
     time.sleep(0.5)  # the others are behind it
-    for link in reversed(links):
+    waiting = asking(server)
+    for link in others:
         link.close()
+    deadline = time.monotonic() + 30
+    while asking(server) > waiting - len(others):  # the gateway passes each of them on
+        assert time.monotonic() < deadline, "a client that left is still there for the engine"
+        time.sleep(0.02)
+    first.close()
     rests(server)
     assert len(broken_off(server)) == before + 1
 
