@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from rapidfuzz.distance import LCSseq
 
-from qi_learn.track.lexer import is_comment
+from qi_learn.lexer import is_comment
 from qi_learn.track.saved_text import Saved
 
 ALIKE = 0.7

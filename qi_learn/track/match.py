@@ -17,10 +17,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from qi_learn.code_text import indentation
+from qi_learn.lexer import tokens_by_line
 from qi_learn.track.alike import alike, is_part, most_alike, resembles
 from qi_learn.track.elisions import pieces_of
 from qi_learn.track.ends import depth, with_comments, with_ends
-from qi_learn.track.lexer import tokens_by_line
 from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines

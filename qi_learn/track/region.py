@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from qi_learn.code_text import indentation
+from qi_learn.lexer import code_tokens, is_comment, tokens_by_line
 from qi_learn.track.definitions import Definition, definitions
-from qi_learn.track.lexer import code_tokens, is_comment, tokens_by_line
 from qi_learn.track.match import occurrences
 
 AROUND = 3

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
+from qi_learn.lexer import code_tokens, tokens_by_line
 from qi_learn.track.alike import Letters
-from qi_learn.track.lexer import code_tokens, tokens_by_line
 from qi_learn.track.line_changes import LineChanges, NotCompared, line_changes
 
 

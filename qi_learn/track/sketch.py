@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
 
+from qi_learn.lexer import tokens_by_line
 from qi_learn.track.boilerplate import is_boilerplate
-from qi_learn.track.lexer import tokens_by_line
 
 REMEMBERED = 500, 1500
 """The sketches of so many suggestions are remembered, of those with at most so many characters."""

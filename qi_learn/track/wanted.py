@@ -10,9 +10,9 @@ from itertools import takewhile
 
 from rapidfuzz.distance import Levenshtein
 
+from qi_learn.lexer import tokens_by_line
 from qi_learn.track.alike import LEAST_OVERLAP, alike, most_alike, renaming
 from qi_learn.track.boilerplate import is_boilerplate
-from qi_learn.track.lexer import tokens_by_line
 from qi_learn.track.saved_text import Saved
 from qi_learn.track.sketch import remembered
 

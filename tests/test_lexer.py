@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qi_learn.track.lexer import code_tokens, is_comment, tokens_by_line
+from qi_learn.lexer import code_tokens, is_comment, tokens_by_line
 
 LONG = "first_of_them + second_of_them"
 
