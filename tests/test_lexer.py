@@ -70,3 +70,8 @@ def test_tokens_stand_in_their_lines_and_are_read_in_their_context() -> None:
         [],
         ["c"],
     ]
+
+
+def test_slashes_divide_unless_they_start_a_comment() -> None:
+    found = code_tokens("a // b\nlet c = 1; // note\n// note")
+    assert found == ["a", "/", "/", "b", "let", "c", "=", "1"]

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from qi_learn.code_text import code_tokens, similarity
+from qi_learn.code_text import similarity
+from qi_learn.lexer import code_tokens
 from qi_learn.records import Tracked
 from qi_learn.track.match import Saved
 from qi_learn.track.suggestions import place_of
