@@ -66,6 +66,14 @@ def is_exact(suggestion: Suggestion) -> bool:
     return suggestion.match_method == METHOD
 
 
+def is_fragment(suggestion: Suggestion) -> bool:
+    """Whether the suggestion is an edit of some lines: its region is they and nothing else.
+
+    Also if a formatter came in between, so that it was not found as it is.
+    """
+    return is_exact(suggestion) or suggestion.old is not None
+
+
 def trace_of(suggestion: Suggestion) -> Trace:
     """What is kept of a placed suggestion to find it again."""
     return Trace(
@@ -73,8 +81,8 @@ def trace_of(suggestion: Suggestion) -> Trace:
         suggestion.name,
         suggestion.before,
         suggestion.after,
-        defines(suggestion.text) and not is_exact(suggestion),
-        is_exact(suggestion),
+        defines(suggestion.text) and not is_fragment(suggestion),
+        is_fragment(suggestion),
     )
 
 
@@ -91,7 +99,7 @@ def stands_at(
     file that are younger than the suggestion; None if unknown.
     """
     lines = saved.text.split("\n")
-    if not is_exact(suggestion):
+    if not is_fragment(suggestion):
         region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
     head = moved_imports(suggestion, lines, region, added)
