@@ -222,7 +222,9 @@ def load_turn(store: Store, id: str) -> Turn:
 
 def load_head(store: Store, id: str) -> TurnHead:
     """A turn without its conversation. Raises NotFound if there is no such turn."""
-    return TurnHead(*_row(store, id, ("id", "endpoint", "started", "ended", "status", "project")))
+    names = ("id", "endpoint", "started", "ended", "status", "project", "cancelled")
+    *head, cancelled = _row(store, id, names)
+    return TurnHead(*head, cancelled=bool(cancelled))
 
 
 def was_redacted(store: Store, id: str) -> bool:
