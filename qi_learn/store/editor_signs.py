@@ -86,8 +86,8 @@ class _Fit:
 
 
 def is_of_editor(event: Event) -> bool:
-    """Whether a `sign` event is an editor's: it names no turn."""
-    return event.kind == "sign" and "turn" not in event.body
+    """Whether a `sign` event is an editor's: it names a file, and no turn."""
+    return event.kind == "sign" and "file" in event.body and "turn" not in event.body
 
 
 def editor_sign(event: Event) -> EditorSign:
