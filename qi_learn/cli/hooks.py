@@ -21,8 +21,8 @@ _name = click.argument(
     "name",
     type=click.Choice(HOOK_NAMES),
     metavar="NAME",
-    help="Which hook: bash, zsh, fish, git (it tells of commits at once), nvim or vscode (they tell "
-    "which completions you took).",
+    help="Which hook: bash, zsh, fish, git (it tells of commits at once), nvim or vscode (they "
+    "tell which completions you took).",
 )
 _repository = click.option(
     "--repository", type=FILE, help="Of git's hook: the repository (default: the one here)."

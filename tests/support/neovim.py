@@ -96,7 +96,13 @@ class Editor:
         self._terminal, end = pty.openpty()
         fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
-            command, stdin=end, stdout=end, stderr=end, env=env, start_new_session=True
+            command,
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            env=env,
+            cwd=self.project,
+            start_new_session=True,
         )
         os.close(end)
         self.screen = b""
