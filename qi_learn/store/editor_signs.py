@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from qi_learn.fates import inferred_fate
 from qi_learn.fim import Gap, find_gap
@@ -27,29 +27,31 @@ from qi_learn.store.feedback import suggestions_of, update_suggestion
 from qi_learn.store.shapes import join_request
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from qi_learn.redact import Redactor
 
 WITHIN = 600.0
 """Seconds after its end in which a completion may be taken."""
-WAITS = 60.0
+WAITS = 20.0
 """Seconds that a sign waits for its turn: the gateway writes one when its connection is known."""
-MOST_WAITING, MOST_COMPLETIONS, MOST_TYPED = 200, 300, 120
+MOST_WAITING, MOST_COMPLETIONS, MOST_TYPED = 200, 100, 120
 """The most signs that wait, the most completions that one is compared with, and the most letters
 of one that a person types before they take the rest.
 """
 SHORTEST = 3
 """Bytes that were put in from which on they say something."""
 _HASH = re.compile(r"[0-9a-f]{64}")
-_COMPLETIONS = """
-    SELECT t.id, t.tip, t.cancelled, t.request, t.shape, q.content AS prompt, m.content AS answer
-    FROM turns t JOIN suggestions s ON s.turn_id = t.id AND s.ordinal = 0 AND s.start = 0
-         JOIN messages m ON m.hash = t.answer
-         JOIN messages q ON q.hash = t.tip AND q.role = 'prompt'
+_ENDED = """
+    SELECT t.id FROM turns t
+         JOIN suggestions s ON s.turn_id = t.id AND s.ordinal = 0 AND s.start = 0
     WHERE t.ended BETWEEN :since AND :until AND t.status = 200
           AND t.endpoint IN ('/api/generate', '/v1/completions')
     ORDER BY t.ended DESC, t.id DESC LIMIT :most
+"""
+_COMPLETION = """
+    SELECT t.tip, t.cancelled, t.request, t.shape, q.content AS prompt, m.content AS answer
+    FROM turns t JOIN messages m ON m.hash = t.answer
+         JOIN messages q ON q.hash = t.tip AND q.role = 'prompt'
+    WHERE t.id = ?
 """
 
 
@@ -72,17 +74,29 @@ class EditorSign:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
-    """A completion that a sign may be about."""
+class _Completion:
+    """A completion, and the place at which it was asked for."""
 
     turn: str
     asked: str
     """Its question."""
+    lead: str
+    """What stood in front of it on its line."""
+    above: str | None
+    """The hash of the nearest line above that has text; None if the question has none."""
+    answer: str
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A completion that a sign may be about."""
+
+    completion: _Completion
     typed: int
     """Letters of it that the person typed."""
     taken: str
     """It as far as it was taken."""
-    cancelled: bool
 
 
 def is_of_editor(event: Event) -> bool:
@@ -112,10 +126,16 @@ def kept_of(event: Event) -> Event:
 
 
 class EditorSigns:
-    """The signs that wait for their turns, by the ids of their events."""
+    """The signs that wait for their turns, by the ids of their events.
+
+    The completions that they are compared with are known as long as one waits.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, EditorSign] = {}
+        self._known: dict[str, _Completion | None] = {}
+        self._tried: dict[str, list[str]] = {}
+        """By sign the turns with which it was compared in vain."""
 
     def add(self, id: str, sign: EditorSign) -> None:
         """Let a sign wait; the oldest goes if there are too many."""
@@ -127,44 +147,62 @@ class EditorSigns:
         """Give what can be given, in the order of time; the turns of which something changed."""
         changed = []
         for id, sign in sorted(self._waiting.items(), key=lambda item: item[1].ts):
-            fit = _fitting(store, sign)
+            turns = _ended_before(store, sign)
+            fit = self._fitting(store, sign, turns) if turns != self._tried.get(id) else None
+            self._tried[id] = turns
             if fit is not None and _give(store, sign, fit, redactor):
-                changed.append(fit.turn)
+                changed.append(fit.completion.turn)
             if fit is not None or sign.ts < now - WAITS:
                 del self._waiting[id]
+        if not self._waiting:
+            self._known.clear()
+            self._tried.clear()
         return tuple(changed)
 
+    def _fitting(self, store: Store, sign: EditorSign, turns: Sequence[str]) -> _Fit | None:
+        """The one completion a sign is about; of one question asked twice the newest answer.
 
-def _fitting(store: Store, sign: EditorSign) -> _Fit | None:
-    """The one completion that a sign is about; of one question asked twice the newest answer.
+        One that was asked for exactly there goes before one of which the person typed a part.
+        """
+        found = []
+        for turn in turns:
+            completion = self._completion(store, turn)
+            if completion is not None and completion.above in (None, sign.above):
+                found += [_Fit(completion, *part) for part in _parts(completion, sign)]
+        least = min((fit.typed for fit in found), default=0)
+        nearest = [fit for fit in found if fit.typed == least]
+        return nearest[0] if len({fit.completion.asked for fit in nearest}) == 1 else None
 
-    One that was asked for exactly there goes before one of which the person typed a part.
-    """
+    def _completion(self, store: Store, turn: str) -> _Completion | None:
+        if turn not in self._known:
+            try:
+                self._known[turn] = _load(store, turn)
+            except (ValueError, TypeError, LookupError):  # a damaged row: it holds no other up
+                self._known[turn] = None
+        return self._known[turn]
+
+
+def _ended_before(store: Store, sign: EditorSign) -> list[str]:
+    """The turns of the completions that may be meant, newest first."""
     values = {"since": sign.ts - WITHIN, "until": sign.ts + 1.0, "most": MOST_COMPLETIONS}
-    found: list[_Fit] = []
-    for row in store.rows(_COMPLETIONS, values):
-        request = join_request(store.conn, row["request"], row["shape"]) or {}
-        found += [fit for fit in (_fit(row, request, sign),) if fit is not None]
-    least = min((fit.typed for fit in found), default=0)
-    nearest = [fit for fit in found if fit.typed == least]
-    return nearest[0] if len({fit.asked for fit in nearest}) == 1 else None
+    return [str(row["id"]) for row in store.rows(_ENDED, values)]
 
 
-def _fit(row: sqlite3.Row, request: Mapping[str, Any], sign: EditorSign) -> _Fit | None:
-    suffix = request.get("suffix")
-    prompt = row["prompt"] or ""
-    gap = find_gap(prompt) or Gap(prompt, suffix if isinstance(suffix, str) else "")
-    lines = gap.prefix.split("\n")
-    above = next((line.strip() for line in reversed(lines[:-1]) if line.strip()), None)
-    if above is not None and _hash(above) != sign.above:
+def _load(store: Store, turn: str) -> _Completion | None:
+    """A completion. Raises ValueError, TypeError or LookupError if its row is damaged."""
+    row = store.row(_COMPLETION, (turn,))
+    if row is None:
         return None
-    for typed, taken in _parts(row["answer"] or "", lines[-1], sign):
-        return _Fit(row["id"], row["tip"], typed, taken, bool(row["cancelled"]))
-    return None
+    suffix = join_request(store.conn, row["request"], row["shape"]).get("suffix")
+    gap = find_gap(row["prompt"]) or Gap(row["prompt"], suffix if isinstance(suffix, str) else "")
+    *lines, lead = gap.prefix.split("\n")
+    above = next((_hash(line.strip()) for line in reversed(lines) if line.strip()), None)
+    return _Completion(turn, row["tip"], lead, above, row["answer"], bool(row["cancelled"]))
 
 
-def _parts(answer: str, lead: str, sign: EditorSign) -> Iterator[tuple[int, str]]:
+def _parts(completion: _Completion, sign: EditorSign) -> Iterator[tuple[int, str]]:
     """How many letters were typed, and the answer up to where it was taken, if they fit a sign."""
+    answer, lead = completion.answer, completion.lead
     first = answer.split("\n", 1)[0]
     for typed in range(min(len(first), MOST_TYPED) + 1):
         if _hash(lead + answer[:typed]) != sign.lead:
@@ -188,11 +226,9 @@ def _give(store: Store, sign: EditorSign, fit: _Fit, redactor: Redactor) -> bool
     From then on it names the file, so that it is found there however short it is. One that its
     client stopped reading ends where it was taken.
     """
-    suggestion = next((s for s in suggestions_of(store, fit.turn) if s.ordinal == 0), None)
-    if suggestion is None:
-        return False
+    (suggestion, *_) = suggestions_of(store, fit.completion.turn)
     seen = replace(suggestion, said=sign.said, path=suggestion.path or sign.file)
-    if fit.cancelled and sign.said == "accepted" and suggestion.placed_at is None:
+    if fit.completion.cancelled and sign.said == "accepted" and suggestion.placed_at is None:
         seen = replace(seen, text=fit.taken, end=len(fit.taken))
     return update_suggestion(store, redactor.clean(_with_fate(seen, suggestion)))
 

@@ -8,7 +8,7 @@ parsed goes without them to `spool/bad/` (`bad_lines`), is counted, and holds no
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
 producer is gone or has gone on to another file (`spool_positions`). A rating of a turn that is not
-there yet is kept, and given to the turn when it comes; so is, for a minute, what an editor saw.
+there yet is kept, and given to the turn when it comes; so is, for a moment, what an editor saw.
 """
 
 from __future__ import annotations

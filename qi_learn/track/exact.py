@@ -71,9 +71,12 @@ def _taken(tracked: Tracked, before: str, save: Save) -> tuple[Tracked, Match] |
 
 
 def elsewhere(tracked: Tracked, saved: FileSaved) -> bool:
-    """Whether a tool edits another file than the saved one, and that file is there."""
+    """Whether it was put into another file than the saved one, and that file is there.
+
+    By a tool, or by a person who took it in an editor.
+    """
     suggestion, project = tracked.suggestion, tracked.turn.project
-    if suggestion.path is None or suggestion.call is None:
+    if suggestion.path is None or (suggestion.call is None and suggestion.said != "accepted"):
         return False
     if names(suggestion.path, project, saved):
         return False

@@ -78,6 +78,38 @@ def test_a_completion_of_three_tokens_is_found_in_the_file_in_which_it_was_taken
     assert (world.fate(turn).fate, world.fate(turn).final_text) == ("kept", SHORT)
 
 
+LONG = "math.fsum(map(abs, values)) / max(1, len(values))"
+
+
+def test_what_was_taken_in_one_file_is_not_looked_for_in_another(
+    world: World, editor: Editor
+) -> None:
+    turn = ask(world, LONG)
+    editor.take(LONG)
+    world.begin("other.py", FILE)
+    world.save("other.py", with_line(f"    return {LONG}"))
+    assert world.fate(turn).placed_at is None
+    world.save("stats.py", with_line(f"    return {LONG}"))
+    assert world.fate(turn).file == "stats.py"
+
+
+def test_what_the_person_went_on_with_on_the_line_is_found_by_likeness(
+    world: World, editor: Editor
+) -> None:
+    turn = ask(world, LONG)
+    editor.take(LONG)
+    world.save("stats.py", with_line(f"    return {LONG} + 1"))
+    world.commit()
+    assert (world.fate(turn).fate, world.fate(turn).final_text) == ("edited", f"{LONG} + 1")
+
+
+def test_a_turn_that_cannot_be_read_holds_no_sign_up(world: World, editor: Editor) -> None:
+    damaged = ask(world, "max(values)")
+    world.store.execute("UPDATE turns SET request = '{' WHERE id = ?", (damaged,))
+    turn = ask(world, SHORT)
+    assert editor.take(SHORT).heard == (turn,)
+
+
 def test_without_the_editor_it_is_too_short_to_be_found(world: World) -> None:
     turn = ask(world, SHORT)
     world.save("stats.py", with_line(f"    return {SHORT}"))
