@@ -222,9 +222,8 @@ def load_turn(store: Store, id: str) -> Turn:
 
 def load_head(store: Store, id: str) -> TurnHead:
     """A turn without its conversation. Raises NotFound if there is no such turn."""
-    names = ("id", "endpoint", "started", "ended", "status", "project", "cancelled")
-    *head, cancelled = _row(store, id, names)
-    return TurnHead(*head, cancelled=bool(cancelled))
+    row = _row(store, id, ("id", "endpoint", "started", "ended", "status", "project", "cancelled"))
+    return TurnHead(*row[:-1], bool(row[-1]))
 
 
 def was_redacted(store: Store, id: str) -> bool:
