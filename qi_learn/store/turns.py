@@ -13,6 +13,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import NotFound
@@ -222,8 +223,9 @@ def load_turn(store: Store, id: str) -> Turn:
 
 def load_head(store: Store, id: str) -> TurnHead:
     """A turn without its conversation. Raises NotFound if there is no such turn."""
-    row = _row(store, id, ("id", "endpoint", "started", "ended", "status", "project", "cancelled"))
-    return TurnHead(*row[:-1], bool(row[-1]))
+    head = _row(store, id, ("id", "endpoint", "started", "ended", "status", "project"))
+    cancelled = _row(store, id, ("cancelled",))["cancelled"]
+    return replace(TurnHead(*head), cancelled=bool(cancelled))
 
 
 def was_redacted(store: Store, id: str) -> bool:
