@@ -37,8 +37,10 @@ def inferred_fate(
         return "rejected"
     if suggestion.sign == "superseded":
         return "superseded"
+    if suggestion.state == "unknown":  # the person's own word, if no file says otherwise
+        return "kept" if suggestion.said == "accepted" else "unknown"
     if suggestion.state != "settled":
-        return "unknown" if suggestion.state == "unknown" else None
+        return None
     if suggestion.sign == "left_out":
         return "rejected"
     if suggestion.placed_at is None:

@@ -23,6 +23,7 @@ from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
+from qi_learn.daemon.editor_files import is_told_of_elsewhere
 from qi_learn.daemon.following import time_due
 from qi_learn.daemon.look_through import PAUSE_SECONDS, RedactAgain
 from qi_learn.daemon.projects import FollowedProjects
@@ -237,13 +238,15 @@ class Intake:
             decode=self._decode,
             suggest=suggestions_of,
             say=words_for,
-            outcomes=outcomes_of,
+            outcomes=self._outcomes,
             ran=outcomes_told,
             now=now,
             memory=self._memory,
         )
         if drained.turns:
             self._classifying.look_again()
+        if drained.heard:
+            self._seen.forget_sketches()
         self._spool = spool
         left = self._memory.files.seconds_left()
         wait = SPOOL_SECONDS[1] if left is None else left
@@ -274,6 +277,10 @@ class Intake:
         self._memory = self._memory or DrainMemory(store, paused=self._pauses.between)
         if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
+
+    def _outcomes(self, event: Event) -> tuple[Event, ...]:
+        """The events of what a line tells; none of a file that is not looked at."""
+        return () if is_told_of_elsewhere(self.paths, event) else outcomes_of(event)
 
     def _decode(self, event: Event) -> Turn:
         """The turn, with the context of its project as it was then.

@@ -83,6 +83,22 @@ def served_of(interaction: LearningInteraction) -> Target | None:
     return Target(turn.answer, tuple((b.start, b.end) for b in _blocks(interaction)))
 
 
+def taken_early(interaction: LearningInteraction) -> bool:
+    """Whether a completion was taken that its client read only as far as it wanted it.
+
+    Some clients stop reading behind a line, which ends the request: it counts as cancelled.
+    """
+    turn = interaction.turn
+    return (
+        turn.cancelled
+        and turn.endpoint in ("/api/generate", "/v1/completions")
+        and any(
+            s.start == 0 and (s.placed_at is not None or s.said == "accepted")
+            for s in interaction.suggestions
+        )
+    )
+
+
 def kept_nothing(interaction: LearningInteraction) -> bool:
     """Whether no text of the answer stayed and no correction says what should have stood there."""
     return not interaction.feedback.correction and not any(
@@ -152,7 +168,8 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
     answer = interaction.turn.answer
     if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
-        if not _is_fenced(interaction.turn.answer, blocks[-1]):
+        ends = taken_early(interaction) or _is_fenced(interaction.turn.answer, blocks[-1])
+        if not ends:
             why = "a part of the answer was rejected" if rejected else "the answer was cut off"
             return Skipped(why)
         answer = answer[: _after_fence(answer, blocks[-1].end)]
@@ -249,8 +266,8 @@ def _rejected(suggestion: Suggestion) -> bool:
 
 
 def _cut(interaction: LearningInteraction) -> bool:
-    """Whether the answer ended because of a limit, not because the model was done."""
-    return interaction.turn.done_reason == "length"
+    """Whether the answer ended because of a limit or its client, not because it was done."""
+    return interaction.turn.done_reason == "length" or interaction.turn.cancelled
 
 
 def _after_fence(answer: str, end: int) -> int:

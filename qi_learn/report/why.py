@@ -32,6 +32,7 @@ SAID = {
     "applied": "the client said that it was applied",
     "failed": "the client said that it could not be applied",
     "declined": "the client said that it was declined",
+    "accepted": "the client said that it was accepted",
 }
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from qi_learn.redact import Redacted
 
 _TRACKED = """
-    SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, q.content AS prompt,
+    SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, t.cancelled,
+           q.content AS prompt,
            iif(q.hash IS NULL, NULL, t.request) AS request,
            iif(q.hash IS NULL, NULL, t.shape) AS shape
     FROM turns t JOIN suggestions s ON s.turn_id = t.id
@@ -216,7 +217,7 @@ def _tracked(store: Store, row: sqlite3.Row) -> Tracked:
     head = (row["endpoint"], row["started"], row["ended"], row["status"], row["project"])
     return Tracked(
         record(Suggestion, row),
-        TurnHead(row["turn_id"], *head),
+        TurnHead(row["turn_id"], *head, cancelled=bool(row["cancelled"])),
         row["prompt"] or "",
         join_request(store.conn, row["request"], row["shape"]),
     )

@@ -8,7 +8,7 @@ parsed goes without them to `spool/bad/` (`bad_lines`), is counted, and holds no
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
 producer is gone or has gone on to another file (`spool_positions`). A rating of a turn that is not
-there yet is kept, and given to the turn when it comes.
+there yet is kept, and given to the turn when it comes; so is, for a moment, what an editor saw.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from qi_learn.store.bad_lines import BadLine
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
+from qi_learn.store.editor_signs import EditorSigns, editor_sign, is_of_editor, kept_of
 from qi_learn.store.events import drop_turn_event, expire_events, save_event
 from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
@@ -92,6 +93,8 @@ class Drained:
     """Ratings, old and new, that wait for a turn that was not recorded, or not yet."""
     forgotten: int = 0
     """Events that were not kept, because they are of something that was forgotten."""
+    heard: tuple[str, ...] = ()
+    """Ids of the turns of which an editor told something."""
 
 
 class DrainMemory:
@@ -110,6 +113,7 @@ class DrainMemory:
         self.chains = KnownChains(self.redactor)
         self.files = SpoolFiles(monotonic)
         self.tombstones = Tombstones(store)
+        self.signs = EditorSigns()
         self._monotonic = monotonic
         self._tidied = float("-inf")
 
@@ -173,12 +177,13 @@ def drain(
     forget_gone(store, files)
     ended = [path for path in files if _take_file(intake, path)]
     match_ratings(store)  # last: a rating may stand in an earlier file than its turn
+    heard = memory.signs.match(store, memory.redactor, now)
     delete(store, spool_dir, ended)
     if memory.time_to_tidy():
         _tidy(store, spool_dir, memory.redactor, now)
     return Drained(
         *(intake.count, intake.bad, tuple(intake.turns), intake.repeated),
-        *(unmatched_ratings(store), intake.forgotten),
+        *(unmatched_ratings(store), intake.forgotten, heard),
     )
 
 
@@ -289,7 +294,11 @@ def _take_event(intake: _Intake, event: Event) -> None:
         return
     store = intake.store
     event = replace(event, project=storable_value(event.project))
-    turn = None
+    turn = seen = None
+    if is_of_editor(event):
+        if intake.memory.paused(event.ts, event.ts):
+            return
+        seen, event = editor_sign(event), kept_of(event)
     if event.kind == "turn":
         turn = intake.decode(event)
         event = replace(event, body={})
@@ -313,6 +322,8 @@ def _take_event(intake: _Intake, event: Event) -> None:
         apply_cycle(store, clean)
     elif event.kind == "release":
         apply_release(store, clean)
+    elif seen is not None:
+        intake.memory.signs.add(event.id, seen)
     elif event.kind == "sign":
         apply_sign(store, clean, intake.memory.redactor)
     intake.count += 1  # git, hook and edit events are kept as they came

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +223,9 @@ def load_turn(store: Store, id: str) -> Turn:
 
 def load_head(store: Store, id: str) -> TurnHead:
     """A turn without its conversation. Raises NotFound if there is no such turn."""
-    return TurnHead(*_row(store, id, ("id", "endpoint", "started", "ended", "status", "project")))
+    head = _row(store, id, ("id", "endpoint", "started", "ended", "status", "project"))
+    cancelled = _row(store, id, ("cancelled",))["cancelled"]
+    return replace(TurnHead(*head), cancelled=bool(cancelled))
 
 
 def was_redacted(store: Store, id: str) -> bool:

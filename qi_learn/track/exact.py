@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track.match import Match, NotCompared
 from qi_learn.track.save import Save
+from qi_learn.track.suggestions import frame_of
 from qi_learn.workspace.changes import FileSaved
 
 METHOD = "path"
@@ -50,6 +51,8 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     before = save.before(tracked.turn.started)
     if before is None or before == save.saved.text:
         return None
+    if suggestion.said == "accepted":
+        return _taken(tracked, before, save)
     place = _place(suggestion, before, save)
     if place is None:
         return None
@@ -58,10 +61,22 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     return replace(tracked, suggestion=framed), match
 
 
+def _taken(tracked: Tracked, before: str, save: Save) -> tuple[Tracked, Match] | None:
+    """A completion that was taken in the file: the lines that it is a part of, if they are new."""
+    whole = frame_of(tracked).whole_lines(tracked.suggestion.text)
+    place = _place(replace(tracked.suggestion, text=whole), before, save)
+    if place is None or place.lead:
+        return None
+    return tracked, Match(place.start, place.end, 1.0, METHOD)
+
+
 def elsewhere(tracked: Tracked, saved: FileSaved) -> bool:
-    """Whether a tool edits another file than the saved one, and that file is there."""
+    """Whether it was put into another file than the saved one, and that file is there.
+
+    By a tool, or by a person who took it in an editor.
+    """
     suggestion, project = tracked.suggestion, tracked.turn.project
-    if suggestion.path is None or suggestion.call is None:
+    if suggestion.path is None or (suggestion.call is None and suggestion.said != "accepted"):
         return False
     if names(suggestion.path, project, saved):
         return False

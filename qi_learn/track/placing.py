@@ -144,13 +144,18 @@ def _left_out(missed: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
     That is undone when one is found after all: it is judged when its window is over.
     """
     newest = sorted(
-        (t for t in missed if t.suggestion.sign is None and t.suggestion.start == 0),
+        (t for t in missed if t.suggestion.sign is None and _was_shown(t)),
         key=lambda t: t.turn.ended,
     )[-CLOSELY:]
     for tracked in newest:
         with save.guard.step("suggestion", name_of(tracked)):
             if left_out(tracked, save.text, min_tokens=save.settings.min_tokens):
                 yield replace(tracked.suggestion, sign="left_out")
+
+
+def _was_shown(tracked: Tracked) -> bool:
+    """Whether it is a completion that the person may have seen: not one that was cancelled."""
+    return tracked.suggestion.start == 0 and not tracked.turn.cancelled
 
 
 def match_in(suggested: str, before: str | None, save: Save) -> Match | None:

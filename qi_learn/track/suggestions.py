@@ -54,12 +54,23 @@ def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     made: list[Suggestion] = []
     prompt = turn.messages[-1].content if turn.messages else ""
     if is_completion(turn.endpoint, turn.request, turn.answer) and not is_chat(prompt):
-        if turn.answer.strip():
-            made.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
+        if (read := _read(turn)).strip():
+            made.append(Suggestion(turn.id, 0, read, 0, len(read)))
     elif not _is_data(turn):
         made += _in_text(turn)
     made += [_of_edit(turn, edit) for edit in tool_edits(turn) if edit.new.strip()]
     return tuple(replace(suggestion, ordinal=n) for n, suggestion in enumerate(made))
+
+
+def _read(turn: Turn) -> str:
+    """A completion as far as it was wanted.
+
+    Clients stop reading behind the line that they want, and some of the next has come by then.
+    """
+    if not turn.cancelled:
+        return turn.answer
+    wanted = turn.answer.rpartition("\n")[0].rstrip("\n")
+    return wanted if wanted.strip() else turn.answer
 
 
 def _in_text(turn: Turn) -> list[Suggestion]:
