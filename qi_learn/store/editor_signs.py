@@ -18,12 +18,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from qi_learn.fates import inferred_fate
 from qi_learn.fim import Gap, find_gap
 from qi_learn.record_class import dataclass
-from qi_learn.records import Event, Suggestion
+from qi_learn.records import Event
+from qi_learn.store.client_words import with_word
 from qi_learn.store.database import Store
-from qi_learn.store.feedback import suggestions_of, update_suggestion
+from qi_learn.store.feedback import ASKED_TO_GO_ON, suggestions_of, update_suggestion
 from qi_learn.store.shapes import join_request
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ of one that a person types before they take the rest.
 SHORTEST = 3
 """Bytes that were put in from which on they say something."""
 _HASH = re.compile(r"[0-9a-f]{64}")
-_ENDED = """
+_ENDED = f"""
     SELECT t.id FROM turns t
          JOIN suggestions s ON s.turn_id = t.id AND s.ordinal = 0 AND s.start = 0
     WHERE t.ended BETWEEN :since AND :until AND t.status = 200
-          AND t.endpoint IN ('/api/generate', '/v1/completions')
+          AND {ASKED_TO_GO_ON}
     ORDER BY t.ended DESC, t.id DESC LIMIT :most
 """
 _COMPLETION = """
@@ -227,12 +227,7 @@ def _give(store: Store, sign: EditorSign, fit: _Fit, redactor: Redactor) -> bool
     client stopped reading ends where it was taken.
     """
     (suggestion, *_) = suggestions_of(store, fit.completion.turn)
-    seen = replace(suggestion, said=sign.said, path=suggestion.path or sign.file)
+    seen = replace(suggestion, path=suggestion.path or sign.file)
     if fit.completion.cancelled and sign.said == "accepted" and suggestion.placed_at is None:
         seen = replace(seen, text=fit.taken, end=len(fit.taken))
-    return update_suggestion(store, redactor.clean(_with_fate(seen, suggestion)))
-
-
-def _with_fate(seen: Suggestion, before: Suggestion) -> Suggestion:
-    decides = "declined" in (seen.said, before.said) or seen.state == "unknown"
-    return replace(seen, inferred=inferred_fate(seen)) if decides else seen
+    return update_suggestion(store, redactor.clean(with_word(seen, sign.said)))

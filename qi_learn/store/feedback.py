@@ -52,8 +52,10 @@ _UPDATE = f"""
 """
 """Changes no row if the suggestion is stored as it is."""
 
-_TAKEN = """
-    (t.endpoint IN ('/api/generate', '/v1/completions')
+ASKED_TO_GO_ON = "t.endpoint IN ('/api/generate', '/v1/completions')"
+"""Whether a turn `t` came by a route on which a text is continued."""
+_TAKEN = f"""
+    ({ASKED_TO_GO_ON}
      AND EXISTS (SELECT 1 FROM suggestions c WHERE c.turn_id = t.id AND c.start = 0
                  AND (c.placed_at IS NOT NULL OR c.said = 'accepted')))
 """

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead, Waiting
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
-from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, update_suggestion
+from qi_learn.store.feedback import (
+    ASKED_TO_GO_ON,
+    load_outcome,
+    save_implicit,
+    save_outcome,
+    update_suggestion,
+)
 from qi_learn.store.rows import record
 from qi_learn.store.shapes import join_request
 from qi_learn.store.turns import set_project
@@ -55,7 +61,7 @@ _IN_A_FILE_OF_TURNS = _TRACKED.format(turns=f"{_OF_FILE} UNION {_NAMED}")
 _OF_TURNS = _TRACKED.format(turns=_NAMED)
 _WAITING = f"""
     SELECT s.turn_id, s.ordinal, t.started, t.ended,
-           s.start = 0 AND t.endpoint IN ('/api/generate', '/v1/completions') AS completion,
+           s.start = 0 AND {ASKED_TO_GO_ON} AS completion,
            s.sign IS NOT NULL AS left_out
     FROM turns t JOIN suggestions s ON s.turn_id = t.id
     WHERE t.id IN (SELECT NULL {_RECENT})
