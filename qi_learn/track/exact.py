@@ -87,7 +87,8 @@ def names(path: str, project: str | None, saved: FileSaved) -> bool:
     """Whether a path that an answer names is the saved file.
 
     It is absolute, or from the project, the directory above it, one of its working trees, or
-    (if there is no such file) a directory within it.
+    (if there is no such file) a directory within it. If the answer's own project has no such file
+    it may be the saved one's.
     """
     try:
         return _names(_plain(path), path, project, saved)
@@ -129,10 +130,16 @@ def _plain(path: str) -> str:
 
 
 def _meant(path: str, project: str | None, saved: FileSaved) -> list[str]:
-    """The files that a path may mean."""
+    """The files that a path may mean.
+
+    One that the answer's own project has is no other project's: each has its `setup.py`.
+    """
     plain = _plain(path)
     if os.path.isabs(plain):
         return [plain]
+    own = os.path.join(project or saved.project, plain)
+    if project not in (None, saved.project) and os.path.lexists(own):
+        return [own]
     roots = dict.fromkeys((project or saved.project, saved.project, saved.top))
     above = os.path.dirname(project or saved.project)
     return [os.path.join(root, plain) for root in (*roots, above) if root]
