@@ -80,6 +80,7 @@ class Intake:
     _spool: frozenset[tuple[str, int, int]] | None = None
     _spool_due: float = 0.0
     _time_due: float = float("-inf")
+    _survival_due: float = float("-inf")
     _begun: bool = False
     _seen: SeenEvidence = field(init=False)
     _standing: Standing = field(init=False)
@@ -154,6 +155,7 @@ class Intake:
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
         due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        due = min(due, max(0.0, self._survival_due - now))
         return min(due, PAUSE_SECONDS) if self._again.left else due
 
     def look(self, now: float) -> bool:
@@ -193,7 +195,10 @@ class Intake:
         if changed or now >= self._time_due:
             self._seen.follow_time(store, self.settings.capture, now)
             self._time_due = time_due(store, self.settings.capture, now)
+            self._survival_due = float("-inf")
             self._scoring.look_again()
+        if now >= self._survival_due:
+            self._survival_due = self._seen.count_survivals(store, now, over)
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:

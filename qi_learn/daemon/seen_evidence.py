@@ -6,12 +6,14 @@ if it cannot be understood. What is seen while recording is paused is passed ove
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 
 from qi_learn.daemon import following
 from qi_learn.daemon.overlooking import overlook_seen
 from qi_learn.daemon.seen_queue import Seen, SeenQueue
+from qi_learn.daemon.surviving import count_survivals, survival_due
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
@@ -81,6 +83,15 @@ class SeenEvidence:
     def follow_time(self, store: Store, settings: CaptureSettings, now: float) -> None:
         """Store what time made of the suggestions."""
         following.follow_time(store, settings, now, self._guard, self._clean(store))
+
+    def count_survivals(self, store: Store, now: float, over: float) -> float:
+        """Count what is left of committed lines, until `over` (monotonic clock).
+
+        When there is something to count again; infinite if not before something is committed.
+        """
+        done = count_survivals(store, now, self._guard, self._clean(store), over=over)
+        due = survival_due(store, now) if done else now
+        return math.inf if due is None else due
 
     def _follow(
         self, store: Store, seen: Seen, watcher: Watcher, settings: CaptureSettings, now: float

@@ -19,6 +19,7 @@ JSON_COLUMNS: Mapping[str, frozenset[str]] = {
     "messages": frozenset(("extra",)),
     "events": frozenset(("body",)),
     "suggestions": frozenset(("before", "after", "head")),
+    "survival": frozenset(("lines",)),
     "scores": frozenset(("signals", "target_reasons")),
     "runs": frozenset(("plan", "train", "verdict")),
     "shapes": frozenset(("value",)),
@@ -34,6 +35,7 @@ WORDS: Mapping[str, str] = {
     "shapes": "parts of requests that come again and again (tools, system texts), and the context "
     "of your projects",
     "suggestions": "each block of code that was suggested, and what became of it in your files",
+    "survival": "how many of its lines are left at its commit, a day and a week later",
     "feedback": "what follows from that for the answer as a whole",
     "ratings": "the ratings that you gave, with comments and corrections",
     "commands": "commands that tested, built, deployed or measured, and how they ended",

@@ -362,6 +362,25 @@ def m016_moved_imports(db: Database) -> None:
     _run(db, "ALTER TABLE suggestions ADD COLUMN head TEXT NOT NULL DEFAULT '[]'")
 
 
+@migrations()
+def m017_survival(db: Database) -> None:
+    _run(
+        db,
+        # One row per suggestion that was committed: `records.Survival`.
+        """
+        CREATE TABLE survival (
+            turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
+            "commit" TEXT NOT NULL, file TEXT NOT NULL, own INTEGER NOT NULL, lines TEXT NOT NULL,
+            made REAL NOT NULL, at_commit REAL, after_day REAL, after_week REAL, due REAL,
+            PRIMARY KEY (turn_id, ordinal)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX survival_due ON survival (due) WHERE due IS NOT NULL",
+        # JSON, by file: the ranges of lines that a test command saw, if it left a report of them.
+        "ALTER TABLE commands ADD COLUMN covered TEXT",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:
