@@ -16,17 +16,17 @@ from pathlib import Path
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
 from qi_learn.records import Survival, Tracked
-from qi_learn.records.survival import DAY, WEEK
+from qi_learn.records.surviving_lines import DAY, WEEK
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
 from qi_learn.store.followed import load_turns
-from qi_learn.store.own_redactor import redactor_of
-from qi_learn.store.survival import (
+from qi_learn.store.lines_left import (
     due_survivals,
     next_survival,
     not_counted,
     save_survivals,
 )
+from qi_learn.store.own_redactor import redactor_of
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.line_survival import Brought, brought, still_there
 from qi_learn.track.state import FOLLOWED

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from qi_learn.outside import git_call
 from qi_learn.records import Survival
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import open_store
-from qi_learn.store.survival import survivals_of
+from qi_learn.store.lines_left import survivals_of
 from tests.support import repository
 from tests.support.tracked_code import FILE, SUGGESTED, World, with_mean
 
@@ -39,7 +40,7 @@ def _count(world: World, *, seconds: float = 60.0) -> bool:
     return done
 
 
-def _left(world: World, turn: str, ordinal: int = 0) -> tuple[float | None, ...]:
+def _left(world: World, turn: str, ordinal: int = 0) -> tuple[Any, ...]:
     found = survivals_of(world.store, turn)[ordinal]
     return found.at_commit, found.after_day, found.after_week
 
