@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from statistics import median
 
 from qi_learn.record_class import dataclass
@@ -76,7 +77,7 @@ def client_rates(store: Store) -> tuple[ClientRates, ...]:
     for row in store.rows(_LEFT):
         left[_name(row["client"])].append(float(row["after_week"]))
     found = (
-        ClientRates(name, *sums, left=median(left[name]) if left[name] else None)
+        replace(ClientRates(name, *sums), left=median(left[name]) if left[name] else None)
         for name, sums in counts.items()
     )
     return tuple(sorted(found, key=lambda rates: (-rates.suggestions, rates.client)))
