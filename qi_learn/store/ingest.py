@@ -39,6 +39,7 @@ from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.own_redactor import redactor_of
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
+from qi_learn.store.replies import note_reply
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import (
@@ -335,6 +336,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
         suggested = intake.memory.redactor.clean(intake.suggest(turn))
         save_suggestions(intake.store, suggested)
         hear(intake.store, whole.value, intake.say, intake.memory.redactor)
+        note_reply(intake.store, whole.value, known[1])
         for command in intake.ran(turn):
             save_command(intake.store, intake.memory.redactor.clean(command))
         if not (turn.messages or turn.answer):

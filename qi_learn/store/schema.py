@@ -363,7 +363,7 @@ def m016_moved_imports(db: Database) -> None:
 
 
 @migrations()
-def m017_survival(db: Database) -> None:
+def m017_what_is_left_and_said_next(db: Database) -> None:
     _run(
         db,
         # One row per suggestion that was committed: `records.Survival`.
@@ -376,6 +376,16 @@ def m017_survival(db: Database) -> None:
         ) WITHOUT ROWID
         """,
         "CREATE INDEX survival_due ON survival (due) WHERE due IS NOT NULL",
+        # One row per answer that a person wrote something after: the turn whose request has that.
+        """
+        CREATE TABLE replies (
+            turn_id TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE,
+            reply TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX replies_by_reply ON replies (reply)",
+        "CREATE TRIGGER reply_taken AFTER DELETE ON replies BEGIN UPDATE turns SET "
+        "dirty = texts_gone IS NULL WHERE id = OLD.turn_id; END",
         # JSON, by file: the ranges of lines that a test command saw, if it left a report of them.
         "ALTER TABLE commands ADD COLUMN covered TEXT",
     )
