@@ -40,6 +40,7 @@ WORDS: Mapping[str, str] = {
     "ratings": "the ratings that you gave, with comments and corrections",
     "commands": "commands that tested, built, deployed or measured, and how they ended",
     "replies": "which request has what you wrote after an answer",
+    "unseen": "which suggestions a test command did not run, by its report of coverage",
     "outcomes": "what those commands say of answers",
     "answer_facts": "what was found out about the code of answers: does it parse, which names",
     "scores": "what answers were worth, with the reasons, and the text that may be learned",

@@ -23,7 +23,7 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.errors import QiError
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
-from qi_learn.redact import Redactor
+from qi_learn.redact import Redacted, Redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
 from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
@@ -297,7 +297,7 @@ def _take_event(intake: _Intake, event: Event) -> None:
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
     clean = intake.memory.redactor.clean(event)
-    if not save_event(store, clean, taken=intake.now):
+    if not save_event(store, _kept(intake, event), taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
@@ -317,6 +317,12 @@ def _take_event(intake: _Intake, event: Event) -> None:
     elif event.kind == "sign":
         apply_sign(store, clean, intake.memory.redactor)
     intake.count += 1  # git, hook and edit events are kept as they came
+
+
+def _kept(intake: _Intake, event: Event) -> Redacted[Event]:
+    """The event as its row has it: without lines that are needed until a command is joined."""
+    body = {name: value for name, value in event.body.items() if name != "covered"}
+    return intake.memory.redactor.clean(replace(event, body=body))
 
 
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
@@ -347,7 +353,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 def _command(event: Event) -> CommandResult:
     names = (
         *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value"),
-        *("cwd", "interrupted", "tests", "loaded", "failing"),
+        *("cwd", "interrupted", "tests", "loaded", "failing", "covered"),
     )
     fields = {name: event.body[name] for name in names if name in event.body}
     return codec.build(

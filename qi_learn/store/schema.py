@@ -386,8 +386,17 @@ def m017_what_is_left_and_said_next(db: Database) -> None:
         "CREATE INDEX replies_by_reply ON replies (reply)",
         "CREATE TRIGGER reply_taken AFTER DELETE ON replies BEGIN UPDATE turns SET "
         "dirty = texts_gone IS NULL WHERE id = OLD.turn_id; END",
-        # JSON, by file: the ranges of lines that a test command saw, if it left a report of them.
+        # JSON: the lines that a command's tests ran, as in `records.CommandResult`, until joined.
         "ALTER TABLE commands ADD COLUMN covered TEXT",
+        # One row per suggestion of which that says that none of its lines ran.
+        """
+        CREATE TABLE unseen (
+            command_id TEXT NOT NULL REFERENCES commands (id) ON DELETE CASCADE,
+            turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
+            PRIMARY KEY (command_id, turn_id, ordinal)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX unseen_by_turn ON unseen (turn_id)",
     )
 
 
