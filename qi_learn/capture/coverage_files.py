@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 
 from qi_learn.capture.command_words import CommandWords
 from qi_learn.capture.own_reports import written_since
+from qi_learn.errors import NotFound
+from qi_learn.outside.foreign_database import foreign_database
 from qi_learn.results.line_coverage import FileLines, LineCoverage, read_coverage
 from qi_learn.store.command_results import COMMAND_REACH
 
@@ -71,7 +71,7 @@ def _read(path: Path) -> tuple[Path, LineCoverage] | None:
             coverage: LineCoverage | None = _data_file(path)
         else:
             coverage = read_coverage(path.read_text("utf-8", "replace"))
-    except (OSError, sqlite3.Error, LookupError, TypeError, ValueError):
+    except (OSError, NotFound, LookupError, TypeError, ValueError):
         return None  # it is another's file, in whatever state
     base = path.parent.parent if path.parent.name == "coverage" else path.parent
     return None if coverage is None else (base, coverage)
@@ -80,12 +80,13 @@ def _read(path: Path) -> tuple[Path, LineCoverage] | None:
 def _data_file(path: Path) -> LineCoverage:
     """What coverage.py's data file has: the lines that ran, as bits, or as steps between lines."""
     found: dict[str, set[int]] = {}
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as data:
-        names = dict(data.execute("SELECT id, path FROM file"))
-        for file, bits in data.execute("SELECT file_id, numbits FROM line_bits"):
-            found.setdefault(names[file], set()).update(_set_bits(bits))
-        for file, start, end in data.execute("SELECT file_id, fromno, tono FROM arc"):
-            found.setdefault(names[file], set()).update(n for n in (start, end) if n > 0)
+    with foreign_database(path) as data:
+        names = {row["id"]: row["path"] for row in data.rows("SELECT id, path FROM file")}
+        for row in data.rows("SELECT file_id, numbits FROM line_bits"):
+            found.setdefault(names[row["file_id"]], set()).update(_set_bits(row["numbits"]))
+        for row in data.rows("SELECT file_id, fromno, tono FROM arc"):
+            steps = (n for n in (row["fromno"], row["tono"]) if n > 0)
+            found.setdefault(names[row["file_id"]], set()).update(steps)
     return {name: FileLines(frozenset(lines), None) for name, lines in found.items()}
 
 

@@ -39,7 +39,7 @@ from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.own_redactor import redactor_of
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
-from qi_learn.store.replies import note_reply
+from qi_learn.store.reply_turns import note_reply
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import (

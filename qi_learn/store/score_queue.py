@@ -15,7 +15,7 @@ from qi_learn.errors import NotFound
 from qi_learn.records import AnswerFacts, AnswerSource, Scorable
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_feedback, load_outcome, suggestions_of
-from qi_learn.store.replies import reply_to
+from qi_learn.store.reply_turns import reply_to
 from qi_learn.store.rows import columns, record, values
 
 _DIRTY = """

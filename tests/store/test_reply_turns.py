@@ -17,7 +17,7 @@ from qi_learn.spool import Spool
 from qi_learn.store import feedback
 from qi_learn.store.database import Store
 from qi_learn.store.ingest import drain
-from qi_learn.store.replies import reply_to
+from qi_learn.store.reply_turns import reply_to
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.redacted import as_redacted
 from tests.support.scored import score_now
