@@ -18,6 +18,8 @@ from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import open_store
 from qi_learn.store.lines_left import survivals_of
 from tests.support import repository
+from tests.support.played_day import Day
+from tests.support.played_home import PlayedHome
 from tests.support.tracked_code import FILE, SUGGESTED, World, with_mean
 
 DAY = 86400.0
@@ -202,3 +204,26 @@ def test_what_is_forgotten_has_no_number(world: World) -> None:
     _count(world)
     world.store.execute("DELETE FROM turns WHERE id = ?", (turn,))
     assert survivals_of(world.store, turn) == {}
+
+
+def test_the_daemon_counts_as_days_go_by(tmp_path: Path) -> None:
+    code = SUGGESTED.replace("mean(", "mean_of(")
+    with PlayedHome(tmp_path) as home:
+        day = Day(home, "python")
+        turn = day.ask(code)
+        day.paste(code)
+        day.repo.commit("Mean")
+        home.wait(60.0)
+        found = survivals_of(home.store, turn)[0]
+        assert (found.own, found.at_commit, found.after_day) == (OWN, 1.0, None)
+        day.repo.git("mv", day.file, "invoicer/means.py")
+        day.repo.commit("Move")
+        moved = day.repo.read("invoicer/means.py").replace("total = 0", "total = 0.0")
+        day.repo.save("invoicer/means.py", moved)
+        day.repo.commit("Floats")
+        home.wait(DAY)
+        assert survivals_of(home.store, turn)[0].after_day == pytest.approx(5 / OWN)
+        for _ in range(7):
+            home.wait(DAY)
+        found = survivals_of(home.store, turn)[0]
+        assert (found.after_week, found.due, found.lines) == (pytest.approx(5 / OWN), None, ())
