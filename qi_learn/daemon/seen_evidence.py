@@ -6,14 +6,12 @@ if it cannot be understood. What is seen while recording is paused is passed ove
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
 
 from qi_learn.daemon import following
 from qi_learn.daemon.overlooking import overlook_seen
 from qi_learn.daemon.seen_queue import Seen, SeenQueue
-from qi_learn.daemon.surviving import count_survivals, survival_due
 from qi_learn.errors import DiskFull, QiError, StoreError
 from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
@@ -82,16 +80,7 @@ class SeenEvidence:
 
     def follow_time(self, store: Store, settings: CaptureSettings, now: float) -> None:
         """Store what time made of the suggestions."""
-        following.follow_time(store, settings, now, self._guard, self._clean(store))
-
-    def count_survivals(self, store: Store, now: float, over: float) -> float:
-        """Count what is left of committed lines, until `over` (monotonic clock).
-
-        When there is something to count again; infinite if not before something is committed.
-        """
-        done = count_survivals(store, now, self._guard, self._clean(store), over=over)
-        due = survival_due(store, now) if done else now
-        return math.inf if due is None else due
+        following.follow_time(store, settings, now, self._guard, self.clean(store))
 
     def _follow(
         self, store: Store, seen: Seen, watcher: Watcher, settings: CaptureSettings, now: float
@@ -99,14 +88,15 @@ class SeenEvidence:
         if self._paused(seen.ts):
             overlook_seen(store, seen, settings, now, self._guard)
             return
-        guard, texts = self._guard, self._clean(store)
+        guard, texts = self._guard, self.clean(store)
         if isinstance(seen, FileSaved):
             history, known = watcher.history(seen.path), self._sketches
             following.follow_save(store, seen, history, settings, now, guard, texts, known)
         else:
             following.follow_commit(store, seen, settings, now, guard, texts)
 
-    def _clean(self, store: Store) -> CleanTexts:
+    def clean(self, store: Store) -> CleanTexts:
+        """What takes secrets out of the texts of files."""
         self.texts = self.texts or following.clean_texts(store)
         self.texts.behind = self._behind()
         return self.texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from qi_learn.daemon.background import Background
 from qi_learn.daemon.following import clean_texts
-from qi_learn.daemon.surviving import count_survivals, survival_due
+from qi_learn.daemon.surviving import Surviving
 from qi_learn.outside import git_call
 from qi_learn.records import Survival
 from qi_learn.step_guard import StepGuard
@@ -34,12 +36,20 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def _count(world: World, *, seconds: float = 60.0) -> bool:
-    over = time.monotonic() + seconds
-    guard = StepGuard()
-    done = count_survivals(world.store, world.now, guard, clean_texts(world.store), over=over)
+def _count(world: World, *, seconds: float = 60.0) -> float:
+    """Count as rounds of the daemon do, until nothing is due; when something is next."""
+    background, guard = Background("test-lines"), StepGuard()
+    surviving = Surviving(background, guard)
+    end = time.monotonic() + 60
+    while surviving.due <= world.now or background.busy:
+        over = time.monotonic() + seconds
+        surviving.count(world.store, world.now, clean_texts(world.store), over=over)
+        for done in background.results():
+            surviving.keep(world.store, done)
+        assert time.monotonic() < end
+    background.close()
     assert not guard.set_aside
-    return done
+    return surviving.due
 
 
 def _left(world: World, turn: str, ordinal: int = 0) -> tuple[Any, ...]:
@@ -79,9 +89,8 @@ def test_counted_at_the_commit_a_day_and_a_week_later(
 ) -> None:
     turn = _taken(world)
     made = world.repo_time()
-    assert _count(world)
+    assert _count(world) == made + DAY
     assert _left(world, turn) == (1.0, None, None)
-    assert survival_due(world.store, world.now) == made + DAY
     _edit(world, "total = 0", "total = 0.0")
     _commit_at(world, made + DAY / 2, monkeypatch)
     world.now = made + DAY + 60
@@ -90,9 +99,8 @@ def test_counted_at_the_commit_a_day_and_a_week_later(
     _edit(world, "total + value", "value + total")
     _commit_at(world, made + 3 * DAY, monkeypatch)
     world.now = made + 7 * DAY + 60
-    _count(world)
+    assert _count(world) == math.inf
     assert _left(world, turn) == (1.0, pytest.approx(5 / OWN), pytest.approx(4 / OWN))
-    assert survival_due(world.store, world.now) is None
 
 
 def test_a_look_that_comes_late_counts_what_the_branch_had_then(
@@ -117,9 +125,8 @@ def test_what_was_not_committed_is_not_counted(world: World) -> None:
     world.save("stats.py", with_mean(SUGGESTED))
     world.wait(world.settings.settle + 1)
     assert world.fate(turn).fate == "kept"
-    assert _count(world)
+    assert _count(world) == math.inf
     assert survivals_of(world.store, turn) == {}
-    assert survival_due(world.store, world.now) is None
 
 
 def test_a_commit_that_was_thrown_away_is_unknown_and_not_asked_for_for_ever(world: World) -> None:
@@ -127,11 +134,11 @@ def test_a_commit_that_was_thrown_away_is_unknown_and_not_asked_for_for_ever(wor
     _count(world)
     made = world.repo_time()
     world.repo.git("reset", "-q", "--hard", "HEAD~1")
-    for days in (1.1, 2.1, 7.1, 8.1):
+    due = [made + days * DAY for days in (2, 7, 8)] + [math.inf]
+    for days, then in zip((1.1, 2.1, 7.1, 8.1), due, strict=True):
         world.now = made + days * DAY
-        _count(world)
+        assert _count(world) == then
     assert _left(world, turn) == (1.0, None, None)
-    assert survival_due(world.store, world.now) is None
 
 
 def test_a_branch_that_is_away_for_a_day_is_counted_when_it_is_back(
@@ -157,9 +164,8 @@ def test_a_project_that_is_gone_is_unknown(world: World) -> None:
     _count(world)
     world.repo.root.rename(world.repo.root.with_name("elsewhere"))
     world.now = world.now + 9 * DAY
-    _count(world)
+    assert _count(world) == math.inf
     assert _left(world, turn) == (1.0, None, None)
-    assert survival_due(world.store, world.now) is None
 
 
 def test_a_round_counts_for_a_moment_and_the_next_goes_on(world: World) -> None:
@@ -169,11 +175,11 @@ def test_a_round_counts_for_a_moment_and_the_next_goes_on(world: World) -> None:
         turns.append(world.ask(code))
         world.save(f"mean_{n}.py", code)
         world.commit(f"Add mean_{n}")
-    rounds = 1
-    while not _count(world, seconds=0.0):
-        rounds += 1
-        assert survival_due(world.store, world.now) == world.now or rounds > 3
-    assert rounds >= 3
+    surviving = Surviving(Background("test-lines"), StepGuard())
+    for rounds in range(1, 4):
+        assert surviving.due <= world.now
+        surviving.count(world.store, world.now, clean_texts(world.store), over=0.0)
+        assert sum(bool(survivals_of(world.store, turn)) for turn in turns) == rounds
     assert [_left(world, turn) for turn in turns] == [(1.0, None, None)] * 3
 
 
@@ -222,8 +228,11 @@ def test_the_daemon_counts_as_days_go_by(tmp_path: Path) -> None:
         day.repo.save("invoicer/means.py", moved)
         day.repo.commit("Floats")
         home.wait(DAY)
+        home.rest()  # the thread asks git
         assert survivals_of(home.store, turn)[0].after_day == pytest.approx(5 / OWN)
         for _ in range(7):
             home.wait(DAY)
+            home.rest()
         found = survivals_of(home.store, turn)[0]
-        assert (found.after_week, found.due, found.lines) == (pytest.approx(5 / OWN), None, ())
+        assert found.after_week == pytest.approx(5 / OWN)
+        assert (found.due, found.lines) == (None, ())
