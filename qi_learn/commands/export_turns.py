@@ -9,7 +9,7 @@ have gone are left out. Every text goes once more through the rules that take se
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from qi_learn.commands.export import write_lines
 from qi_learn.errors import NotFound
 from qi_learn.importers.exported import FORMAT
 from qi_learn.paths import Paths
+from qi_learn.records import Survival
 from qi_learn.redact import Redactor, load_redactor
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.everything import one_moment
 from qi_learn.store.feedback import load_interaction
+from qi_learn.store.lines_left import survivals_of
 
 
 def export_turns(paths: Paths, file: Path) -> int:
@@ -53,19 +55,32 @@ def as_line(value: Any, redactor: Redactor) -> str:
 def _lines(store: Store, redactor: Redactor) -> Iterator[str]:
     sql = "SELECT id FROM turns WHERE texts_gone IS NULL ORDER BY started, id"
     for row in store.rows(sql):
-        one = load_interaction(store, row["id"])
+        one, left = load_interaction(store, row["id"]), survivals_of(store, row["id"])
         line = {
             "format": FORMAT,
             "turn": one.turn,
             "ratings": list(_ratings(store, one.turn.id)),
             "suggestions": [
-                {"text": s.text, "file": s.file, "fate": s.fate, "final_text": s.final_text}
+                {
+                    "text": s.text,
+                    "file": s.file,
+                    "fate": s.fate,
+                    "final_text": s.final_text,
+                    "left": _left(left.get(s.ordinal)),
+                }
                 for s in one.suggestions
             ],
             "outcome": one.outcome,
             "score": None if one.score is None else one.score.target_score,
         }
         yield as_line(line, redactor)
+
+
+def _left(survival: Survival | None) -> Mapping[str, float | None] | None:
+    """The share of a suggestion's lines that are from its commit; None if it was not counted."""
+    if survival is None or survival.at_commit is None:
+        return None
+    return {name: getattr(survival, name) for name in ("at_commit", "after_day", "after_week")}
 
 
 def _ratings(store: Store, turn: str) -> Iterable[dict[str, Any]]:

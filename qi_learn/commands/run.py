@@ -22,7 +22,7 @@ from qi_learn.workspace.registry import project_of
 KINDS: tuple[str, ...] = get_args(get_type_hints(CommandResult)["kind"])
 _RECORDED = (
     *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value", "cwd"),
-    *("interrupted", "tests", "loaded", "failing"),
+    *("interrupted", "tests", "loaded", "failing", "covered"),
 )
 """Fields of the result that the event carries."""
 

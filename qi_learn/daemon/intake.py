@@ -31,6 +31,7 @@ from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.seen_evidence import SeenEvidence
 from qi_learn.daemon.standing import Standing
+from qi_learn.daemon.surviving import LINES, Surviving
 from qi_learn.daemon.taken_back import drop_taken_back
 from qi_learn.errors import QiError
 from qi_learn.outside.boot_clock import boot_clock
@@ -89,6 +90,7 @@ class Intake:
     _contexts: TurnContexts = field(init=False)
     _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
+    _surviving: Surviving = field(init=False)
     _pause: RetryPause = field(init=False)
     _pauses: PauseFile = field(init=False)
     _again: RedactAgain = field(init=False)
@@ -102,6 +104,7 @@ class Intake:
         self._classifying = Classifying(self.guard)
         index = NamesIndex(self.paths.names)
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
+        self._surviving = Surviving(self._background, self.guard)
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
         self._again = RedactAgain(self.paths)
@@ -155,6 +158,7 @@ class Intake:
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
         due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        due = min(due, max(0.0, self._surviving.due - now))
         return min(due, PAUSE_SECONDS) if self._again.left else due
 
     def look(self, now: float) -> bool:
@@ -194,7 +198,10 @@ class Intake:
         if changed or now >= self._time_due:
             self._seen.follow_time(store, self.settings.capture, now)
             self._time_due = time_due(store, self.settings.capture, now)
+            self._surviving.look_again()
             self._scoring.look_again()
+        if now >= self._surviving.due:
+            self._surviving.count(store, now, self._seen.clean(store), over=over)
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:
@@ -268,6 +275,8 @@ class Intake:
             found = each.value if each.error is None else each.error
             if each.key[0] == CONTEXT:
                 self._give_context(store, each.key[1], found)
+            elif each.key[0] == LINES:
+                self._surviving.keep(store, each)
             else:
                 facts[each.key] = found
         self._scoring.keep_facts(store, facts, now)

@@ -106,6 +106,14 @@ def kept_nothing(interaction: LearningInteraction) -> bool:
     )
 
 
+def passed_over(interaction: LearningInteraction) -> bool:
+    """Whether nothing of the answer stayed, and none of it is still open or was lost sight of."""
+    return kept_nothing(interaction) and all(
+        s.fate in ("rejected", "superseded") or (s.fate == "unknown" and s.placed_at is None)
+        for s in interaction.suggestions
+    )
+
+
 def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
     if _cut(interaction):
         return Skipped("the answer was cut off")

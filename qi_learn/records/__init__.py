@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from qi_learn.records.run_states import RUN_STATES_ENDED, RunState
     from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
     from qi_learn.records.set_aside import SetAside
+    from qi_learn.records.surviving_lines import Survival
     from qi_learn.records.tracking import (
         Tracked,
         TurnChange,
@@ -173,6 +174,7 @@ __all__ = [
     "Suggestion",
     "SuggestionState",
     "SuiteNll",
+    "Survival",
     "TensorGain",
     "ToolRating",
     "ToolSign",
@@ -202,6 +204,7 @@ _LIVES_IN = {
         "run_states": "RUN_STATES_ENDED RunState",
         "scorable": "AnswerFacts AnswerSource Scorable",
         "set_aside": "SetAside",
+        "surviving_lines": "Survival",
         "tracking": "Tracked TurnChange TurnHead Waiting",
         "training": "Divergence PenaltyStrength Placement Plan PlannedBase "
         "PlannedBatches PlannedHardware PlannedLora PlannedPenalties PlannedSteps RecallLog "

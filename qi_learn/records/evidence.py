@@ -261,6 +261,10 @@ class CommandResult:
     """The other files of the project that took part, seen from `cwd`; None if that is unknown."""
     failing: tuple[str, ...] | None = None
     """What failed, each by a name that is the same from run to run; None if that is unknown."""
+    covered: tuple[tuple[str, tuple[int, ...], tuple[int, ...] | None], ...] | None = None
+    """By file, seen from `cwd`, the lines that its tests ran and, if known, those they did not:
+    first and last of each range in turn. None if it left no report of that.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 from qi_learn import codec
 from qi_learn.errors import QiError
 from qi_learn.records import CommandResult, Event, Suggestion, Turn
-from qi_learn.redact import Redactor
+from qi_learn.redact import Redacted, Redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
 from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
@@ -40,6 +40,7 @@ from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.own_redactor import redactor_of
 from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
 from qi_learn.store.releases import apply_release
+from qi_learn.store.reply_turns import note_reply
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import (
@@ -305,7 +306,7 @@ def _take_event(intake: _Intake, event: Event) -> None:
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
     clean = intake.memory.redactor.clean(event)
-    if not save_event(store, clean, taken=intake.now):
+    if not save_event(store, _kept(intake, event), taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
@@ -329,6 +330,12 @@ def _take_event(intake: _Intake, event: Event) -> None:
     intake.count += 1  # git, hook and edit events are kept as they came
 
 
+def _kept(intake: _Intake, event: Event) -> Redacted[Event]:
+    """The event as its row has it: without lines that are needed until a command is joined."""
+    body = {name: value for name, value in event.body.items() if name != "covered"}
+    return intake.memory.redactor.clean(replace(event, body=body))
+
+
 def _take_turn(intake: _Intake, decoded: Turn) -> None:
     clean = intake.memory.chains.redacted(intake.store, decoded)
     turn = clean.turn.value
@@ -346,6 +353,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
         suggested = intake.memory.redactor.clean(intake.suggest(turn))
         save_suggestions(intake.store, suggested)
         hear(intake.store, whole.value, intake.say, intake.memory.redactor)
+        note_reply(intake.store, whole.value, known[1])
         for command in intake.ran(turn):
             save_command(intake.store, intake.memory.redactor.clean(command))
         if not (turn.messages or turn.answer):
@@ -356,7 +364,7 @@ def _take_turn(intake: _Intake, decoded: Turn) -> None:
 def _command(event: Event) -> CommandResult:
     names = (
         *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value"),
-        *("cwd", "interrupted", "tests", "loaded", "failing"),
+        *("cwd", "interrupted", "tests", "loaded", "failing", "covered"),
     )
     fields = {name: event.body[name] for name in names if name in event.body}
     return codec.build(
