@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.importers.conversation import Conversation, texts_of
-from qi_learn.importers.json_lines import JsonLine, behind, inner, json_lines, objects, seconds
+from qi_learn.importers.json_lines import (
+    JsonLine,
+    behind,
+    inner,
+    json_lines,
+    objects,
+    regular_files,
+    seconds,
+)
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
 
@@ -40,7 +48,7 @@ def usual_place(home: Path, environment: Mapping[str, str]) -> Path:
 
 def files(path: Path) -> list[Path]:
     """The transcripts that a path means."""
-    return sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+    return regular_files(sorted(path.rglob("*.jsonl"))) if path.is_dir() else [path]
 
 
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
