@@ -32,11 +32,12 @@ from qi_learn.importers.json_lines import (
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
 
-DECLINED = (
-    "The user doesn't want to proceed with this tool use",
-    "The user doesn't want to take this action right now",
-)
-"""How the result of a tool begins that the person did not allow."""
+DECLINED = "The user doesn't want to proceed with this tool use"
+"""How the result of a tool begins that the person did not allow.
+
+Not "... to take this action right now": so end those that stood behind it, or were interrupted,
+and nobody was asked about them.
+"""
 NO_PROMPTS = ("[Request interrupted by user", "<command-name>", "<local-command-", "Caveat: ")
 """How a message of the person's begins that the program wrote."""
 

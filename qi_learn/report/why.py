@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qi_learn.daemon.untaken import waiting_answers
-from qi_learn.fates import BAD_RATING, GOOD_RATING
+from qi_learn.fates import BAD_RATING, GOOD_RATING, refused
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.records import Fate, Feedback, LearningInteraction, Suggestion
@@ -131,7 +131,7 @@ def _block(
 def _sure(suggestion: Suggestion, *, explicit: bool) -> float | None:
     if suggestion.fate in (None, "unknown"):
         return None
-    if explicit or suggestion.said == "declined":
+    if explicit or refused(suggestion):
         return 1.0
     return suggestion.match_confidence
 
@@ -167,7 +167,7 @@ def _explicit(said: Feedback, suggestion: Suggestion) -> Iterator[str]:
 
 
 def _sign(suggestion: Suggestion, settings: CaptureSettings) -> str:
-    if suggestion.said == "declined":
+    if refused(suggestion):
         return SAID["declined"]
     if suggestion.sign == "superseded":
         return "another suggestion stands in its place"

@@ -12,7 +12,7 @@ the file was saved: that is left to likeness.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -39,10 +39,13 @@ class _Place:
     trail: str = ""
 
 
-def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None:
+def exactly_placed(
+    tracked: Tracked, save: Save, others: Collection[int] = ()
+) -> tuple[Tracked, Match] | None:
     """The suggestion with the ends of its lines, and where it stands; None if that is not certain.
 
-    Raises NotCompared.
+    `others`: the first lines of where the same answer put the same text a first time. Raises
+    NotCompared.
     """
     suggestion = tracked.suggestion
     if suggestion.path is None or not names(suggestion.path, tracked.turn.project, save.told):
@@ -50,7 +53,7 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     before = save.before(tracked.turn.started)
     if before is None or before == save.saved.text:
         return None
-    place = _place(suggestion, before, save)
+    place = _place(suggestion, before, save, others)
     if place is None:
         return None
     match = Match(place.start, place.end, 1.0, METHOD)
@@ -131,7 +134,9 @@ def _tail(plain: str) -> str | None:
     return None if os.path.isabs(tail) or tail.startswith("..") else tail
 
 
-def _place(suggestion: Suggestion, before: str, save: Save) -> _Place | None:
+def _place(
+    suggestion: Suggestion, before: str, save: Save, others: Collection[int]
+) -> _Place | None:
     own = _lines(suggestion.text.strip("\n"))
     old = None if suggestion.old is None else _lines(suggestion.old.strip("\n"))
     lines = _lines(save.saved.text)
@@ -147,6 +152,7 @@ def _place(suggestion: Suggestion, before: str, save: Save) -> _Place | None:
         changed = places  # only lines that are gone tell it from what was there
     if not changed and old is not None:
         changed = _parts(own, old, lines, previous, added)
+    changed = [p for p in changed if p.start not in others] or changed
     return _where_it_stood(changed, own, old, lines, previous)
 
 

@@ -113,12 +113,16 @@ def stands_at(
     )
 
 
-def superseded(suggestion: Suggestion, ts: float) -> Suggestion:
-    """The suggestion after another one was put in its place; one that waits goes on waiting."""
+def superseded(suggestion: Suggestion, ts: float, *, same: bool = False) -> Suggestion:
+    """The suggestion after another one was put in its place; one that waits goes on waiting.
+
+    `same`: whether that one is the same text.
+    """
+    if suggestion.placed_at is None:
+        alike = 1.0 if same else suggestion.similarity
+        return replace(suggestion, sign="superseded", similarity=alike)
     if suggestion.sign == "superseded":
         return suggestion
-    if suggestion.placed_at is None:
-        return replace(suggestion, sign="superseded")
     return replace(
         suggestion,
         state="settled",
