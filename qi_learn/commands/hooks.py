@@ -106,10 +106,13 @@ def install(name: str, places: HookPlaces) -> bool:
         return hooks_editors.install_editor_hook(name, script, places.home, places.environment)
     if hook_state(name, places).installed:
         return False
+    file = _git_file(places) if name == "git" else _file_of(name, places)
+    if os.path.lexists(file) and not file.is_file():  # what is made there could not be taken away
+        raise NotFound(f"{file} is no file, or a link to nothing.", "Put a file there, or nothing.")
     if name == "git":
-        _install_git(_git_file(places))
+        _install_git(file)
     else:
-        _install_line(_file_of(name, places), name)
+        _install_line(file, name)
     return True
 
 

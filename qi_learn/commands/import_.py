@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from qi_learn.commands.import_cursors import ImportCursors, read_cursors
 from qi_learn.commands.import_sources import SOURCES, ImportSource
 from qi_learn.daemon.lock import locked
 from qi_learn.errors import NotFound, SettingsError
+from qi_learn.importers.json_lines import unreadable
 from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
@@ -124,7 +126,7 @@ def bring_in(
     try:
         with done.store():
             for file in files:
-                done.file(file, tell)
+                done.guarded(file, tell, alone=len(files) == 1)
     finally:
         if spool is not None:
             spool.close()
@@ -173,6 +175,20 @@ class _Import:
             self.recorded = store, load_redactor(self.paths.redaction_key)
             yield
             self.recorded = None
+
+    def guarded(self, file: Path, tell: Callable[[str], object], *, alone: bool) -> None:
+        """Import what is new in a file; one of several that cannot be read is set aside.
+
+        Raises NotFound if it is the only one.
+        """
+        try:
+            self.file(file, tell)
+        except (NotFound, OSError) as error:
+            if alone and isinstance(error, OSError):
+                raise unreadable(file, error) from error
+            if alone:
+                raise
+            self._set_aside(str(error))
 
     def file(self, file: Path, tell: Callable[[str], object]) -> None:
         """Import what is new in a file."""
@@ -246,8 +262,10 @@ class _Import:
 
     def _not_wanted(self, item: ImportedTurn | ReturningTurn) -> str:
         """Why a turn is not imported; empty if it is."""
-        if not item.ended:
+        if not (math.isfinite(item.started) and math.isfinite(item.ended)) or item.ended <= 0:
             return "without a time"
+        if item.ended > self.now + DAY:
+            return "of a time to come"
         days = self.settings.keep.raw_days
         if days and item.ended < self.now - days * DAY:
             return "older than texts are kept (keep.raw_days)"
@@ -269,7 +287,12 @@ class _Import:
 
     def _registered(self, directory: str) -> str | None:
         if directory not in self._places:
-            found = project_of(self.paths, Path(directory))
+            found = None
+            with suppress(
+                ValueError, RuntimeError
+            ):  # no name that a file can have; links in a ring
+                if Path(directory).is_absolute():  # else it counts from where somebody else stood
+                    found = project_of(self.paths, Path(directory))
             self._places[directory] = None if found is None else str(found)
         return self._places[directory]
 
@@ -322,6 +345,9 @@ class _Import:
         own = self.source.returns
         turn = self.meant.get(item.key, item.key if own else self._id(item.key))
         if turn is None:
+            return
+        if not 0 < item.ts <= self.now + DAY:
+            self._set_aside(f"{item.key}: said at a time that cannot be")
             return
         name = f"import-{self.request.source}"
         told = f"{item.key}\0{json.dumps(body, sort_keys=True)}\0{item.ts}"

@@ -51,7 +51,7 @@ _IN_FRONT = re.compile(
     re.IGNORECASE,
 )
 _DECLINED = re.compile(
-    r"the user doesn['\u2019]t want to (?:proceed with this tool use|take this action)"
+    r"the user doesn['\u2019]t want to proceed with this tool use"
     r"|(?:the )?user denied this operation"
     r"|(?:exec command|patch|edit|tool call|changes?) (?:was )?(?:rejected|declined|denied) by"
     r" (?:the )?user"
@@ -78,6 +78,7 @@ _FAILED = re.compile(
     r"|has not been read yet|has been (?:modified|unexpectedly modified) since"
     r"|unable to apply|search block .{0,40}(?:not|fail)|hunk failed|patch (?:failed|rejected)"
     r"|file (?:not found|does not exist)|no such file|does not exist"
+    r"|the user doesn['\u2019]t want to take this action right now"  # what was to come behind it
     r"|\[operation cancelled\]|user cancell?ed|was interrupted|interrupted by user"
     r"|no changes (?:to make|were made)|are (?:identical|exactly the same)"
     r"|\Atool \S+ not found"

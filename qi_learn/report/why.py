@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.daemon.untaken import waiting_answers
-from qi_learn.fates import BAD_RATING, GOOD_RATING
+from qi_learn.fates import BAD_RATING, GOOD_RATING, refused
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.records import Fate, Feedback, LearningInteraction, Suggestion, Survival
@@ -170,7 +170,7 @@ def _block(
 def _sure(suggestion: Suggestion, *, explicit: bool) -> float | None:
     if suggestion.fate in (None, "unknown"):
         return None
-    if explicit or suggestion.said == "declined":
+    if explicit or refused(suggestion):
         return 1.0
     return suggestion.match_confidence
 
@@ -206,7 +206,7 @@ def _explicit(said: Feedback, suggestion: Suggestion) -> Iterator[str]:
 
 
 def _sign(suggestion: Suggestion, settings: CaptureSettings) -> str:
-    if suggestion.said == "declined":
+    if refused(suggestion):
         return SAID["declined"]
     if suggestion.sign == "superseded":
         return "another suggestion stands in its place"

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from qi_learn.fates import ACCEPTED_SIMILARITY
 from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead, Waiting
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
@@ -53,7 +54,8 @@ _RECENT = """
 """Of every project: the one that is believed says nothing of where an answer is put."""
 _IN_A_PROJECT = _TRACKED.format(turns=f"{_PLACED} {_RECENT}")
 _OF_FILE = f"""
-    {_PLACED} AND s.file = :file UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
+    {_PLACED} AND s.file = :file UNION {_PLACED}
+    AND (s.region IS NULL OR s.similarity < {ACCEPTED_SIMILARITY}) AND s.touched_at >= :ended
 """
 _NAMED = "SELECT value FROM json_each(:turns)"
 _IN_A_FILE = _TRACKED.format(turns=f"{_OF_FILE} {_RECENT}")
@@ -100,8 +102,9 @@ def load_followed(
 
     These are the turns with a suggestion that was placed at `placed` or later, and those that ended
     at `ended` or later. The latter may be of any project: that the answer is found in a file is
-    what makes it known. With `file`, of what was placed only what is in that file, and what went
-    since `ended` and may have come again in it. With `turns` too, only those of the latter.
+    what makes it known. With `file`, of what was placed only what is in that file, and what went,
+    or gave way to something else, since `ended` and may have come again in it. With `turns` too,
+    only those of the latter.
     """
     values: dict[str, object] = {"project": project, "placed": placed, "ended": ended, "file": file}
     if turns is not None:

@@ -12,7 +12,7 @@ the file was saved: that is left to likeness.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -40,10 +40,13 @@ class _Place:
     trail: str = ""
 
 
-def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None:
+def exactly_placed(
+    tracked: Tracked, save: Save, others: Collection[int] = ()
+) -> tuple[Tracked, Match] | None:
     """The suggestion with the ends of its lines, and where it stands; None if that is not certain.
 
-    Raises NotCompared.
+    `others`: the first lines of where the same answer put the same text a first time. Raises
+    NotCompared.
     """
     suggestion = tracked.suggestion
     if suggestion.path is None or not names(suggestion.path, tracked.turn.project, save.told):
@@ -52,8 +55,8 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     if before is None or before == save.saved.text:
         return None
     if suggestion.said == "accepted":
-        return _taken(tracked, before, save)
-    place = _place(suggestion, before, save)
+        return _taken(tracked, before, save, others)
+    place = _place(suggestion, before, save, others)
     if place is None:
         return None
     match = Match(place.start, place.end, 1.0, METHOD)
@@ -61,10 +64,12 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     return replace(tracked, suggestion=framed), match
 
 
-def _taken(tracked: Tracked, before: str, save: Save) -> tuple[Tracked, Match] | None:
+def _taken(
+    tracked: Tracked, before: str, save: Save, others: Collection[int]
+) -> tuple[Tracked, Match] | None:
     """A completion that was taken in the file: the lines that it is a part of, if they are new."""
     whole = frame_of(tracked).whole_lines(tracked.suggestion.text)
-    place = _place(replace(tracked.suggestion, text=whole), before, save)
+    place = _place(replace(tracked.suggestion, text=whole), before, save, others)
     if place is None or place.lead:
         return None
     return tracked, Match(place.start, place.end, 1.0, METHOD)
@@ -153,7 +158,9 @@ def _tail(plain: str) -> str | None:
     return None if os.path.isabs(tail) or tail.startswith("..") else tail
 
 
-def _place(suggestion: Suggestion, before: str, save: Save) -> _Place | None:
+def _place(
+    suggestion: Suggestion, before: str, save: Save, others: Collection[int]
+) -> _Place | None:
     own = _lines(suggestion.text.strip("\n"))
     old = None if suggestion.old is None else _lines(suggestion.old.strip("\n"))
     lines = _lines(save.saved.text)
@@ -169,6 +176,7 @@ def _place(suggestion: Suggestion, before: str, save: Save) -> _Place | None:
         changed = places  # only lines that are gone tell it from what was there
     if not changed and old is not None:
         changed = _parts(own, old, lines, previous, added)
+    changed = [p for p in changed if p.start not in others] or changed
     return _where_it_stood(changed, own, old, lines, previous)
 
 

@@ -80,10 +80,13 @@ def placements(
     chances: list[_Chance] = []
     candidates: list[PlacedMatch] = []
     missed: list[Tracked] = []
+    put: dict[tuple[str, str], set[int]] = {}  # by answer and text: the first lines of its places
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
-            if (exact := exactly_placed(tracked, save)) is not None:
+            same = put.setdefault((tracked.turn.id, tracked.suggestion.text), set())
+            if (exact := exactly_placed(tracked, save, same)) is not None:
                 candidates.append(PlacedMatch(*exact))
+                same.add(exact[1].start)
                 continue
             if elsewhere(tracked, save.told):
                 continue
@@ -93,8 +96,10 @@ def placements(
             else:
                 chances.append(chance)
     chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
+    del chances[CLOSELY:]
+    chances.sort(key=lambda c: (c.share, _is_own(c.tracked, save)), reverse=True)
     beaten: list[Suggestion] = []
-    for chance in chances[:CLOSELY]:
+    for chance in chances:
         with save.guard.step("suggestion", name_of(chance.tracked)):
             if _is_filled(save, chance.before, candidates):
                 if chance.share >= save.settings.placed_similarity:
@@ -105,10 +110,12 @@ def placements(
                 missed.append(chance.tracked)
             else:
                 candidates.append(PlacedMatch(chance.tracked, match))
-    best, others = _best(candidates)
+    best, others = _best(candidates, save)
     credited, replaced = _not_taken(best, taken, save)
     beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
-    yield from (superseded(each, save.saved.ts) for each in (*beaten, *replaced))
+    put_there = {c.tracked.suggestion.text.strip() for c in credited}
+    for each in (*beaten, *replaced):
+        yield superseded(each, save.saved.ts, same=each.text.strip() in put_there)
     yield from each_guarded(
         credited, lambda c: placed_there(c, save), save.guard, lambda c: name_of(c.tracked)
     )
@@ -158,6 +165,11 @@ def _was_shown(tracked: Tracked) -> bool:
     return tracked.suggestion.start == 0 and not tracked.turn.cancelled
 
 
+def _is_own(tracked: Tracked, save: Save) -> bool:
+    """Whether a suggestion was asked for in the project of the save, as far as that is known."""
+    return tracked.turn.project == save.told.project
+
+
 def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
     """The lines of the file that are the suggestion, of those that `before` did not have."""
     if before is None:
@@ -171,18 +183,21 @@ def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
     )
 
 
-def _best(candidates: Iterable[PlacedMatch]) -> tuple[list[PlacedMatch], list[PlacedMatch]]:
+def _best(
+    candidates: Iterable[PlacedMatch], save: Save
+) -> tuple[list[PlacedMatch], list[PlacedMatch]]:
     """Of several suggestions for the same lines the one most like them, and the others.
 
-    Of those as like it is the longest, then the newest.
+    Of those as like it is the longest, then one asked for in that project, then the newest.
     """
     best: list[PlacedMatch] = []
     others: list[PlacedMatch] = []
     for one in sorted(
         candidates,
         key=lambda c: (
-            *(-c.match.similarity, c.match.start - c.match.end, -c.tracked.turn.ended),
-            c.tracked.suggestion.ordinal,
+            *(-c.match.similarity, c.match.start - c.match.end),
+            not _is_own(c.tracked, save),
+            *(-c.tracked.turn.ended, c.tracked.suggestion.ordinal),
         ),
     ):
         free = not any(_excludes(other, one) for other in best)
