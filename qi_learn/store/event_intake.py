@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from qi_learn import codec
-from qi_learn.records import CommandResult, Event, Suggestion, Turn
+from qi_learn.records import Became, CommandResult, Event, Suggestion, Turn
 from qi_learn.storable import storable_value
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
@@ -20,9 +20,11 @@ from qi_learn.store.events import drop_turn_event, save_event
 from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
+from qi_learn.store.outcome_evidence import mark_joined
 from qi_learn.store.own_redactor import redactor_of
-from qi_learn.store.ratings import keep_rating
+from qi_learn.store.ratings import keep_rating, match_rating
 from qi_learn.store.releases import apply_release
+from qi_learn.store.returning import JOINED, became_of, keep_became, of_turn, rating_event
 from qi_learn.store.runs import apply_cycle
 from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import SpoolFiles
@@ -100,9 +102,9 @@ def take_event(intake: EventIntake, event: Event) -> None:
         return
     store = intake.store
     event = replace(event, project=storable_value(event.project))
-    turn = None
+    turn = became = None
     if event.kind == "turn":
-        turn = intake.decode(event)
+        turn, became = intake.decode(event), became_of(event)
         event = replace(event, body={})
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
@@ -115,11 +117,13 @@ def take_event(intake: EventIntake, event: Event) -> None:
     if forgotten:
         intake.forgotten += 1
     elif turn is not None:
-        _take_turn(intake, turn)
+        _take_turn(intake, turn, became)
     elif event.kind == "rating":
         keep_rating(store, clean, known=intake.known)
     elif event.kind == "outcome":
         save_command(store, intake.memory.redactor.clean(_command(event)))
+        if event.body.get(JOINED) is True:
+            mark_joined(store, [event.id])
     elif event.kind == "cycle":
         apply_cycle(store, clean)
     elif event.kind == "release":
@@ -129,28 +133,47 @@ def take_event(intake: EventIntake, event: Event) -> None:
     intake.count += 1  # git, hook and edit events are kept as they came
 
 
-def _take_turn(intake: EventIntake, decoded: Turn) -> None:
-    clean = intake.memory.chains.redacted(intake.store, decoded)
+def _take_turn(intake: EventIntake, decoded: Turn, became: Became | None) -> None:
+    store, redactor = intake.store, intake.memory.redactor
+    clean = intake.memory.chains.redacted(store, decoded)
     turn = clean.turn.value
     tombstones = intake.memory.tombstones
     again = tombstones.sends_left_out(decoded, clean.known[0])
     if again or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
-        drop_turn_event(intake.store, turn.id, sent_again=again)
+        drop_turn_event(store, turn.id, sent_again=again)
         return
     marks = tombstones.marks_of(clean.came, clean.known[0])
-    known = save_messages(intake.store, clean.turn, known=clean.known, marks=marks)
-    session = session_of(intake.store, turn, known[1])
-    whole = clean.turn.having(session=intake.memory.redactor.clean(session))
-    if save_turn(intake.store, whole, redacted=clean.changed, known=known, marks=marks):
-        suggested = intake.memory.redactor.clean(intake.suggest(turn))
-        save_suggestions(intake.store, suggested)
-        hear(intake.store, whole.value, intake.say, intake.memory.redactor)
-        for command in intake.ran(turn):
-            save_command(intake.store, intake.memory.redactor.clean(command))
-        if not (turn.messages or turn.answer):
-            mark_textless(intake.store, turn.id, intake.now)
-        intake.turns.append(turn.id)
+    known = save_messages(store, clean.turn, known=clean.known, marks=marks)
+    told = None if became is None else turn.session
+    session = redactor.clean(told or session_of(store, turn, known[1]))
+    whole = clean.turn.having(session=session)
+    changed = clean.changed or (became is not None and became.redacted)
+    if not save_turn(store, whole, redacted=changed, known=known, marks=marks):
+        return
+    if not (turn.messages or turn.answer):
+        mark_textless(store, turn.id, intake.now)
+    intake.turns.append(turn.id)
+    if became is None or not became.suggestions:
+        save_suggestions(store, redactor.clean(intake.suggest(turn)))
+    if became is None:
+        hear(store, whole.value, intake.say, redactor)
+    ran = intake.ran(turn)
+    for command in ran:
+        save_command(store, redactor.clean(command))
+    if became is not None:
+        mark_joined(store, [command.id for command in ran])
+        _take_what_became(intake, turn, of_turn(became, turn.id, turn.project))
+
+
+def _take_what_became(intake: EventIntake, turn: Turn, became: Became) -> None:
+    """Store what came back with a turn; its score last, as all else marks the turn."""
+    store, clean = intake.store, intake.memory.redactor.clean(became)
+    save_suggestions(store, clean.part("suggestions"))
+    for given in became.ratings:
+        take_event(intake, rating_event(turn.id, given, "import-jsonl"))
+        match_rating(store, given.id)
+    keep_became(store, turn.id, clean)
 
 
 def _command(event: Event) -> CommandResult:

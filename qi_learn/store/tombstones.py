@@ -150,11 +150,18 @@ class Tombstones:
             hashes.append(parent := message_hash(parent, message))
         return any(self._is_forgotten(self.mark_of_message(hash)) for hash in hashes)
 
+    def holds_place(self, at: float, project: str) -> bool:
+        """Whether what happened then in a directory was forgotten."""
+        return self._in_span(at, project)
+
     def _in_span(self, at: float, project: str | None) -> bool:
+        """Whether a time is within a span of everything, or of a directory that holds this one."""
         sql = "SELECT project FROM forgotten_spans WHERE since <= ?1 AND until >= ?1"
-        spans = self._store.rows(sql, (at,))
-        mark = self.mark("project", project) if spans and project else None
-        return any(row[0] is None or row[0] == mark for row in spans)
+        spans = {row[0] for row in self._store.rows(sql, (at,))}
+        if None in spans:
+            return True
+        places = (project, *map(str, Path(project).parents)) if spans and project else ()
+        return any(self.mark("project", place) in spans for place in places)
 
 
 def read_key(database: Path) -> bytes:
