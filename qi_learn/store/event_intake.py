@@ -22,7 +22,7 @@ from qi_learn.store.feedback import save_suggestions
 from qi_learn.store.known_chains import KnownChains
 from qi_learn.store.outcome_evidence import mark_joined
 from qi_learn.store.own_redactor import redactor_of
-from qi_learn.store.ratings import keep_rating, match_rating
+from qi_learn.store.ratings import drop_ratings_of, keep_rating, match_rating
 from qi_learn.store.releases import apply_release
 from qi_learn.store.returning import JOINED, became_of, keep_became, of_turn, rating_event
 from qi_learn.store.runs import apply_cycle
@@ -142,6 +142,7 @@ def _take_turn(intake: EventIntake, decoded: Turn, became: Became | None) -> Non
     if again or tombstones.holds_turn(turn, clean.came, *clean.known):
         intake.forgotten += 1
         drop_turn_event(store, turn.id, sent_again=again)
+        drop_ratings_of(store, turn.id)
         return
     marks = tombstones.marks_of(clean.came, clean.known[0])
     known = save_messages(store, clean.turn, known=clean.known, marks=marks)

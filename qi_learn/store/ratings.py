@@ -105,6 +105,14 @@ def match_rating(store: Store, rating: str) -> None:
         _match(store, *row)
 
 
+def drop_ratings_of(store: Store, turn: str) -> None:
+    """Delete what was said of a turn that is not stored; that it was said stays known."""
+    which = "asked = ? AND turn_id IS NULL"
+    sql = f"UPDATE events SET body = NULL WHERE id IN (SELECT id FROM ratings WHERE {which})"
+    store.execute(sql, (turn,))
+    store.execute(f"DELETE FROM ratings WHERE {which}", (turn,))
+
+
 def unmatched_ratings(store: Store) -> int:
     """How many ratings wait for a turn that was not recorded, or not yet."""
     row = store.row("SELECT count(*) FROM ratings WHERE turn_id IS NULL")

@@ -26,6 +26,13 @@ from qi_learn.said_marks import MARK_BYTES, history_marks, new_marks
 from qi_learn.store.database import Store
 from qi_learn.store.turns import message_hash
 
+_KEPT_OUT = """
+    SELECT 1 FROM forgotten WHERE turn_id = ?1
+    UNION ALL SELECT 1 FROM events WHERE id = ?1 AND kind = 'turn'
+        AND NOT EXISTS (SELECT 1 FROM turns WHERE id = ?1)
+"""
+"""Whether a turn was forgotten, or came and was not stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class AsItCame:
@@ -118,7 +125,7 @@ class Tombstones:
         if event.kind in ("cycle", "release"):
             return False
         named = event.body.get("turn") if event.kind in ("rating", "sign") else None
-        if named and self._store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (named,)):
+        if named and self._store.row(_KEPT_OUT, (named,)):
             return True
         # a turn's event comes at its end; when it began, `holds_turn` is asked
         return event.kind != "turn" and self._in_span(event.ts, event.project)

@@ -14,13 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qi_learn.capture.told_in_requests import outcomes_told
 from qi_learn.commands.export_examples import ExampleFormat, export_examples
 from qi_learn.commands.export_turns import export_turns
 from qi_learn.commands.import_ import bring_in
 from qi_learn.commands.import_request import ImportRequest
-from qi_learn.commands.pause import pause, resume
-from qi_learn.daemon.alone import TakingIn, forget_alone
+from qi_learn.daemon.alone import TakingIn
 from qi_learn.paths import Paths
 from qi_learn.records import (
     AnswerFacts,
@@ -28,9 +26,7 @@ from qi_learn.records import (
     Event,
     Fate,
     Feedback,
-    ForgetRequest,
     Mark,
-    Message,
     Outcome,
     Said,
     Score,
@@ -40,6 +36,7 @@ from qi_learn.records import (
     Turn,
 )
 from qi_learn.redact import load_redactor
+from qi_learn.report.listing import turns
 from qi_learn.settings import Settings
 from qi_learn.store import feedback
 from qi_learn.store.command_results import save_command
@@ -52,7 +49,7 @@ from qi_learn.store.returning import load_became
 from qi_learn.store.score_queue import save_facts
 from qi_learn.store.turns import save_turn
 from qi_learn.workspace.registry import add_project
-from tests.support.dataset_world import ANSWER, CODE, START, turn
+from tests.support.dataset_world import CODE, START, turn
 from tests.support.first_day_completions import COMPLETIONS
 from tests.support.first_day_drops import deleted_a_minute_later, rated_one, the_best_of_three
 from tests.support.first_day_edits import renamed_after_a_save
@@ -275,8 +272,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def shown(paths: Paths, root: Path, name: str) -> dict[str, Any]:
     """All that a person can have of a home's evidence."""
-    from qi_learn.report.listing import turns
-
     told: dict[str, Any] = {"log": turns(paths, limit=1000)}
     with open_store(paths.database, readonly=True) as store:
         told["became"] = {id: load_became(store, id) for id in _ids(store)}
