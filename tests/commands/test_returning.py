@@ -91,8 +91,9 @@ class Elsewhere:
         with open_store(self.paths.database) as store:
             event = Event(id, "outcome", self.at + 30, "cli", {"kind": "test"}, "person")
             save_event(store, as_redacted(event), taken=self.at)
-            ran = (self.at + 30, self.project, "test", "pytest -k bush", 0, 1.0)
-            result = CommandResult(id, *ran, cwd=f"{self.project}/tests")
+            when, where = self.at + 30, f"{self.project}/tests"
+            ran = "pytest -k bush"
+            result = CommandResult(id, when, self.project, "test", ran, 0, 1.0, cwd=where)
             save_command(store, as_redacted(result))
 
     def export(self, name: str = "turns.jsonl") -> Path:

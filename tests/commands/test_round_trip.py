@@ -7,6 +7,7 @@ import string
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -151,7 +152,7 @@ def fillings(draw: st.DrawFn) -> Callable[[Store], None]:
         result = CommandResult(
             f"C{n}", START + n, "/p", "test", "pytest", n, 1.0, failed=n, cwd="/p/tests"
         )
-        steps.append(lambda store, result=result: _command(store, result))
+        steps.append(partial(_command, result=result))
 
     def fill(store: Store) -> None:
         for step in steps:
