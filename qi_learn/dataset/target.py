@@ -86,7 +86,8 @@ def served_of(interaction: LearningInteraction) -> Target | None:
 def kept_nothing(interaction: LearningInteraction) -> bool:
     """Whether no text of the answer stayed and no correction says what should have stood there."""
     return not interaction.feedback.correction and not any(
-        s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions
+        s.final_text is not None and (s.final_text.strip() or not s.text.strip()) and not s.reverted
+        for s in interaction.suggestions
     )
 
 
@@ -245,6 +246,8 @@ def _is_rejected(interaction: LearningInteraction, block: Block) -> bool:
 def _rejected(suggestion: Suggestion) -> bool:
     if suggestion.reverted:
         return True
+    if not suggestion.text.strip():  # a text is to go: nothing in its place is what was wanted
+        return suggestion.state == "settled" and suggestion.final_text is None
     return suggestion.state == "settled" and not (suggestion.final_text or "").strip()
 
 

@@ -18,6 +18,7 @@ from qi_learn.track.exact import METHOD, elsewhere, exactly_placed
 from qi_learn.track.match import Match, NotCompared, find, share_of
 from qi_learn.track.own_place import left_out
 from qi_learn.track.region import Region
+from qi_learn.track.removals import is_removal, taken_out
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
 from qi_learn.track.state import each_guarded, name_of, stands_at, superseded
@@ -80,8 +81,12 @@ def placements(
     chances: list[_Chance] = []
     candidates: list[PlacedMatch] = []
     missed: list[Tracked] = []
+    removals: list[Suggestion | None] = []
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
+            if is_removal(tracked.suggestion):
+                removals.append(taken_out(tracked, save))
+                continue
             if (exact := exactly_placed(tracked, save)) is not None:
                 candidates.append(PlacedMatch(*exact))
                 continue
@@ -108,6 +113,7 @@ def placements(
     best, others = _best(candidates)
     credited, replaced = _not_taken(best, taken, save)
     beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
+    yield from (removal for removal in removals if removal is not None)
     yield from (superseded(each, save.saved.ts) for each in (*beaten, *replaced))
     yield from each_guarded(
         credited, lambda c: placed_there(c, save), save.guard, lambda c: name_of(c.tracked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qi_learn.dataset.target import LOST, Skipped, Target, target_of
+from qi_learn.dataset.target import LOST, Skipped, Target, kept_nothing, target_of
 from qi_learn.records import Turn
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.dataset_world import interaction, turn
@@ -73,3 +73,40 @@ def test_an_edit_of_a_tool_keeps_its_old_text_and_its_file() -> None:
     assert target.calls == (
         {"function": {"name": "Edit", "arguments": {**arguments, "new_string": "VAT = 0.19"}}},
     )
+
+
+def test_an_edit_that_only_takes_away_is_learned_as_it_was_served() -> None:
+    arguments = {"file_path": "tax.py", "old_string": "RATE = 1\n", "new_string": ""}
+    call = {"function": {"name": "Edit", "arguments": arguments}}
+    t = turn(answer="", answer_extra={"tool_calls": [call]})
+    kept = settled(t, "", fate="kept")
+    assert isinstance(kept, Target)
+    assert kept.calls == (call,)
+    assert settled(t, None, fate="rejected") == Skipped("a part of the answer was rejected")
+    diff = DIFF.replace("+VAT = 19\n", "")
+    assert isinstance(settled(turn(answer=diff), "", fate="kept"), Target)
+    assert settled(turn(answer=diff), None, fate="rejected") == Skipped(LOST)
+
+
+def test_one_that_takes_away_beside_one_that_was_changed_leaves_the_other_s_form() -> None:
+    calls = [
+        {"function": {"name": "Edit", "arguments": {"file_path": "tax.py", **texts}}}
+        for texts in (
+            {"old_string": "RATE = 1\n", "new_string": ""},
+            {"old_string": "x = 1", "new_string": "x = 2"},
+        )
+    ]
+    t = turn(answer="", answer_extra={"tool_calls": calls})
+    gone, changed = suggestions_of(t)
+    gone = replace(gone, state="settled", placed_at=1.0, final_text="", fate="kept")
+    changed = replace(changed, state="settled", placed_at=1.0, final_text="x = 3", fate="edited")
+    target = target_of(interaction(t, gone, changed))
+    assert isinstance(target, Target)
+    assert [call["function"]["arguments"]["new_string"] for call in target.calls] == ["", "x = 3"]
+    assert kept_nothing(interaction(t, gone, replace(changed, final_text=None))) is False
+
+
+def test_a_turn_of_which_a_removal_was_undone_has_kept_nothing() -> None:
+    (made,) = suggestions_of(turn(answer=DIFF.replace("+VAT = 19\n", "")))
+    made = replace(made, state="settled", placed_at=1.0, final_text=None, fate="rejected")
+    assert kept_nothing(interaction(turn(), made)) is True
