@@ -244,7 +244,17 @@ def _ids(store: Store) -> list[str]:
 # --- a day that was really worked -----------------------------------------------------------------
 
 
+REMOVED = '        """One invoice."""\n'.removeprefix("    ")
+"""What an agent takes out of the file, and nobody brings back."""
+
+
 def _played(day: Day) -> None:
+    texts = {"file_path": day.file, "old_string": REMOVED, "new_string": ""}
+    removal = day.call("Edit", texts)
+    day.repo.save(day.file, day.begun.replace(REMOVED, ""))
+    day.repo.commit("Say less")
+    day.home.wait(700.0)
+    assert day.home.fates(removal) == ("kept",)
     completions: list[Scene] = [COMPLETIONS[0][0], COMPLETIONS[-1][0]]
     for scene in (
         *(appended_and_committed, deleted_a_minute_later, renamed_after_a_save, rated_one),
@@ -296,6 +306,7 @@ def test_a_day_that_was_worked_comes_back_as_it_was(
     before, after = shown(here, tmp_path, "here"), shown(there, tmp_path, "there")
     words = {s.fate for became in before["became"].values() for s in became.suggestions}
     assert {"kept", "edited", "rejected", "superseded"} <= words
+    assert '\\"new_string\\": \\"\\"' in before["openai"][0]
     assert after == before
     assert judged(there) == judged(here)
     assert rows(there) == rows(here)
