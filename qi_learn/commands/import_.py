@@ -56,7 +56,7 @@ from qi_learn.settings import Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.returning import rating_event, without_files
-from qi_learn.store.same_answers import committed_answer, recorded_answer
+from qi_learn.store.same_answers import answered_in, committed_answer, recorded_answer
 from qi_learn.store.tombstones import Tombstones
 
 QUIET_SECONDS = 600.0
@@ -205,9 +205,15 @@ class _Import:
             self._set_aside(f"{item.key}: {error}")
             self.meant[item.key] = None
             return
+        if isinstance(item, ImportedTurn) and not item.timed and self._was_forgotten(turn):
+            self.left_out["forgotten before"] += 1
+            self.meant[item.key] = None
+            return
         if (known := self._recorded(item, turn)) is not None:
             self.counts["recorded"] += 1
-            self.meant[item.key] = known
+            # a preference of examples from here says nothing new of the turn it was made of
+            timed = isinstance(item, ImportedTurn) and item.timed
+            self.meant[item.key] = known if timed else None
             return
         self.meant[item.key] = event.id
         self._write("turns", event)
@@ -256,11 +262,22 @@ class _Import:
             item = replace(item, became=without_files(item.became))
         return returning_event(item, name, project)
 
+    def _was_forgotten(self, turn: Turn) -> bool:
+        """Whether a turn without a time of its own says what one did that was forgotten."""
+        if self.recorded is None:
+            return False
+        store, redactor = self.recorded
+        return Tombstones(store).holds_words(turn) or Tombstones(store).holds_words(
+            redactor.clean(turn).value
+        )
+
     def _recorded(self, item: ImportedTurn | ReturningTurn, turn: Turn) -> str | None:
-        """The turn that the gateway recorded of this exchange."""
+        """The turn that the gateway recorded of this exchange; without a time, any that is it."""
         if self.recorded is None or isinstance(item, ReturningTurn):
             return None
         store, redactor = self.recorded
+        if not item.timed:
+            return answered_in(store, redactor.clean(turn).value)
         calls = turn.answer_extra.get("tool_calls") or ()
         return recorded_answer(
             store,

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
-from qi_learn.importers.json_lines import JsonLine, behind, inner, json_lines
+from qi_learn.importers.json_lines import JsonLine, behind, inner, json_lines, written_at
 from qi_learn.importers.json_lines import text_of as text
+from qi_learn.importers.training_lines import items_of
 from qi_learn.records import (
     Became,
     CommandResult,
@@ -40,14 +41,19 @@ def files(path: Path) -> list[Path]:
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
     """The turns and results of commands behind a cursor (bytes), and the ratings of each turn.
 
+    Lines of a data set for other trainers are read too (`training_lines`).
+
     Raises NotFound if the file cannot be read.
     """
-    since = behind(after)
+    since, written = behind(after), written_at(file)
     for line in json_lines(file):
         if line.end <= since:
             continue
         try:
-            yield from _items(line)
+            foreign = "format" not in (line.value or {})
+            others = items_of(line.value or {}, str(line.end), written) if foreign else ()
+            items = list(others)
+            yield from items or _items(line)
         except ValueError as error:
             yield NotUnderstood(str(line.end), f"line {line.number}", str(error))
 

@@ -38,6 +38,8 @@ class ImportedTurn:
     directory: str | None = None
     """In which directory it was asked, if the log says."""
     cancelled: bool = False
+    timed: bool = True
+    """Whether the log has its time; else that is when the log was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,12 @@ class Tombstones:
             hashes.append(parent := message_hash(parent, message))
         return any(self._is_forgotten(self.mark_of_message(hash)) for hash in hashes)
 
+    def holds_words(self, turn: Turn) -> bool:
+        """Whether a turn with these words was forgotten, whenever it was said."""
+        question = turn.messages[-1].content if turn.messages else ""
+        mark = self.mark_of_turn(question, turn.answer)
+        return self._store.row("SELECT 1 FROM forgotten WHERE mark = ?", (mark,)) is not None
+
     def holds_place(self, at: float, project: str) -> bool:
         """Whether what happened then in a directory was forgotten."""
         return self._in_span(at, project)

@@ -249,8 +249,8 @@ REMOVED = '        """One invoice."""\n'.removeprefix("    ")
 
 
 def _played(day: Day) -> None:
-    texts = {"file_path": day.file, "old_string": REMOVED, "new_string": ""}
-    removal = day.call("Edit", texts)
+    told = {"file_path": day.file, "old_string": REMOVED, "new_string": ""}
+    removal = day.call("Edit", {**told})
     day.repo.save(day.file, day.begun.replace(REMOVED, ""))
     day.repo.commit("Say less")
     day.home.wait(700.0)
