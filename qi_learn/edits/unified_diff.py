@@ -86,7 +86,7 @@ def _goes_on(lines: Sequence[TextLine], number: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Hunk:
+class DiffHunk:
     """The lines of a diff between two headers, by their numbers in it."""
 
     path: str | None
@@ -101,7 +101,7 @@ def edits_in(body: Sequence[str]) -> Iterator[Edit]:
         yield from edit_of_hunk(hunk.path, [body[number] for number in hunk.lines])
 
 
-def hunks_in(body: Sequence[str]) -> Iterator[Hunk]:
+def hunks_in(body: Sequence[str]) -> Iterator[DiffHunk]:
     """The hunks of a diff's lines; some are empty."""
     path: str | None = None
     header: int | None = None
@@ -111,16 +111,16 @@ def hunks_in(body: Sequence[str]) -> Iterator[Hunk]:
         line = body[number]
         after = body[number + 1] if number + 1 < len(body) else ""
         if line.startswith("--- ") and after.startswith("+++ "):
-            yield Hunk(path, header, tuple(hunk))
+            yield DiffHunk(path, header, tuple(hunk))
             path, header, hunk = _path(line[4:], after[4:]), None, []
             number += 1
         elif line.startswith(("@@", *_BESIDE)):
-            yield Hunk(path, header, tuple(hunk))
+            yield DiffHunk(path, header, tuple(hunk))
             header, hunk = number if line.startswith("@@") else None, []
         elif not line.startswith("\\"):
             hunk.append(number)
         number += 1
-    yield Hunk(path, header, tuple(hunk))
+    yield DiffHunk(path, header, tuple(hunk))
 
 
 def _path(old: str, new: str) -> str | None:
