@@ -1,4 +1,4 @@
-"""What a home knows of turns, as rows to compare: all but what only this database says of itself."""
+"""What a home knows of turns, as rows to compare: all but what is only of this database."""
 
 from __future__ import annotations
 
