@@ -20,7 +20,7 @@ from qi_learn.codec import keys_of
 from qi_learn.commands.backup import BackupReport
 from qi_learn.commands.export_examples import ExampleReport
 from qi_learn.commands.hooks import HookState
-from qi_learn.commands.import_ import ImportReport
+from qi_learn.commands.import_request import ImportReport
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
 from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState

@@ -45,7 +45,8 @@ from qi_learn.spool import look_of
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
-from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.store.event_intake import DrainMemory
+from qi_learn.store.ingest import drain
 from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch

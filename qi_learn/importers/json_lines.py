@@ -53,6 +53,14 @@ def json_lines(file: Path) -> Iterator[JsonLine]:
             yield _line(end, number, raw)
 
 
+def written_at(file: Path) -> float:
+    """When a file was written last. Raises NotFound if it cannot be read."""
+    try:
+        return file.stat().st_mtime
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
 def raw_lines(file: Path) -> Iterator[tuple[int, bytes | None]]:
     """The whole lines of a file, as they are, each with the byte behind it.
 

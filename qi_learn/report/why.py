@@ -222,7 +222,8 @@ def _sign(suggestion: Suggestion, settings: CaptureSettings) -> str:
     if suggestion.state == "unknown":
         return "its file was lost sight of: what became of it is not known"
     if suggestion.state == "placed":
-        return "it stands there and may still change" if suggestion.region else "it went just now"
+        stands = suggestion.region is not None
+        return "it stands there and may still change" if stands else "it went just now"
     return _settled(suggestion, settings)
 
 

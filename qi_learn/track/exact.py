@@ -5,8 +5,8 @@ part of the file is not as it was. Indentation counts only between several place
 a text to where the old one stood; so do white space at the end of a line and blank lines around.
 Of several places it is the one with the lines around it that the old text had.
 
-Not covered: an edit that only takes text away, and one of which another edit changed a part before
-the file was saved: that is left to likeness.
+Not covered: an edit that only takes text away (`removals`), and one of which another edit changed a
+part before the file was saved: that is left to likeness.
 """
 
 from __future__ import annotations

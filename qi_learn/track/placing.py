@@ -18,6 +18,7 @@ from qi_learn.track.exact import METHOD, elsewhere, exactly_placed
 from qi_learn.track.match import Match, NotCompared, find, share_of
 from qi_learn.track.own_place import left_out
 from qi_learn.track.region import Region
+from qi_learn.track.removals import is_removal, taken_out
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
 from qi_learn.track.state import each_guarded, name_of, stands_at, superseded
@@ -81,8 +82,12 @@ def placements(
     candidates: list[PlacedMatch] = []
     missed: list[Tracked] = []
     put: dict[tuple[str, str], set[int]] = {}  # by answer and text: the first lines of its places
+    removals: list[Suggestion | None] = []
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
+            if is_removal(tracked.suggestion):
+                removals.append(taken_out(tracked, save))
+                continue
             same = put.setdefault((tracked.turn.id, tracked.suggestion.text), set())
             if (exact := exactly_placed(tracked, save, same)) is not None:
                 candidates.append(PlacedMatch(*exact))
@@ -113,6 +118,7 @@ def placements(
     best, others = _best(candidates, save)
     credited, replaced = _not_taken(best, taken, save)
     beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
+    yield from (removal for removal in removals if removal is not None)
     put_there = {c.tracked.suggestion.text.strip() for c in credited}
     for each in (*beaten, *replaced):
         yield superseded(each, save.saved.ts, same=each.text.strip() in put_there)

@@ -37,6 +37,7 @@ from qi_learn.track.placing import (
     placements,
 )
 from qi_learn.track.region import Region
+from qi_learn.track.removals import in_text, is_removal
 from qi_learn.track.save import Save
 from qi_learn.track.second_copy import second_copy
 from qi_learn.track.state import (
@@ -167,6 +168,10 @@ def _stands(tracked: Tracked, texts: CleanTexts) -> bool:
 
 def _after_save(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     """A placed suggestion after a save, and its lines if it stands in that file."""
+    if is_removal(tracked.suggestion):
+        suggestion, saved = tracked.suggestion, save.saved
+        own = suggestion.file == saved.place
+        return in_text(suggestion, saved.text, saved.ts) if own else suggestion, None
     if tracked.suggestion.region is None:
         return _come_again(tracked, save)
     if tracked.suggestion.file == save.saved.place:

@@ -58,11 +58,8 @@ def test_the_export_has_what_is_left(paths: Paths, tmp_path: Path) -> None:
     _with(paths, _counted(after_week=0.5))
     export_turns(paths, tmp_path / "out.jsonl")
     (line,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-    assert line["suggestions"][0]["left"] == {
-        "at_commit": 1.0,
-        "after_day": 0.75,
-        "after_week": 0.5,
-    }
+    (left,) = line["became"]["left"]
+    assert (left["at_commit"], left["after_day"], left["after_week"]) == (1.0, 0.75, 0.5)
 
 
 def test_a_clients_median_is_of_what_was_counted_after_a_week(paths: Paths) -> None:

@@ -10,7 +10,8 @@ import pytest
 from qi_learn.capture.wire import decode
 from qi_learn.records import Message
 from qi_learn.settings import CaptureSettings
-from qi_learn.store.ingest import Drained, DrainMemory, drain
+from qi_learn.store.event_intake import DrainMemory
+from qi_learn.store.ingest import Drained, drain
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.editor_lines import taken_line, write_lines
 from tests.support.tracked_code import FILE, MARK, World
