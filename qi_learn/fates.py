@@ -33,12 +33,14 @@ def inferred_fate(
 
     `accepted`, `kept`: the likeness of the final text from which on it is edited, and kept.
     """
-    if suggestion.said == "declined":
+    if refused(suggestion, kept=kept):
         return "rejected"
     if suggestion.sign == "superseded":
         return "superseded"
+    if suggestion.state == "unknown":  # the person's own word, if no file says otherwise
+        return "kept" if suggestion.said == "accepted" else "unknown"
     if suggestion.state != "settled":
-        return "unknown" if suggestion.state == "unknown" else None
+        return None
     if suggestion.sign == "left_out":
         return "rejected"
     if suggestion.placed_at is None:
@@ -50,6 +52,19 @@ def inferred_fate(
     if suggestion.similarity >= kept:
         return "kept"
     return "edited" if suggestion.similarity >= accepted else "rejected"
+
+
+def refused(suggestion: Suggestion, *, kept: float = KEPT_SIMILARITY) -> bool:
+    """Whether the person declined it, and did not take the same after all.
+
+    What stands in its place may be it word for word: typed by hand, or asked for once more.
+    """
+    if suggestion.said != "declined":
+        return False
+    stands = suggestion.sign == "superseded" or (
+        suggestion.final_text is not None and not suggestion.reverted
+    )
+    return not (stands and (suggestion.similarity or 0.0) >= kept)
 
 
 def fate_of(inferred: Fate | None, said: Feedback) -> Fate | None:

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     r"|(?P<comment>/\*.*?\*/|(?:^|(?<=[;{}]))[ \t]*//[^\n]*"
     r"|(?:^|(?<=\s))\#(?!(?:include|define|undef|pragma|if|ifdef|ifndef|elif|else|endif)\b|!?\["
     r"|[\w$]+\s?[:;=(?!])[^\n]*)"
-    r"|(?P<wrap>\\(?=[ \t]*\n))"
+    r"|(?P<wrap>\\(?=[ \t]*(?:\n|\Z)))"
     r"|(?P<prefix>\b[rRbBuUfF]{1,2}(?=[\"']))"
     r"|[^\W\d]\w*|\d[\w.]*|=>|[^\s\w]",
     re.MULTILINE | re.DOTALL,

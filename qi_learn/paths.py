@@ -69,11 +69,6 @@ class Paths:
         return self.data / "redaction.key"
 
     @property
-    def redacted_secrets(self) -> Path:
-        """Keyed hashes of the secrets that were taken out (redact/seen_secrets.py)."""
-        return self.data / "redacted-secrets"
-
-    @property
     def redaction_rules(self) -> Path:
         """By which rules all was last looked through for secrets (daemon/look_through.py)."""
         return self.data / "redaction.rules"

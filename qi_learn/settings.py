@@ -116,6 +116,10 @@ class ScoreSettings:
     """Names the project already uses."""
     domain: float = 0.5
     """The project's turns in this domain."""
+    next_message: float = 0.25
+    """What you wrote next, in English: that it worked or did not, thanks, or a pasted error that
+    names its file or function; 0: it is not looked at.
+    """
 
 
 @dataclass(frozen=True, slots=True)

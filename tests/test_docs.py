@@ -20,7 +20,7 @@ from qi_learn.codec import keys_of
 from qi_learn.commands.backup import BackupReport
 from qi_learn.commands.export_examples import ExampleReport
 from qi_learn.commands.hooks import HookState
-from qi_learn.commands.import_ import ImportReport
+from qi_learn.commands.import_request import ImportReport
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
 from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState
@@ -31,7 +31,7 @@ from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.keeping import KeptState
 from qi_learn.report.listing import VersionLine
 from qi_learn.report.status import RunLine, Status
-from qi_learn.report.why import Why, WhyBlock
+from qi_learn.report.why import LinesLeft, Why, WhyBlock
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
@@ -55,7 +55,7 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
         },
     ),
     "log": (
-        (TurnLine, Why, WhyBlock),
+        (TurnLine, Why, WhyBlock, LinesLeft),
         {
             *("turns", "searched_since", "waiting", "--event", "--why", "forget --keep-record"),
             *("kept", "edited", "rejected", "superseded", "unknown", "placed", "settled"),

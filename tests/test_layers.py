@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "capture": {"outside", "store", "results"},
     "track": {"outside", "workspace", "edits"},
     "score": {"outside", "workspace"},
-    "dataset": {"rundir", "store"},
+    "dataset": {"rundir", "store", "edits"},
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},
     "pack": {"outside", "rundir"},

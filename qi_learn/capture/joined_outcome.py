@@ -11,27 +11,37 @@ time costs no new score.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from statistics import fmean
 
 from qi_learn.capture.command_runs import Runs, by_command
+from qi_learn.capture.unseen_lines import is_unseen
 from qi_learn.records import Outcome
 from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback
 from qi_learn.store.command_results import COMMAND_REACH as REACH
 from qi_learn.store.database import Store
 from qi_learn.store.outcome_evidence import (
+    Coverage,
     NewCommand,
     PlacedSuggestion,
+    Unseen,
+    coverage_of,
     mark_joined,
+    mark_unseen,
     new_commands,
     placed_between,
     placed_of,
     runs_since,
+    unseen_of,
 )
 
+LARGEST_SOURCE = 1_000_000
+"""Bytes of a file in which the lines of a suggestion are looked for."""
 EARLIER = 30 * 86400.0
 """Seconds before a placement in which a command that passed is looked for."""
 
@@ -84,6 +94,7 @@ def join_new_commands(
         times = [c.ts for c in commands]
         placed = placed_between(store, project, min(times) - REACH, max(times))
         turn_ids = list(dict.fromkeys(p.turn_id for p in placed))
+        _note_unseen(store, [c.id for c in commands], placed, guard)
         for first in range(0, len(turn_ids), at_once):
             own = turn_ids[first : first + at_once]
             join_turns(store, project, own, runs, guard)
@@ -106,14 +117,16 @@ def join_turns(
     if not placed:
         return
     known = runs.since(store, project, min(p.placed_at for p in placed) - EARLIER)
+    unseen = unseen_of(store, turn_ids)
     with store.transaction():
-        _join(store, placed, known, guard)
+        _join(store, placed, known, unseen, guard)
 
 
 def _join(
     store: Store,
     placed: Sequence[PlacedSuggestion],
     runs: Sequence[Runs],
+    unseen: Collection[Unseen],
     guard: StepGuard,
 ) -> None:
     by_turn: dict[str, list[PlacedSuggestion]] = {}
@@ -121,7 +134,7 @@ def _join(
         by_turn.setdefault(each.turn_id, []).append(each)
     for turn_id, own in by_turn.items():
         with guard.step("outcome", turn_id):
-            verdicts = [v for p in own for v in _verdicts(p, runs)]
+            verdicts = [v for p in own for v in _verdicts(p, runs, unseen)]
             before = feedback.load_outcome(store, turn_id)
             feedback.save_outcome(store, turn_id, _outcome(verdicts, before))
 
@@ -142,14 +155,57 @@ def _all(results: Iterable[bool | None]) -> bool | None:
     return all(passed) if passed else None
 
 
+def _note_unseen(
+    store: Store, ids: Sequence[str], placed: Sequence[PlacedSuggestion], guard: StepGuard
+) -> None:
+    """Store of which suggestions new commands did not run any line, by their own coverage.
+
+    Told by the files as the commands saw them: one that was saved since says nothing.
+    """
+    for coverage in coverage_of(store, ids):
+        unseen: list[Unseen] = []
+        with guard.step("coverage", coverage.command_id):
+            unseen = [
+                Unseen(coverage.command_id, p.turn_id, p.ordinal)
+                for p in placed
+                if p.touched_at <= coverage.began and _is_unseen(p, coverage)
+            ]
+        mark_unseen(store, unseen)
+
+
+def _is_unseen(placed: PlacedSuggestion, coverage: Coverage) -> bool:
+    lines = coverage.files.get(os.path.relpath(placed.path, coverage.cwd))
+    if lines is None or (text := _text_before(Path(placed.path), coverage.began)) is None:
+        return False
+    python = placed.path.endswith((".py", ".pyi"))
+    return is_unseen(placed.region, text, python, *lines)
+
+
+def _text_before(path: Path, began: float) -> str | None:
+    """A file's text if it has not changed since a time."""
+    try:
+        status = path.stat()
+        if status.st_mtime > began or status.st_size > LARGEST_SOURCE:
+            return None
+        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 # --- one suggestion, one command ------------------------------------------------------------------
 
 
-def _verdicts(placed: PlacedSuggestion, commands: Sequence[Runs]) -> Iterator[_Verdict]:
+def _verdicts(
+    placed: PlacedSuggestion, commands: Sequence[Runs], unseen: Collection[Unseen]
+) -> Iterator[_Verdict]:
     """What each command says of the suggestion, by its last run that can speak for it."""
     changed = placed.placed_at, placed.touched_at
     for command in commands:
-        since = command.seeing(placed.path, placed.touched_at, placed.placed_at + REACH)
+        since = (
+            at
+            for at in command.seeing(placed.path, placed.touched_at, placed.placed_at + REACH)
+            if Unseen(command.runs[at].id, placed.turn_id, placed.ordinal) not in unseen
+        )
         if (last := next(since, None)) is None:
             continue
         run = command.runs[last]

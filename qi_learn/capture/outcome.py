@@ -26,6 +26,7 @@ from typing import Any, cast
 
 from qi_learn.capture.command_kind import CommandKind, kind_of
 from qi_learn.capture.command_words import read_words
+from qi_learn.capture.coverage_files import own_coverage
 from qi_learn.capture.own_reports import OutputFile, own_report
 from qi_learn.capture.pytest_told import REPORT_TO, told_in
 from qi_learn.errors import NotFound, QiError
@@ -70,6 +71,8 @@ def run_command(
         cwd=str(cwd),
         interrupted=True if interrupted else None,
     )
+    if actual == "test":
+        result = replace(result, covered=own_coverage(words, cwd, since))
     if seen is not None:
         fields = seen.seen_from(str(cwd))
         both = result.interrupted or fields["interrupted"]

@@ -102,7 +102,7 @@ def _fresh(
     found = named or [path for form in usual for path in _matching(base, form)]
     count = 0
     for path in dict.fromkeys(found or [base / name for name in _ANY]):
-        if _written_since(path, began) and count < MOST_FILES:
+        if written_since(path, began) and count < MOST_FILES:
             count += 1
             yield path
 
@@ -118,7 +118,8 @@ def _matching(base: Path, form: str) -> list[Path]:
         return []
 
 
-def _written_since(path: Path, began: float) -> bool:
+def written_since(path: Path, began: float) -> bool:
+    """Whether a file was written since a time (Unix seconds)."""
     try:
         status = path.stat()
     except OSError:

@@ -21,7 +21,7 @@ from qi_learn.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from qi_learn.commands.import_ import ImportReport
+    from qi_learn.commands.import_request import ImportReport
 
 SOURCE_NAMES = ("continue", "claude", "codex", "opencode", "aider", "llm", "jsonl", "git")
 
@@ -44,6 +44,14 @@ SOURCE_NAMES = ("continue", "claude", "codex", "opencode", "aider", "llm", "json
     "--project", type=FILE, help="The registered project that all of it is of, whatever it says."
 )
 @click.option(
+    "--moved",
+    nargs=2,
+    multiple=True,
+    type=FILE,
+    metavar="OLD NEW",
+    help="What was in the directory OLD is in NEW by now; can be given several times.",
+)
+@click.option(
     "--local",
     is_flag=True,
     help="Models on this machine gave the answers of which the log does not say who did: they may "
@@ -56,26 +64,29 @@ def import_(
     source: str,
     path: Path | None,
     project: Path | None,
+    moved: tuple[tuple[Path, Path], ...],
     local: bool,
     again: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Take in what other programs have logged: turns, and what they say became of them."""
-    from qi_learn.commands import import_ as command
+    from qi_learn.commands.import_ import bring_in
+    from qi_learn.commands.import_request import ImportRequest
     from qi_learn.commands.import_sources import SOURCES
 
     paths, settings = open_settings()
     given = path or SOURCES[source].usual_place(Path.home(), os.environ)
-    request = command.ImportRequest(
+    request = ImportRequest(
         source,
         absolute(given.expanduser()),
         None if project is None else absolute(project),
+        tuple((absolute(then), absolute(now)) for then, now in moved),
         local=local,
         again=again,
         dry_run=dry_run,
     )
-    report = command.bring_in(paths, settings, request, now=time.time())
+    report = bring_in(paths, settings, request, now=time.time())
     if as_json:
         print_json(report)
     else:
@@ -83,7 +94,10 @@ def import_(
 
 
 def _lines(report: ImportReport) -> Iterator[str]:
-    new, would = report.turns + report.signs + report.ratings, "would be " * report.dry_run
+    new, would = (
+        report.turns + report.signs + report.ratings + report.commands,
+        "would be " * report.dry_run,
+    )
     files = f"{report.files} file{'s' * (report.files != 1)}"
     if report.unchanged == report.files:
         yield f"nothing new   {files}, unchanged since the last import"
@@ -94,10 +108,12 @@ def _lines(report: ImportReport) -> Iterator[str]:
             f"{would}told   {_count(report.signs, 'sign')} of what became of edits, "
             f"{_count(report.ratings, 'rating')}"
         )
+    if report.commands:
+        yield f"{would}told   {_count(report.commands, 'result')} of commands"
     if report.recorded:
         yield f"known   {_count(report.recorded, 'turn')} that the gateway has recorded itself"
     for reason, count in sorted(report.left_out.items()):
-        yield f"left out   {_count(count, 'turn')}: {reason}"
+        yield f"left out   {count}: {reason}"
     if report.not_understood:
         yield f"not understood   {report.not_understood}"
         yield from (f"  {example}" for example in report.examples)

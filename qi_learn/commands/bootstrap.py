@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from qi_learn.commands.import_ import ImportReport, ImportRequest, bring_in
+from qi_learn.commands.import_ import bring_in
+from qi_learn.commands.import_request import ImportReport, ImportRequest
 from qi_learn.commands.train import SETTLE_SECONDS, CycleOutcome, View, train_now
 from qi_learn.daemon.lock import locked
 from qi_learn.daemon.untaken import waiting_answers

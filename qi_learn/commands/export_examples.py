@@ -28,7 +28,7 @@ from qi_learn.commands.export import write_lines
 from qi_learn.commands.export_turns import as_line, refuse_nothing
 from qi_learn.dataset.pairs import LEAST, MOST, distance
 from qi_learn.dataset.select import Learnable, liked, lost_a_secret, select_learnables, unfit
-from qi_learn.dataset.target import Target, kept_nothing, served_of
+from qi_learn.dataset.target import Target, passed_over, served_of
 from qi_learn.paths import Paths
 from qi_learn.records import Message
 from qi_learn.redact import Redactor
@@ -106,7 +106,7 @@ def _rejected(learnable: Learnable, evidence: Evidence) -> Iterator[Target]:
         yield served
     for turn in evidence.earlier_answers.get(learnable.id, ()):
         other = turn.interaction
-        if unfit(other.turn) or not kept_nothing(other) or liked(other.feedback):
+        if unfit(other.turn) or not passed_over(other) or liked(other.feedback):
             continue
         said = served_of(other)
         if said and not lost_a_secret(said) and distance(learnable.target, said) >= LEAST:

@@ -1,27 +1,29 @@
 """`qi-learn export data --format jsonl FILE`: every turn as one line, to keep or to bring back.
 
-`qi-learn import jsonl FILE` makes the same turns of it, with their ids and ratings, in this home or
-another. What became of suggestions, and scores, stand there to be read: where the turns come back
-they are found out anew. The project's context of then comes along with its turn. Turns whose texts
+`qi-learn import jsonl FILE` makes the same turns of it, in this home or another: with their ids,
+sessions, projects and contexts, and with what became of them (`records.Became`: suggestions and
+their fates, ratings and marks, outcomes, scores). The results of commands stand in lines of their
+own before the turns: outcomes are found out from them whenever something changes. Turns whose texts
 have gone are left out. Every text goes once more through the rules that take secrets out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from qi_learn.codec import plain
 from qi_learn.commands.export import write_lines
 from qi_learn.errors import NotFound
-from qi_learn.importers.exported import FORMAT
+from qi_learn.importers.exported import COMMAND, FORMAT
 from qi_learn.paths import Paths
 from qi_learn.redact import Redactor, load_redactor
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.everything import one_moment
-from qi_learn.store.feedback import load_interaction
+from qi_learn.store.returning import load_became, told_commands
+from qi_learn.store.turns import load_turn
 
 
 def export_turns(paths: Paths, file: Path) -> int:
@@ -32,7 +34,8 @@ def export_turns(paths: Paths, file: Path) -> int:
     """
     redactor = refuse_nothing(paths, file)
     with open_store(paths.database, readonly=True) as store, one_moment(store):
-        return write_lines(file, _lines(store, redactor))
+        write_lines(file, _lines(store, redactor))
+        return len(_turns(store))
 
 
 def refuse_nothing(paths: Paths, file: Path) -> Redactor:
@@ -51,26 +54,13 @@ def as_line(value: Any, redactor: Redactor) -> str:
 
 
 def _lines(store: Store, redactor: Redactor) -> Iterator[str]:
+    for result, joined in told_commands(store):
+        yield as_line({"format": COMMAND, "command": result, "joined": joined}, redactor)
+    for id in _turns(store):
+        turn, became = load_turn(store, id), load_became(store, id)
+        yield as_line({"format": FORMAT, "turn": turn, "became": became}, redactor)
+
+
+def _turns(store: Store) -> list[str]:
     sql = "SELECT id FROM turns WHERE texts_gone IS NULL ORDER BY started, id"
-    for row in store.rows(sql):
-        one = load_interaction(store, row["id"])
-        line = {
-            "format": FORMAT,
-            "turn": one.turn,
-            "ratings": list(_ratings(store, one.turn.id)),
-            "suggestions": [
-                {"text": s.text, "file": s.file, "fate": s.fate, "final_text": s.final_text}
-                for s in one.suggestions
-            ],
-            "outcome": one.outcome,
-            "score": None if one.score is None else one.score.target_score,
-        }
-        yield as_line(line, redactor)
-
-
-def _ratings(store: Store, turn: str) -> Iterable[dict[str, Any]]:
-    sql = """
-        SELECT ts, rating, correction, comment FROM ratings WHERE turn_id = ?
-            AND coalesce(rating, correction, comment) IS NOT NULL ORDER BY ts, id
-    """
-    return (dict(row) for row in store.rows(sql, (turn,)))
+    return [row["id"] for row in store.rows(sql)]

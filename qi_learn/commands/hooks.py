@@ -1,4 +1,4 @@
-"""`qi-learn hooks`: put the hooks where shells and git read them, and take them away again.
+"""`qi-learn hooks`: put the hooks where shells, git and editors read them, and take them away.
 
 The invariant: taking away undoes putting there, byte for byte, whatever else the file says; and
 doing either twice does it once. What has to be known for that stands in the line itself: whether
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import qi_learn
+from qi_learn.commands import hooks_editors
 from qi_learn.commands.removal import rewrite
 from qi_learn.commands.uninstall_git import NAME as GIT_HOOK
 from qi_learn.commands.uninstall_git import calls_ours, is_ours
@@ -31,7 +32,7 @@ from qi_learn.errors import NotFound, QiError
 from qi_learn.outside.git_hooks import own_hook_directory
 
 SHELLS = ("bash", "zsh", "fish")
-HOOKS = (*SHELLS, "git")
+HOOKS = (*SHELLS, "git", *hooks_editors.EDITORS)
 _PLAIN = re.compile(r"[\w/.@+,=-]+", re.ASCII)
 _SHELL_SCRIPT = re.compile(rb"#![^\n]*\b(?:ba|da|z)?sh\b[^\n]*\n")
 _ADDED = b"# qi-learn hooks"
@@ -75,6 +76,11 @@ def hook_state(name: str, places: HookPlaces) -> HookState:
         data = file.read_bytes() if file.is_file() else b""
         there = is_ours(data) or any(map(calls_ours, data.splitlines(keepends=True)))
         return HookState(name, str(script_of(name)), str(file), there)
+    if name in hooks_editors.EDITORS:
+        where = places.home, places.environment
+        file = hooks_editors.editor_file(name, *where)
+        there = hooks_editors.has_editor_hook(name, *where)
+        return HookState(name, str(script_of(name)), str(file), there)
     loading = _loading(name, places)
     file = loading[0] if loading else _file_of(name, places)
     return HookState(name, str(script_of(name)), str(file), bool(loading))
@@ -85,20 +91,28 @@ def script_of(name: str) -> Path:
     package = Path(qi_learn.__file__).parent
     inside = package / "hooks"
     directory = inside if inside.is_dir() else package.parent / "hooks"
-    return directory / (GIT_HOOK if name == "git" else f"qi-learn.{name}")
+    scripts = {"git": GIT_HOOK, **hooks_editors.SCRIPTS}
+    return directory / scripts.get(name, f"qi-learn.{name}")
 
 
 def install(name: str, places: HookPlaces) -> bool:
     """Put a hook there; False if it is there already.
 
-    Raises NotFound if it has no place, OSError if its file cannot be written.
+    Raises NotFound if it has no place, QiError if VS Code refuses it, OSError if its file cannot be
+    written.
     """
+    if name in hooks_editors.EDITORS:
+        script = script_of(name)
+        return hooks_editors.install_editor_hook(name, script, places.home, places.environment)
     if hook_state(name, places).installed:
         return False
+    file = _git_file(places) if name == "git" else _file_of(name, places)
+    if os.path.lexists(file) and not file.is_file():  # what is made there could not be taken away
+        raise NotFound(f"{file} is no file, or a link to nothing.", "Put a file there, or nothing.")
     if name == "git":
-        _install_git(_git_file(places))
+        _install_git(file)
     else:
-        _install_line(_file_of(name, places), name)
+        _install_line(file, name)
     return True
 
 
@@ -109,6 +123,8 @@ def uninstall(name: str, places: HookPlaces) -> bool:
     """
     if name == "git":
         return _uninstall_git(_git_file(places))
+    if name in hooks_editors.EDITORS:
+        return hooks_editors.uninstall_editor_hook(name, places.home, places.environment)
     loading = _loading(name, places)
     for file in loading:
         for line in set(_lines_of(name, file.read_bytes())):

@@ -11,20 +11,30 @@ the gateway recorded itself is not imported a second time; a tool's signs are to
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from qi_learn.capture.wire import decode
 from qi_learn.commands.import_cursors import ImportCursors, read_cursors
+from qi_learn.commands.import_events import (
+    command_event,
+    imported_id,
+    producer,
+    returning_event,
+    told_event,
+    turn_event,
+)
+from qi_learn.commands.import_places import ImportPlaces, registered_project
+from qi_learn.commands.import_request import ImportReport, ImportRequest
 from qi_learn.commands.import_sources import SOURCES, ImportSource
 from qi_learn.daemon.lock import locked
-from qi_learn.errors import NotFound, SettingsError
+from qi_learn.errors import NotFound
+from qi_learn.importers.json_lines import unreadable
 from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
@@ -35,6 +45,8 @@ from qi_learn.records import (
     ImportedTurn,
     NotUnderstood,
     ReadTo,
+    ReturningCommand,
+    ReturningRating,
     ReturningTurn,
     ToolRating,
     ToolSign,
@@ -45,54 +57,17 @@ from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.same_answers import committed_answer, recorded_answer
-from qi_learn.workspace.registry import place_of, project_of
+from qi_learn.store.returning import rating_event, without_files
+from qi_learn.store.same_answers import answered_in, committed_answer, recorded_answer
+from qi_learn.store.tombstones import Tombstones
 
 QUIET_SECONDS = 600.0
 """A file to which nothing was written for so long is at its end."""
 DAY = 86400.0
 EXAMPLES = 5
 """How many of the parts that were not understood are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """What is to be imported."""
-
-    source: str
-    path: Path
-    project: Path | None = None
-    """The project of all that it says; None: as the log says."""
-    local: bool = False
-    """The person says that models on this machine gave the answers."""
-    again: bool = False
-    """Read everything from the beginning."""
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What was imported, or would be."""
-
-    source: str
-    files: int
-    """That were looked at."""
-    unchanged: int
-    """Of those, the ones that were read to their end before."""
-    turns: int
-    signs: int
-    """What a tool said of an edit: applied, failed, declined."""
-    ratings: int
-    recorded: int
-    """Turns that the gateway has recorded itself."""
-    left_out: Mapping[str, int]
-    """Turns that were not taken, by reason."""
-    not_understood: int
-    examples: tuple[str, ...]
-    """Where, and why; the first few."""
-    waits: bool
-    """Whether no daemon runs that takes it in."""
-    dry_run: bool
+COMMAND = "the result of a command"
+"""How the reason begins for which one was not taken."""
 
 
 def bring_in(
@@ -117,30 +92,20 @@ def bring_in(
         )
     if not request.dry_run:
         refuse_full_home(paths)
-    project = None if request.project is None else _project(paths, request.project)
+    project = request.project and registered_project(paths, request.project)
+    places = ImportPlaces(paths, project or None, request.moved)
     cursors = read_cursors(paths)
     spool = None if request.dry_run else Spool(paths.ensure().spool, f"import-{request.source}")
-    done = _Import(paths, settings, request, source, project, cursors, spool, now)
+    done = _Import(paths, settings, request, source, places, cursors, spool, now)
     try:
         with done.store():
             for file in files:
-                done.file(file, tell)
+                done.guarded(file, tell, alone=len(files) == 1)
     finally:
         if spool is not None:
             spool.close()
             cursors.write()
     return done.report(len(files), waits=not locked(paths))
-
-
-def _project(paths: Paths, directory: Path) -> str:
-    """The project that a directory means. Raises SettingsError if it is not registered."""
-    project = project_of(paths, directory)
-    if project is None:
-        meant = place_of(paths, directory) or directory
-        raise SettingsError(
-            f"{directory} lies in no registered project.", f"Run `qi-learn init {meant}` first."
-        )
-    return str(project)
 
 
 @dataclass(slots=True)
@@ -151,7 +116,7 @@ class _Import:
     settings: Settings
     request: ImportRequest
     source: ImportSource
-    project: str | None
+    places: ImportPlaces
     cursors: ImportCursors
     spool: Spool | None
     now: float
@@ -161,7 +126,6 @@ class _Import:
     meant: dict[str, str | None] = field(default_factory=dict)
     """By key of a turn: the id under which it is stored; None if it was left out."""
     recorded: tuple[Store, Redactor] | None = None
-    _places: dict[str, str | None] = field(default_factory=dict)
 
     @contextmanager
     def store(self) -> Iterator[None]:
@@ -173,6 +137,20 @@ class _Import:
             self.recorded = store, load_redactor(self.paths.redaction_key)
             yield
             self.recorded = None
+
+    def guarded(self, file: Path, tell: Callable[[str], object], *, alone: bool) -> None:
+        """Import what is new in a file; one of several that cannot be read is set aside.
+
+        Raises NotFound if it is the only one.
+        """
+        try:
+            self.file(file, tell)
+        except (NotFound, OSError) as error:
+            if alone and isinstance(error, OSError):
+                raise unreadable(file, error) from error
+            if alone:
+                raise
+            self._set_aside(str(error))
 
     def file(self, file: Path, tell: Callable[[str], object]) -> None:
         """Import what is new in a file."""
@@ -205,6 +183,10 @@ class _Import:
                 self._set_aside(f"{item.where}: {item.why}")
             case ImportedTurn() | ReturningTurn():
                 self._turn(item)
+            case ReturningCommand():
+                self._command(item)
+            case ReturningRating():
+                self._rating(item)
             case ToolSign():
                 told = {"said": item.said, "call": item.call, "by": self.request.source}
                 self._about(item, "sign", "signs", told)
@@ -237,28 +219,48 @@ class _Import:
             self._set_aside(f"{item.key}: {error}")
             self.meant[item.key] = None
             return
+        if isinstance(item, ImportedTurn) and not item.timed and self._was_forgotten(turn):
+            self.left_out["forgotten before"] += 1
+            self.meant[item.key] = None
+            return
         if (known := self._recorded(item, turn)) is not None:
             self.counts["recorded"] += 1
-            self.meant[item.key] = known
+            # a preference of examples from here says nothing new of the turn it was made of
+            timed = isinstance(item, ImportedTurn) and item.timed
+            self.meant[item.key] = known if timed else None
             return
         self.meant[item.key] = event.id
         self._write("turns", event)
 
     def _not_wanted(self, item: ImportedTurn | ReturningTurn) -> str:
         """Why a turn is not imported; empty if it is."""
-        if not item.ended:
+        if not (math.isfinite(item.started) and math.isfinite(item.ended)) or item.ended <= 0:
             return "without a time"
+        if item.ended > self.now + DAY:
+            return "of a time to come"
         days = self.settings.keep.raw_days
         if days and item.ended < self.now - days * DAY:
             return "older than texts are kept (keep.raw_days)"
         if PauseFile(self.paths.pause, mark=boot_clock).between(item.started, item.ended):
             return "in a pause"
-        if self.project is None and item.directory is not None:
-            registered = self._registered(item.directory)
-            if registered is None and not self.settings.capture.unregistered:
-                return "from no registered project"
+        if reason := self._not_from_here(item.directory, item.started):
+            return reason
         if self.source.author == "person" and self._has_an_answer(item.key):
             return "an answer was found in that commit"
+        return ""
+
+    def _not_from_here(self, directory: str | None, at: float) -> str:
+        """Why nothing of a directory is imported; empty if it is.
+
+        A directory that was forgotten stays so, whichever project it is said to be of by now.
+        """
+        if directory is None:
+            return ""
+        if self.recorded is not None and Tombstones(self.recorded[0]).holds_place(at, directory):
+            return "from a project that was forgotten"
+        project = self.places.project_of(directory)
+        if project is None and not self.settings.capture.unregistered:
+            return "from no registered project"
         return ""
 
     def _has_an_answer(self, key: str) -> bool:
@@ -267,43 +269,31 @@ class _Import:
             return False
         return committed_answer(self.recorded[0], key.partition(":")[0])
 
-    def _registered(self, directory: str) -> str | None:
-        if directory not in self._places:
-            found = project_of(self.paths, Path(directory))
-            self._places[directory] = None if found is None else str(found)
-        return self._places[directory]
-
     def _event(self, item: ImportedTurn | ReturningTurn) -> Event:
-        project = self.project
-        if project is None and item.directory is not None:
-            project = self._registered(item.directory)
-        name = f"import-{self.request.source}"
-        if isinstance(item, ReturningTurn):
-            body: dict[str, Any] = {"turn": dict(item.turn)}
-            return Event(item.key, "turn", item.ended, name, body, "model", project)
-        local = True if self.request.local and item.local is None else item.local
-        body = {
-            "endpoint": item.endpoint,
-            "request": json.dumps(item.request, default=str),
-            "response": json.dumps(item.response, default=str),
-            "content_type": "application/json",
-            "model_asked": item.model,
-            "status": 200,
-            "cancelled": item.cancelled,
-            "session": item.session,
-            "started": item.started,
-            "ended": item.ended,
-            "client": self.source.client,
-            "imported": {"from": self.request.source, "local": local, "whole": item.whole},
-        }
-        id = imported_id(self.request.source, item.key)
-        return Event(id, "turn", item.ended, name, body, self.source.author, project)
+        name, project = self.request.source, self.places.project_of(item.directory)
+        if isinstance(item, ImportedTurn):
+            return turn_event(item, name, self.source, project, local=self.request.local)
+        files = [s.file for s in item.became.suggestions if s.file is not None]
+        if self.places.leaves_out(project, files):
+            item = replace(item, became=without_files(item.became))
+        return returning_event(item, name, project)
+
+    def _was_forgotten(self, turn: Turn) -> bool:
+        """Whether a turn without a time of its own says what one did that was forgotten."""
+        if self.recorded is None:
+            return False
+        store, redactor = self.recorded
+        return Tombstones(store).holds_words(turn) or Tombstones(store).holds_words(
+            redactor.clean(turn).value
+        )
 
     def _recorded(self, item: ImportedTurn | ReturningTurn, turn: Turn) -> str | None:
-        """The turn that the gateway recorded of this exchange."""
+        """The turn that the gateway recorded of this exchange; without a time, any that is it."""
         if self.recorded is None or isinstance(item, ReturningTurn):
             return None
         store, redactor = self.recorded
+        if not item.timed:
+            return answered_in(store, redactor.clean(turn).value)
         calls = turn.answer_extra.get("tool_calls") or ()
         return recorded_answer(
             store,
@@ -314,20 +304,41 @@ class _Import:
             shown=turn.endpoint == "/v1/completions",
         )
 
-    # --- what is said of turns ---
+    # --- what is said of turns, and beside them ---
+
+    def _command(self, item: ReturningCommand) -> None:
+        result = item.result
+        if not self._can_be(result.ts):
+            self._set_aside(f"{result.id}: run at a time that cannot be")
+            return
+        if reason := self._not_from_here(result.project or None, result.ts):
+            self.left_out[f"{COMMAND}, {reason}"] += 1
+            return
+        project = self.places.project_of(result.project or None)
+        cwd = result.cwd and self.places.now(result.cwd)
+        self._write("commands", command_event(item, self.request.source, project, cwd))
+
+    def _rating(self, item: ReturningRating) -> None:
+        if (turn := self.meant.get(item.key, item.key)) is None:
+            return
+        if not self._can_be(item.given.ts):
+            self._set_aside(f"{item.key}: rated at a time that cannot be")
+            return
+        self._write("ratings", rating_event(turn, item.given, producer(self.request.source)))
 
     def _about(
         self, item: ToolSign | ToolRating, kind: EventKind, counted: str, body: Mapping[str, Any]
     ) -> None:
-        own = self.source.returns
-        turn = self.meant.get(item.key, item.key if own else self._id(item.key))
+        turn = self.meant.get(item.key, self._id(item.key))
         if turn is None:
             return
-        name = f"import-{self.request.source}"
-        told = f"{item.key}\0{json.dumps(body, sort_keys=True)}\0{item.ts}"
-        id = imported_id(f"{self.request.source} {kind}", told)
-        said = {"turn": turn, **body}
-        self._write(counted, Event(id, kind, item.ts, name, said, "person"))
+        if not self._can_be(item.ts):
+            self._set_aside(f"{item.key}: said at a time that cannot be")
+            return
+        self._write(counted, told_event(item, kind, self.request.source, turn, body))
+
+    def _can_be(self, ts: float) -> bool:
+        return 0 < ts <= self.now + DAY
 
     def _id(self, key: str) -> str:
         return imported_id(self.request.source, key)
@@ -347,6 +358,7 @@ class _Import:
             turns=counts["turns"],
             signs=counts["signs"],
             ratings=counts["ratings"],
+            commands=counts["commands"],
             recorded=counts["recorded"],
             left_out=dict(self.left_out),
             not_understood=counts["not understood"],
@@ -354,13 +366,3 @@ class _Import:
             waits=waits,
             dry_run=self.request.dry_run,
         )
-
-
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-def imported_id(source: str, key: str) -> str:
-    """The id of what another program tells: the same each time, in the form of all ids."""
-    text = f"qi-learn import\0{source}\0{key}".encode("utf-8", "surrogatepass")
-    value = int.from_bytes(hashlib.sha256(text).digest()[:16])
-    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))

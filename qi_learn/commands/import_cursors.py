@@ -80,8 +80,11 @@ def _begins(file: Path, entry: dict[str, Any]) -> bool:
 def _head(file: Path) -> bytes:
     if not file.is_file():
         return b""  # a repository: its commits name themselves
-    with file.open("rb") as lines:
-        return lines.read(HEAD)
+    try:
+        with file.open("rb") as lines:
+            return lines.read(HEAD)
+    except OSError:
+        return b""
 
 
 def _look(file: Path) -> list[int] | None:

@@ -38,8 +38,6 @@ class ImportSource:
     hint: str
     """What to give as the path."""
     author: Author = "model"
-    returns: bool = False
-    """Whether its turns have ids of their own."""
 
 
 SOURCES: Mapping[str, ImportSource] = {
@@ -90,8 +88,7 @@ SOURCES: Mapping[str, ImportSource] = {
         exported.files,
         exported.read,
         exported.usual_place,
-        "Give a file that `qi-learn export data --format jsonl` wrote.",
-        returns=True,
+        "Give a file that `qi-learn export data --format ...` wrote.",
     ),
     "git": ImportSource(
         "git",

@@ -2,14 +2,14 @@
 
 It does nothing unless it is asked: by `qi-learn run` (a variable that names where to), by the ini
 option `qi_learn`, or by QI_LEARN_PYTEST=1. Then an outcome goes to the spool, as with
-`qi-learn run`. It prints nothing, changes no test and no exit code, and fails silently: the tests
-are the person's. Which files were imported is not known with pytest-xdist, as that happens in other
-processes; and what a test starts itself is not seen.
+`qi-learn run`. It prints nothing, changes no test and no exit code, and what fails in it goes to
+the log at INFO: the tests are the person's. Which files were imported is not known with
+pytest-xdist, as that happens in other processes; and what a test starts itself is not seen.
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from qi_learn.capture.pytest_told import PytestRun
 
+_log = logging.getLogger(__name__)
 OPTION = "qi_learn"
 ENABLE = "QI_LEARN_PYTEST"
 MOST = 2000
@@ -76,8 +77,10 @@ class _Looking:
         self._interrupted = excinfo.type.__name__ != "Interrupted"
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        with contextlib.suppress(Exception):  # the tests are the person's, and ended as they did
+        try:
             self._tell(int(exitstatus))
+        except Exception:  # noqa: BLE001  (the tests are the person's, and ended as they did)
+            _log.info("how the tests ended could not be told", exc_info=True)
 
     def _see(self, nodeid: str) -> None:
         if file := nodeid.partition("::")[0]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from qi_learn.capture.outcome import run_command
-from qi_learn.errors import QiError, SettingsError
+from qi_learn.errors import NotFound, QiError, SettingsError
 from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.paths import Paths, refuse_unusable_home
 from qi_learn.records import CommandResult
@@ -22,7 +22,7 @@ from qi_learn.workspace.registry import project_of
 KINDS: tuple[str, ...] = get_args(get_type_hints(CommandResult)["kind"])
 _RECORDED = (
     *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value", "cwd"),
-    *("interrupted", "tests", "loaded", "failing"),
+    *("interrupted", "tests", "loaded", "failing", "covered"),
 )
 """Fields of the result that the event carries."""
 
@@ -63,6 +63,8 @@ def _project(paths: Paths, directory: Path) -> tuple[str, str]:
 def record_outcome(paths: Paths, result: CommandResult, *, source: str = "run") -> str:
     """Write the outcome to the spool; what went wrong, or an empty text."""
     body = {name: value for name in _RECORDED if (value := getattr(result, name)) is not None}
+    if not paths.data.exists():  # never set up, or taken away by `uninstall`
+        return _problem(NotFound(f"There is no home at {paths.data}.", "`qi-learn init` makes it."))
     now = time.time()
     if pause := pause_now(read_pauses(paths.pause), now, boot_clock()):
         return f"Recording is paused {until_text(pause)}: the outcome was not written down."

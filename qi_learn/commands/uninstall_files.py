@@ -25,7 +25,7 @@ from qi_learn.paths import Paths
 
 BESIDE = (
     *("qi-learn.db*", "deploy.lock", "switch.lock", "redaction.key", "redaction-rules"),
-    *(".*.tmp", "run", "restoring.json", "backups.json"),
+    *(".*.tmp", "run", "restoring.json", "backups.json", "qi-learn.vsix"),
 )
 """What has no property in `paths.Paths`."""
 _STAYS = re.compile(r" is (?:not of qi-learn|a backup that you made)\.\Z")

@@ -20,7 +20,8 @@ from qi_learn.paths import Paths
 from qi_learn.records import ForgetRequest, Receipt
 from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.store.database import Store, open_store
-from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.store.event_intake import DrainMemory
+from qi_learn.store.ingest import drain
 from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 

@@ -23,6 +23,7 @@ from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
+from qi_learn.daemon.editor_files import is_told_of_elsewhere
 from qi_learn.daemon.following import time_due
 from qi_learn.daemon.look_through import PAUSE_SECONDS, RedactAgain
 from qi_learn.daemon.projects import FollowedProjects
@@ -30,6 +31,7 @@ from qi_learn.daemon.retry_pause import RetryPause
 from qi_learn.daemon.scoring import Scoring
 from qi_learn.daemon.seen_evidence import SeenEvidence
 from qi_learn.daemon.standing import Standing
+from qi_learn.daemon.surviving import LINES, Surviving
 from qi_learn.daemon.taken_back import drop_taken_back
 from qi_learn.errors import QiError
 from qi_learn.outside.boot_clock import boot_clock
@@ -43,7 +45,8 @@ from qi_learn.spool import look_of
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.carry_over import carry_over, newest_end
 from qi_learn.store.database import VALUE_ERRORS, Store
-from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.store.event_intake import DrainMemory
+from qi_learn.store.ingest import drain
 from qi_learn.track.heard import words_for
 from qi_learn.track.suggestions import suggestions_of
 from qi_learn.workspace.clock_watch import JUMP_SECONDS, ClockWatch
@@ -88,6 +91,7 @@ class Intake:
     _contexts: TurnContexts = field(init=False)
     _classifying: Classifying = field(init=False)
     _scoring: Scoring = field(init=False)
+    _surviving: Surviving = field(init=False)
     _pause: RetryPause = field(init=False)
     _pauses: PauseFile = field(init=False)
     _again: RedactAgain = field(init=False)
@@ -101,6 +105,7 @@ class Intake:
         self._classifying = Classifying(self.guard)
         index = NamesIndex(self.paths.names)
         self._scoring = Scoring(self.settings.score, index, self._background, self.guard)
+        self._surviving = Surviving(self._background, self.guard)
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
         self._again = RedactAgain(self.paths)
@@ -154,6 +159,7 @@ class Intake:
         if self._seen or self._classifying.left or self._scoring.left:
             return 0.0
         due = max(0.0, min(self._spool_due - time.monotonic(), self._time_due - now))
+        due = min(due, max(0.0, self._surviving.due - now))
         return min(due, PAUSE_SECONDS) if self._again.left else due
 
     def look(self, now: float) -> bool:
@@ -193,7 +199,10 @@ class Intake:
         if changed or now >= self._time_due:
             self._seen.follow_time(store, self.settings.capture, now)
             self._time_due = time_due(store, self.settings.capture, now)
+            self._surviving.look_again()
             self._scoring.look_again()
+        if now >= self._surviving.due:
+            self._surviving.count(store, now, self._seen.clean(store), over=over)
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:
@@ -237,13 +246,15 @@ class Intake:
             decode=self._decode,
             suggest=suggestions_of,
             say=words_for,
-            outcomes=outcomes_of,
+            outcomes=self._outcomes,
             ran=outcomes_told,
             now=now,
             memory=self._memory,
         )
         if drained.turns:
             self._classifying.look_again()
+        if drained.heard:
+            self._seen.forget_sketches()
         self._spool = spool
         left = self._memory.files.seconds_left()
         wait = SPOOL_SECONDS[1] if left is None else left
@@ -265,6 +276,8 @@ class Intake:
             found = each.value if each.error is None else each.error
             if each.key[0] == CONTEXT:
                 self._give_context(store, each.key[1], found)
+            elif each.key[0] == LINES:
+                self._surviving.keep(store, each)
             else:
                 facts[each.key] = found
         self._scoring.keep_facts(store, facts, now)
@@ -274,6 +287,10 @@ class Intake:
         self._memory = self._memory or DrainMemory(store, paused=self._pauses.between)
         if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
+
+    def _outcomes(self, event: Event) -> tuple[Event, ...]:
+        """The events of what a line tells; none of a file that is not looked at."""
+        return () if is_told_of_elsewhere(self.paths, event) else outcomes_of(event)
 
     def _decode(self, event: Event) -> Turn:
         """The turn, with the context of its project as it was then.

@@ -80,7 +80,7 @@ class SeenEvidence:
 
     def follow_time(self, store: Store, settings: CaptureSettings, now: float) -> None:
         """Store what time made of the suggestions."""
-        following.follow_time(store, settings, now, self._guard, self._clean(store))
+        following.follow_time(store, settings, now, self._guard, self.clean(store))
 
     def _follow(
         self, store: Store, seen: Seen, watcher: Watcher, settings: CaptureSettings, now: float
@@ -88,14 +88,15 @@ class SeenEvidence:
         if self._paused(seen.ts):
             overlook_seen(store, seen, settings, now, self._guard)
             return
-        guard, texts = self._guard, self._clean(store)
+        guard, texts = self._guard, self.clean(store)
         if isinstance(seen, FileSaved):
             history, known = watcher.history(seen.path), self._sketches
             following.follow_save(store, seen, history, settings, now, guard, texts, known)
         else:
             following.follow_commit(store, seen, settings, now, guard, texts)
 
-    def _clean(self, store: Store) -> CleanTexts:
+    def clean(self, store: Store) -> CleanTexts:
+        """What takes secrets out of the texts of files."""
         self.texts = self.texts or following.clean_texts(store)
         self.texts.behind = self._behind()
         return self.texts

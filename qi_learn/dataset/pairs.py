@@ -2,9 +2,10 @@
 
 *Edits*: a suggestion and the text that stayed in its place, if they differ by at least a fiftieth
 and at most seven tenths (beyond that it is a rewrite: something to learn, but no comparison).
-*Forks*: one question that was answered twice, if the second answer was kept; that it was asked
-again says what the first was worth. *Rejects*: nothing was kept and no better text is known; those
-only balance what is kept, and there are never more of them.
+*Forks*: one question that a person asked again, if the second answer was kept, and the first was
+not found in a file by the end of its window or has gone: both say what it was worth. *Rejects*:
+nothing was kept and no better text is known; those only balance what is kept, and there are never
+more of them.
 
 The invariant: a pair is of turns that train, or that no data set has; none of its sessions chooses
 or judges, now or in an earlier gate.
@@ -27,7 +28,7 @@ from qi_learn.dataset.examples import (
     render_target,
 )
 from qi_learn.dataset.select import Learnable, liked, lost_a_secret, unfit
-from qi_learn.dataset.target import Skipped, Target, kept_nothing, served_of
+from qi_learn.dataset.target import Skipped, Target, kept_nothing, passed_over, served_of
 from qi_learn.records import Example, LearningInteraction, Pair, Snapshot
 from qi_learn.store.learnables import Evidence, TurnEvidence
 
@@ -112,7 +113,7 @@ def _not_kept(turn: TurnEvidence, example: Example, closed: Set[str]) -> Target 
         return None
     if ask_of(other.turn) != example.ask or unfit(other.turn) or turn.session in closed:
         return None
-    return served_of(other) if kept_nothing(other) and not liked(other.feedback) else None
+    return served_of(other) if passed_over(other) and not liked(other.feedback) else None
 
 
 def _pair(

@@ -12,9 +12,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from qi_learn.dataset.target import Skipped, Target, target_of
+from qi_learn.dataset.target import Skipped, Target, taken_early, target_of
 from qi_learn.fates import BAD_RATING, GOOD_RATING
 from qi_learn.records import Feedback, LearningInteraction, Turn
 from qi_learn.redact import has_placeholder
@@ -150,7 +150,10 @@ def lost_a_secret(answer: Target) -> bool:
 
 def _learnable(turn: TurnEvidence) -> Learnable | Skipped:
     interaction = turn.interaction
-    if reason := unfit(interaction.turn):
+    asked = interaction.turn
+    if taken_early(interaction):
+        asked = replace(asked, cancelled=False, complete=True)
+    if reason := unfit(asked):
         return Skipped(reason)
     target = target_of(interaction)
     if isinstance(target, Skipped):

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from qi_learn.code_text import Block, code_blocks, indentation, reindent, similarity, with_code
+from qi_learn.dataset.changed_edits import is_gone, is_lost, with_final_texts
 from qi_learn.dataset.tool_calls import Call, Span, calls_of, suggested, with_arguments
-from qi_learn.fates import KEPT_SIMILARITY
 from qi_learn.records import LearningInteraction, Suggestion
 
 LOST = "an edit became another text, and its place in the answer is not known"
@@ -83,10 +83,35 @@ def served_of(interaction: LearningInteraction) -> Target | None:
     return Target(turn.answer, tuple((b.start, b.end) for b in _blocks(interaction)))
 
 
+def taken_early(interaction: LearningInteraction) -> bool:
+    """Whether a completion was taken that its client read only as far as it wanted it.
+
+    Some clients stop reading behind a line, which ends the request: it counts as cancelled.
+    """
+    turn = interaction.turn
+    return (
+        turn.cancelled
+        and turn.endpoint in ("/api/generate", "/v1/completions")
+        and any(
+            s.start == 0 and (s.placed_at is not None or s.said == "accepted")
+            for s in interaction.suggestions
+        )
+    )
+
+
 def kept_nothing(interaction: LearningInteraction) -> bool:
     """Whether no text of the answer stayed and no correction says what should have stood there."""
     return not interaction.feedback.correction and not any(
-        s.final_text and s.final_text.strip() and not s.reverted for s in interaction.suggestions
+        s.final_text is not None and (s.final_text.strip() or not s.text.strip()) and not s.reverted
+        for s in interaction.suggestions
+    )
+
+
+def passed_over(interaction: LearningInteraction) -> bool:
+    """Whether nothing of the answer stayed, and none of it is still open or was lost sight of."""
+    return kept_nothing(interaction) and all(
+        s.fate in ("rejected", "superseded") or (s.fate == "unknown" and s.placed_at is None)
+        for s in interaction.suggestions
     )
 
 
@@ -98,10 +123,10 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
     except ValueError:
         return Skipped("a tool call that cannot be read")
     suggestions = suggested(interaction, calls)
-    if _lost(s for s in interaction.suggestions if s not in suggestions):
+    if any(is_lost(s) for s in interaction.suggestions if s not in suggestions):
         return Skipped(LOST)
     correction = _correction(interaction)
-    if any(_rejected(s) for s in suggestions) and not correction:
+    if any(map(is_gone, suggestions)) and not correction:
         return Skipped("a part of the answer was rejected")
     if correction and len(suggestions) != 1:
         return Skipped("a correction whose place in the tool calls is not known")
@@ -118,25 +143,14 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
     )
 
 
-def _lost(suggestions: Iterable[Suggestion]) -> bool:
-    """Whether something became another text of which the place in the answer is not known.
-
-    So it is with the new lines of a diff: they do not stand in the answer as they are.
-    """
-    return any(
-        s.fate == "rejected"
-        or _rejected(s)
-        or (s.final_text is not None and similarity(s.text, s.final_text) < KEPT_SIMILARITY)
-        for s in suggestions
-        if s.start < 0
-    )
-
-
 def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
-    if _lost(interaction.suggestions) and not _correction(interaction):
-        return Skipped(LOST)
     blocks = _blocks(interaction)
-    kept = _kept(interaction, blocks)
+    diffs: Mapping[int, str] = {}
+    if any(map(is_lost, interaction.suggestions)) and not _correction(interaction):
+        if (anew := with_final_texts(blocks, interaction.suggestions)) is None:
+            return Skipped(LOST)
+        diffs = anew
+    kept = {**_kept(interaction, blocks), **diffs}
     correction = interaction.feedback.correction
     if correction and not kept:
         if "```" in correction or "~~~" in correction or not blocks:
@@ -152,11 +166,12 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
     answer = interaction.turn.answer
     if rejected or _cut(interaction):
         blocks = blocks[: last + 1]
-        if not _is_fenced(interaction.turn.answer, blocks[-1]):
+        ends = taken_early(interaction) or _is_fenced(interaction.turn.answer, blocks[-1])
+        if not ends:
             why = "a part of the answer was rejected" if rejected else "the answer was cut off"
             return Skipped(why)
         answer = answer[: _after_fence(answer, blocks[-1].end)]
-    return _with_kept(answer, blocks, kept)
+    return _with_kept(answer, blocks, kept, diffs)
 
 
 def _whole_correction(interaction: LearningInteraction, correction: str) -> Target:
@@ -167,10 +182,17 @@ def _whole_correction(interaction: LearningInteraction, correction: str) -> Targ
     )
 
 
-def _with_kept(answer: str, blocks: list[Block], kept: Mapping[int, str]) -> Target | Skipped:
-    """The answer with kept texts (by number of block) in the place of its code."""
+def _with_kept(
+    answer: str, blocks: list[Block], kept: Mapping[int, str], diffs: Collection[int]
+) -> Target | Skipped:
+    """The answer with kept texts (by number of block) in the place of its code.
+
+    `diffs`: those that are lines of a diff, which stand where they stand.
+    """
     codes = [
-        reindent(kept[i], indentation(block.text)) if i in kept else block.text
+        reindent(kept[i], indentation(block.text) if i not in diffs else indentation(kept[i]))
+        if i in kept
+        else block.text
         for i, block in enumerate(blocks)
     ]
     text, spans = with_code(answer, blocks, codes)
@@ -239,18 +261,12 @@ def _correction(interaction: LearningInteraction) -> str | None:
 
 def _is_rejected(interaction: LearningInteraction, block: Block) -> bool:
     suggestion = _suggestion(interaction, block)
-    return suggestion is not None and _rejected(suggestion)
-
-
-def _rejected(suggestion: Suggestion) -> bool:
-    if suggestion.reverted:
-        return True
-    return suggestion.state == "settled" and not (suggestion.final_text or "").strip()
+    return suggestion is not None and is_gone(suggestion)
 
 
 def _cut(interaction: LearningInteraction) -> bool:
-    """Whether the answer ended because of a limit, not because the model was done."""
-    return interaction.turn.done_reason == "length"
+    """Whether the answer ended because of a limit or its client, not because it was done."""
+    return interaction.turn.done_reason == "length" or interaction.turn.cancelled
 
 
 def _after_fence(answer: str, end: int) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qi_learn.edits.edit import calls_of, parsed
@@ -50,14 +51,15 @@ _IN_FRONT = re.compile(
     re.IGNORECASE,
 )
 _DECLINED = re.compile(
-    r"the user doesn['\u2019]t want to (?:proceed with this tool use|take this action)"
+    r"the user doesn['\u2019]t want to proceed with this tool use"
     r"|(?:the )?user denied this operation"
     r"|(?:exec command|patch|edit|tool call|changes?) (?:was )?(?:rejected|declined|denied) by"
     r" (?:the )?user"
     r"|rejected by (?:the )?user\b"
     r"|the user (?:has )?rejected (?:permission|the (?:edit|changes?|patch|tool)|this)"
     r"|(?:the )?user (?:has )?(?:rejected|declined|denied) (?:the|this) "
-    r"|the user has declined to run this tool"
+    r"|the user (?:has )?declined to (?:run this|execute the) tool"
+    r"|user declined, reason:"
     r"|the user (?:chose|decided) to skip th"
     r"|user rejected tool use"
     r"|\[operation cancelled\] (?:reason: )?user (?:denied|did not allow|rejected|declined)"
@@ -76,6 +78,7 @@ _FAILED = re.compile(
     r"|has not been read yet|has been (?:modified|unexpectedly modified) since"
     r"|unable to apply|search block .{0,40}(?:not|fail)|hunk failed|patch (?:failed|rejected)"
     r"|file (?:not found|does not exist)|no such file|does not exist"
+    r"|the user doesn['\u2019]t want to take this action right now"  # what was to come behind it
     r"|\[operation cancelled\]|user cancell?ed|was interrupted|interrupted by user"
     r"|no changes (?:to make|were made)|are (?:identical|exactly the same)"
     r"|\Atool \S+ not found"
@@ -99,7 +102,7 @@ _APPLIED = re.compile(
     r"|\A(?:edited|created|wrote|updated|inserted|overwrote|saved)\b .{0,300}"
     r"|file_write_result|\"operation\"\s*:\s*\"(?:modified|created)\""
     r"|the user made the following updates to your content|applied \d+ edit"
-    r"|\A(?:ok|done|success|done!)\.?\Z",
+    r"|\A(?:ok|done|success|done!|replaced|applied|updated|edited|written|saved)\.?\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _EXIT = re.compile(
@@ -158,35 +161,44 @@ def results_of(
     at = _place_of(messages, answer, extra)
     if at is None:
         return ()
-    calls = len(calls_of(messages[at].extra))
+    theirs, own = (calls_of(each) for each in (messages[at].extra, extra))
     behind: list[Message] = []
     for message in messages[at + 1 :]:
-        if message.role == "assistant":
+        if message.role != "assistant":
+            behind.append(message)
+        elif message.content.strip() not in _AIDERS_OWN:
             break
-        behind.append(message)
-    return (*_of_calls(behind, calls), *_of_text(behind))
+    named = {call.id: mine.id for call, mine in zip(theirs, own, strict=False)}
+    of_calls = (
+        replace(each, call=named.get(each.call, each.call))
+        for each in _of_calls(behind, len(theirs))
+    )
+    return (*of_calls, *_of_text(behind))
 
 
 def _place_of(messages: Sequence[Message], answer: str, extra: Mapping[str, Any]) -> int | None:
-    """The number of the message that is the answer: the last with its calls, or its text."""
+    """The number of the message that is the answer: the last with its calls, or its text.
+
+    Some clients give the calls other ids than the server did (LiteLLM, if that is Ollama).
+    """
     ids = {call.id for call in calls_of(extra)}
     named = {id for id in ids if id and not id.startswith("#")}
     said = [(call.name, call.arguments, call.text) for call in calls_of(extra)]
     bare = answer.strip()
+    alike = None
     for number in range(len(messages) - 1, -1, -1):
         message = messages[number]
         if message.role != "assistant":
             continue
         theirs = calls_of(message.extra)
-        if named:
-            if named & {call.id for call in theirs}:
-                return number
-        elif said:
-            if [(call.name, call.arguments, call.text) for call in theirs] == said:
-                return number
+        if named & {call.id for call in theirs}:
+            return number
+        if said:
+            same = [(call.name, call.arguments, call.text) for call in theirs] == said
+            alike = number if same and alike is None else alike
         elif bare and _is_same(message.content.strip(), bare):
             return number
-    return None
+    return alike
 
 
 def _is_same(sent: str, answer: str) -> bool:
@@ -218,6 +230,9 @@ _TAKEN = re.compile(
     r"\AI (?:committed the changes with git hash|updated the files\.)"
     r"|\AThe changes have been (?:applied|committed)"
 )
+_AIDERS_OWN = frozenset(("Ok.", "Ok, any changes I propose will be to those files."))
+"""Answers that aider puts between its messages itself (aider/coders/base_coder.py)."""
+_UNDONE = re.compile(r"\AI did `git reset --hard HEAD~1` to discard the last edits\.")
 _NO_EDITS = re.compile(r"\AI didn't see any properly formatted edits")
 _NOT_MATCHED = re.compile(
     r"^## SearchReplaceNoExactMatch: This SEARCH block failed to exactly match lines in (.+)$"
@@ -232,6 +247,9 @@ _AIDER_FAILED = re.compile(r"\A#? ?\d+ SEARCH/REPLACE blocks? failed to match!|\
 
 def _of_text(behind: Sequence[Message]) -> Iterator[Result]:
     """What a person's client says of edits that stood in the answer's text."""
+    if any(message.role == "user" and _UNDONE.match(message.content) for message in behind):
+        yield Result("declined", "undone")
+        return
     for message in behind:
         text = message.content
         if message.role != "user" or not text:

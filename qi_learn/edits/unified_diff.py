@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from qi_learn.edits.edit import Edit, Passage
 from qi_learn.edits.lines import TextLine
+from qi_learn.record_class import dataclass
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*(?:diff|udiff|patch)\b.*", re.IGNORECASE)
 _BESIDE = (
@@ -84,25 +85,42 @@ def _goes_on(lines: Sequence[TextLine], number: int) -> bool:
     return after.startswith((" ", "@@", *_BESIDE))
 
 
+@dataclass(frozen=True, slots=True)
+class DiffHunk:
+    """The lines of a diff between two headers, by their numbers in it."""
+
+    path: str | None
+    header: int | None
+    """The line that begins with `@@`, if it has one."""
+    lines: tuple[int, ...]
+
+
 def edits_in(body: Sequence[str]) -> Iterator[Edit]:
     """The edits of a diff's lines."""
+    for hunk in hunks_in(body):
+        yield from edit_of_hunk(hunk.path, [body[number] for number in hunk.lines])
+
+
+def hunks_in(body: Sequence[str]) -> Iterator[DiffHunk]:
+    """The hunks of a diff's lines; some are empty."""
     path: str | None = None
-    hunk: list[str] = []
+    header: int | None = None
+    hunk: list[int] = []
     number = 0
     while number < len(body):
         line = body[number]
         after = body[number + 1] if number + 1 < len(body) else ""
         if line.startswith("--- ") and after.startswith("+++ "):
-            yield from edit_of_hunk(path, hunk)
-            path, hunk = _path(line[4:], after[4:]), []
+            yield DiffHunk(path, header, tuple(hunk))
+            path, header, hunk = _path(line[4:], after[4:]), None, []
             number += 1
         elif line.startswith(("@@", *_BESIDE)):
-            yield from edit_of_hunk(path, hunk)
-            hunk = []
+            yield DiffHunk(path, header, tuple(hunk))
+            header, hunk = number if line.startswith("@@") else None, []
         elif not line.startswith("\\"):
-            hunk.append(line)
+            hunk.append(number)
         number += 1
-    yield from edit_of_hunk(path, hunk)
+    yield DiffHunk(path, header, tuple(hunk))
 
 
 def _path(old: str, new: str) -> str | None:
@@ -115,12 +133,15 @@ def _path(old: str, new: str) -> str | None:
     return after or None
 
 
+def core_of(hunk: Sequence[str]) -> range:
+    """The lines of a hunk from the first that changes to the last; none if it changes nothing."""
+    changed = [n for n, line in enumerate(hunk) if line[:1] in ("+", "-")]
+    return range(changed[0], changed[-1] + 1) if changed else range(0)
+
+
 def edit_of_hunk(path: str | None, hunk: Sequence[str]) -> Iterator[Edit]:
     """The edit that lines with `+`, `-` or a space in front are; none if they change nothing."""
-    changed = [n for n, line in enumerate(hunk) if line[:1] in ("+", "-")]
-    if not changed:
-        return
-    core = hunk[changed[0] : changed[-1] + 1]
+    core = [hunk[number] for number in core_of(hunk)]
     old = [line[1:] for line in core if line[:1] != "+"]
     new = [line[1:] for line in core if line[:1] != "-"]
     if not any(line.strip() for line in (*old, *new)):

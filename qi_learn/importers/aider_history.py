@@ -18,10 +18,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
+from qi_learn.importers.conversation import Conversation
 from qi_learn.importers.json_lines import behind, is_local, raw_lines
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood
 
@@ -50,9 +52,8 @@ def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
     `ended`: whether nothing is written to the file any more; else the newest answer waits. Raises
     NotFound if the file cannot be read.
     """
-    lines = list(_lines(file))
-    logged = next((bool(_EXCHANGE.fullmatch(line)) for _, line in lines if line.strip()), False)
-    turns = _logged(lines, ended) if logged else _told(file, lines, ended)
+    logged = next((bool(_EXCHANGE.fullmatch(t)) for _, t in _lines(file) if t.strip()), False)
+    turns = _logged(_lines(file), ended) if logged else _told(file, _lines(file), ended)
     since = behind(after)
     directory = str(file.absolute().parent)
     for turn in turns:
@@ -108,10 +109,9 @@ def _imported(turn: _Turn, directory: str, *, whole: bool) -> ImportedTurn:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    end = 0
-    for raw in raw_lines(file):
-        end += len(raw)
-        yield end, raw.decode("utf-8", "replace").replace("\r\n", "\n")
+    for end, raw in raw_lines(file):
+        if raw is not None:
+            yield end, raw.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _digest(*parts: str) -> str:
@@ -136,7 +136,7 @@ class _Session:
     began: float
     name: str
     model: str = "unknown"
-    said: list[tuple[str, str]] = field(default_factory=list)
+    said: Conversation = field(default_factory=Conversation)
     typed: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
     end: int = 0
@@ -152,16 +152,16 @@ class _Session:
         if typed and not question:
             return  # a command's own output
         if question:
-            self.said.append(("user", question))
+            self.said.add({"role": "user", "content": question}, "prompt")
         at = self.began + self.count
         self.count += 1
         key = _digest(self.name, str(self.count), question, answer)
-        asked = list(self.said) if question else []
+        asked = [(m["role"], m["content"]) for m in self.said.recent()] if question else []
         yield _Turn(at, at + 1.0, key, self.name, self.end, self.model, asked, answer)
-        self.said.append(("assistant", answer))
+        self.said.add({"role": "assistant", "content": answer}, "answer")
 
 
-def _told(file: Path, lines: list[tuple[int, str]], ended: bool) -> Iterator[_Turn]:
+def _told(file: Path, lines: Iterable[tuple[int, str]], ended: bool) -> Iterator[_Turn]:
     place = str(file.absolute().parent)
     session, typing = _Session(0.0, _digest(place)), False
     for end, line in lines:
@@ -199,15 +199,13 @@ def _question(typed: str) -> str:
 # --- the log of requests --------------------------------------------------------------------------
 
 
-def _logged(lines: list[tuple[int, str]], ended: bool) -> Iterator[_Turn]:
+def _logged(lines: Iterable[tuple[int, str]], ended: bool) -> Iterator[_Turn]:
     asked: list[tuple[str, str]] = []
     asked_at = 0.0
     kind, at, end, block = "", 0.0, 0, list[str]()
-    marks = [*lines, (lines[-1][0] if lines else 0, "")] if ended else lines
-    for number, (line_end, line) in enumerate(marks):
-        mark = _EXCHANGE.fullmatch(line.rstrip("\n"))
-        last = ended and number == len(marks) - 1
-        if mark is None and not last:
+    for line_end, line in chain(lines, [(0, None)] if ended else ()):
+        mark = None if line is None else _EXCHANGE.fullmatch(line.rstrip("\n"))
+        if mark is None and line is not None:
             block.append(line)
             end = line_end
             continue

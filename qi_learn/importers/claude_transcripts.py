@@ -20,15 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.importers.conversation import Conversation, texts_of
-from qi_learn.importers.json_lines import JsonLine, behind, inner, json_lines, objects, seconds
+from qi_learn.importers.json_lines import (
+    JsonLine,
+    behind,
+    inner,
+    json_lines,
+    objects,
+    regular_files,
+    seconds,
+)
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
 
-DECLINED = (
-    "The user doesn't want to proceed with this tool use",
-    "The user doesn't want to take this action right now",
-)
-"""How the result of a tool begins that the person did not allow."""
+DECLINED = "The user doesn't want to proceed with this tool use"
+"""How the result of a tool begins that the person did not allow.
+
+Not "... to take this action right now": so end those that stood behind it, or were interrupted,
+and nobody was asked about them.
+"""
 NO_PROMPTS = ("[Request interrupted by user", "<command-name>", "<local-command-", "Caveat: ")
 """How a message of the person's begins that the program wrote."""
 
@@ -40,7 +49,7 @@ def usual_place(home: Path, environment: Mapping[str, str]) -> Path:
 
 def files(path: Path) -> list[Path]:
     """The transcripts that a path means."""
-    return sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+    return regular_files(sorted(path.rglob("*.jsonl"))) if path.is_dir() else [path]
 
 
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:

@@ -26,6 +26,7 @@ from qi_learn.importers.json_lines import (
     is_local,
     json_lines,
     objects,
+    regular_files,
     seconds,
 )
 from qi_learn.importers.json_lines import text_of as text
@@ -49,7 +50,8 @@ def files(path: Path) -> list[Path]:
     """The rollouts that a path means: those of its sessions, the archived ones too."""
     if not path.is_dir():
         return [path]
-    return sorted(path.rglob("rollout-*.jsonl"), key=lambda file: file.name)
+    found = path.rglob("rollout-*.jsonl")
+    return regular_files(sorted(found, key=lambda file: file.name))
 
 
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:

@@ -127,7 +127,7 @@ def _edit(
 def _sign(key: str, line: JsonLine, value: Mapping[str, Any], ts: float) -> Iterator[ToolSign]:
     accepted = value.get("accepted")
     if isinstance(accepted, bool):
-        yield ToolSign(key, str(line.end), ts, "applied" if accepted else "declined")
+        yield ToolSign(key, str(line.end), ts, "accepted" if accepted else "declined")
 
 
 def _chat(

@@ -7,15 +7,19 @@ this moment waits for the next import.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from qi_learn.errors import NotFound
 from qi_learn.record_class import dataclass
 
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes of a line that is read: a longer one is no message, and would not fit into memory."""
 LOCAL_PROVIDERS = frozenset(
     ("ollama", "lmstudio", "lm-studio", "lm_studio", "llama.cpp", "llamacpp", "llamafile", "oss")
 )
@@ -42,23 +46,50 @@ class JsonLine:
 
 def json_lines(file: Path) -> Iterator[JsonLine]:
     """The whole lines of a file, empty ones left out. Raises NotFound if it cannot be read."""
-    end = 0
-    for number, raw in enumerate(raw_lines(file), 1):
-        end += len(raw)
-        if raw.strip():
+    for number, (end, raw) in enumerate(raw_lines(file), 1):
+        if raw is None:
+            yield JsonLine(end, number, None, f"longer than {LONGEST_LINE >> 20} MiB")
+        elif raw.strip():
             yield _line(end, number, raw)
 
 
-def raw_lines(file: Path) -> Iterator[bytes]:
-    """The whole lines of a file, as they are. Raises NotFound if it cannot be read."""
+def written_at(file: Path) -> float:
+    """When a file was written last. Raises NotFound if it cannot be read."""
     try:
-        with file.open("rb") as lines:
-            for raw in lines:
-                if not raw.endswith(b"\n"):
-                    return  # it is being written
-                yield raw
+        return file.stat().st_mtime
     except OSError as error:
         raise unreadable(file, error) from error
+
+
+def raw_lines(file: Path) -> Iterator[tuple[int, bytes | None]]:
+    """The whole lines of a file, as they are, each with the byte behind it.
+
+    None for one that is longer than `LONGEST_LINE`. Raises NotFound if the file cannot be read.
+    """
+    end = 0
+    try:
+        with file.open("rb") as lines:
+            while raw := lines.readline(LONGEST_LINE):
+                end += len(raw)
+                if raw.endswith(b"\n"):
+                    yield end, raw
+                elif rest := _rest_of_line(lines):
+                    end += rest
+                    yield end, None
+                else:
+                    return  # it is being written
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def _rest_of_line(lines: BinaryIO) -> int:
+    """How many bytes a line goes on for, which are read past; 0 if it has no end."""
+    length = 0
+    while raw := lines.readline(LONGEST_LINE):
+        length += len(raw)
+        if raw.endswith(b"\n"):
+            return length
+    return 0
 
 
 def _line(end: int, number: int, raw: bytes) -> JsonLine:
@@ -87,15 +118,23 @@ def unreadable(file: Path, error: OSError) -> NotFound:
 
 def seconds(value: Any) -> float | None:
     """A time in a log as Unix seconds: ISO 8601, or milliseconds since 1970; else None."""
-    if isinstance(value, bool):
-        return None
     if isinstance(value, (int, float)):
-        return value / 1000.0
+        return value / 1000.0 if is_number(value) else None
     try:
         when = datetime.fromisoformat(value)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a value is a number with which can be reckoned: no NaN, and none without an end."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def text_of(value: Any) -> str:
@@ -115,12 +154,30 @@ def inner(value: Any, key: str) -> Mapping[str, Any]:
 
 
 def local_path(value: Any) -> str | None:
-    """A path, or the path in a `file://` address; None if it is neither, or on another machine."""
+    """A path, or the path in a `file://` address.
+
+    None if it is neither, on another machine, or no name that a file can have here.
+    """
     text = text_of(value)
     if text.startswith("file://"):
-        parts = urlsplit(text)
-        return unquote(parts.path) if parts.netloc in ("", "localhost") else None
-    return text if text.startswith("/") else None
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            return None
+        text = unquote(parts.path) if parts.netloc in ("", "localhost") else ""
+    return text if text.startswith("/") and _is_name(text) else None
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def regular_files(found: Iterable[Path]) -> list[Path]:
+    """The files among what was found: no directory, pipe or device, and no link to nothing."""
+    return [path for path in found if os.path.isfile(path)]
 
 
 def is_local(provider: Any) -> bool | None:

@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.importers.conversation import Conversation, texts_of
-from qi_learn.importers.json_lines import behind, inner, is_local, json_file, seconds
+from qi_learn.importers.json_lines import (
+    behind,
+    inner,
+    is_local,
+    is_number,
+    json_file,
+    regular_files,
+    seconds,
+)
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.outside.foreign_database import ForeignDatabase, foreign_database
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ReadTo, ToolSign
@@ -42,7 +50,7 @@ def files(path: Path) -> list[Path]:
     if (path / DATABASE).is_file():
         return [path / DATABASE]
     storage = path / "storage" if (path / "storage").is_dir() else path
-    return sorted(storage.glob("session/*/*.json"))
+    return regular_files(sorted(storage.glob("session/*/*.json")))
 
 
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
@@ -78,7 +86,7 @@ class _Message:
     def completed(self) -> int:
         """When it was completed, in milliseconds; 0 while it is not."""
         done = inner(self.info, "time").get("completed")
-        return int(done) if isinstance(done, (int, float)) else 0
+        return int(done) if is_number(done) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,7 @@ def _of_files(file: Path) -> _Session:
         )
         for each in sorted((storage / "message" / id).glob("*.json"))
     ]
-    found.sort(key=lambda m: (inner(m.info, "time").get("created") or 0, m.id))
+    found.sort(key=lambda m: (seconds(inner(m.info, "time").get("created")) or 0.0, m.id))
     return _Session(id, text(session.get("directory")) or None, tuple(found))
 
 

@@ -74,9 +74,15 @@ def _written(repository: Path, commit: AuthoredCommit) -> Iterator[ImportedItem]
             continue
         if added.file not in texts:
             text = text_at(repository, commit.id, added.file)
-            texts[added.file] = None if text is None else text.splitlines(keepends=True)
+            texts[added.file] = None if text is None else _lines(text)
         if lines := texts[added.file]:
             yield from _block(repository, commit, added, lines)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as git counts them: a form feed, and what else Unicode has, ends none."""
+    *ended, last = text.split("\n")
+    return [*(f"{line}\n" for line in ended), *([last] if last else ())]
 
 
 def _block(

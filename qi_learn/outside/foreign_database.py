@@ -2,11 +2,13 @@
 
 The invariant: it is opened to read only, and read in one transaction, so what is read is of one
 moment; nothing is written, not even a lock that would keep its owner waiting beyond SQLite's own.
-Not `immutable`: a database that is being written would be read wrong.
+Not `immutable`: a database that is being written would be read wrong. But for one that nobody has
+open, in a directory that cannot be written: SQLite would have to put a file beside it.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -44,19 +46,37 @@ def foreign_database(path: Path) -> Iterator[ForeignDatabase]:
     if not path.is_file():
         raise NotFound(f"There is no database {path}.", "Check the path.")
     try:
-        conn = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS
-        )
+        conn = _begun(path, "mode=ro")
     except sqlite3.Error as error:
-        raise _unreadable(path, error) from error
-    with closing(conn):
-        conn.row_factory = sqlite3.Row
-        try:
-            conn.execute("BEGIN")
-            conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
+        if not _lies_still(path):
             raise _unreadable(path, error) from error
+        try:
+            conn = _begun(path, "mode=ro&immutable=1")
+        except sqlite3.Error as again:
+            raise _unreadable(path, again) from error
+    with closing(conn):
         yield ForeignDatabase(path, conn)
+
+
+def _begun(path: Path, how: str) -> sqlite3.Connection:
+    """A connection in whose transaction everything is of one moment."""
+    conn = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)
+    try:
+        conn.row_factory = sqlite3.Row
+        conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        conn.execute("BEGIN")
+        conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def _lies_still(path: Path) -> bool:
+    """Whether nobody has a database open, and nothing can be put beside it."""
+    real = path.resolve()
+    beside = (real.with_name(real.name + end) for end in ("-wal", "-shm", "-journal"))
+    return not any(map(os.path.lexists, beside)) and not os.access(real.parent, os.W_OK)
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> NotFound:

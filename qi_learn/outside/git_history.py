@@ -8,6 +8,7 @@ becomes NotFound.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,13 @@ from qi_learn.outside.git_call import ask
 MOST_COMMITS = 500
 """The newest commits of a range that are looked at."""
 _HUNK = re.compile(r"^@@ -(?P<old>\d+)(?:,(?P<count>\d+))? \+\d+(?:,\d+)? @@")
+GAP, MOST_SPANS = 20, 50
+"""Lines between two that are asked for together, and the most ranges of one question."""
+_TOLD = re.compile(
+    r"^(?P<commit>[0-9a-f]{40,64}) (?P<there>\d+) (?P<line>\d+)(?: \d+)?\n"
+    r"(?:(?!filename |\t).*\n)*filename (?P<file>.*)\n\t",
+    re.MULTILINE,
+)
 _BLAMED = re.compile(r"^\^?(?P<commit>[0-9a-f]{40,64}) \d+ (?P<line>\d+)(?: \d+)?$")
 
 
@@ -103,3 +111,83 @@ def blame(directory: Path, commit: str, file: str, lines: tuple[int, int]) -> di
         elif line.startswith("author-time "):
             written[last] = float(line.removeprefix("author-time "))
     return {line: LineOrigin(each, written.get(each, 0.0)) for line, each in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """The last commit in which a line stood, and where."""
+
+    commit: str
+    file: str
+    line: int
+    """Number of the line there, from 0."""
+
+
+def last_seen(
+    directory: Path, commit: str, head: str, file: str, lines: Collection[int]
+) -> dict[int, LastSeen]:
+    """For lines of a file in a commit: up to which commit on the way to `head` each stood.
+
+    What stands still has `head`. White space, renames, and moves within and between files are
+    looked through. Raises NotFound.
+    """
+    if commit == head or not lines:
+        return {line: LastSeen(head, file, line) for line in lines}
+    spans = [part for first, end in _spans(lines) for part in ("-L", f"{first + 1},{end}")]
+    options = ("--reverse", "-w", "-M", "-C", "--line-porcelain", *spans)
+    done = ask(directory, "blame", *options, f"{commit}..{head}", "--", file)
+    found: dict[int, LastSeen] = {}
+    for told in _TOLD.finditer(done.output.decode("utf-8", "replace")):
+        line = int(told["line"]) - 1
+        found[line] = LastSeen(told["commit"], told["file"], int(told["there"]) - 1)
+    return {line: each for line, each in found.items() if line in lines}
+
+
+def _spans(lines: Collection[int]) -> list[tuple[int, int]]:
+    """Line numbers as few ranges (the end not included); small gaps are taken along."""
+    spans: list[tuple[int, int]] = []
+    for line in sorted(lines):
+        if spans and line - spans[-1][1] < GAP:
+            spans[-1] = (spans[-1][0], line + 1)
+        else:
+            spans.append((line, line + 1))
+    if len(spans) > MOST_SPANS:
+        return [(spans[0][0], spans[-1][1])]
+    return spans
+
+
+def next_change(directory: Path, commit: str, head: str, file: str) -> str | None:
+    """The first commit after `commit`, on the way to `head`, that changed a file; None if none.
+
+    Raises NotFound.
+    """
+    options = ("--reverse", "--ancestry-path", f"{commit}..{head}")
+    done = ask(directory, "--literal-pathspecs", "rev-list", *options, "--", file)
+    return done.text.split("\n", 1)[0].strip() or None
+
+
+def newest_after(directory: Path, commit: str, head: str, until: float) -> str:
+    """The newest commit behind `commit`, on the way to `head`, that was made by a time.
+
+    `commit` itself if none was. Raises NotFound.
+    """
+    options = ("-1", f"--before={int(until)}", "--ancestry-path", f"{commit}..{head}")
+    return ask(directory, "rev-list", *options).text.strip() or commit
+
+
+def twin(directory: Path, commit: str, head: str, file: str) -> str | None:
+    """The commit of another branch that makes the same change to a file; None if there is none.
+
+    So a commit that was rebased, picked or squashed is found. Raises NotFound.
+    """
+    form = ("--format=commit %H", "-p", "--no-color", "--no-ext-diff", "--no-textconv")
+    own = ask(directory, "--literal-pathspecs", "log", "-1", *form, commit, "--", file)
+    span = (f"-{MOST_COMMITS}", "--no-merges", f"{commit}..{head}")
+    others = ask(directory, "--literal-pathspecs", "log", *form, *span, "--", file)
+    same = ("patch-id", "--stable")
+    wanted = ask(directory, *same, given=own.output).text.split()
+    if not wanted:
+        return None
+    known = ask(directory, *same, given=others.output).text.split("\n")
+    pairs = (line.split() for line in known if line.strip())
+    return next((each[1] for each in pairs if each[0] == wanted[0]), None)

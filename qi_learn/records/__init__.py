@@ -74,13 +74,20 @@ if TYPE_CHECKING:
         ImportedTurn,
         NotUnderstood,
         ReadTo,
-        ReturningTurn,
         ToolRating,
         ToolSign,
+    )
+    from qi_learn.records.returning import (
+        Became,
+        GivenRating,
+        ReturningCommand,
+        ReturningRating,
+        ReturningTurn,
     )
     from qi_learn.records.run_states import RUN_STATES_ENDED, RunState
     from qi_learn.records.scorable import AnswerFacts, AnswerSource, Scorable
     from qi_learn.records.set_aside import SetAside
+    from qi_learn.records.surviving_lines import Survival
     from qi_learn.records.tracking import (
         Tracked,
         TurnChange,
@@ -119,6 +126,7 @@ __all__ = [
     "AnswerFacts",
     "AnswerSource",
     "Author",
+    "Became",
     "Behaviour",
     "Check",
     "CommandResult",
@@ -132,6 +140,7 @@ __all__ = [
     "Fate",
     "Feedback",
     "ForgetRequest",
+    "GivenRating",
     "ImportedItem",
     "ImportedTurn",
     "Leak",
@@ -159,6 +168,8 @@ __all__ = [
     "RecallLog",
     "Receipt",
     "Release",
+    "ReturningCommand",
+    "ReturningRating",
     "ReturningTurn",
     "RunState",
     "Said",
@@ -173,6 +184,7 @@ __all__ = [
     "Suggestion",
     "SuggestionState",
     "SuiteNll",
+    "Survival",
     "TensorGain",
     "ToolRating",
     "ToolSign",
@@ -197,11 +209,12 @@ _LIVES_IN = {
         "Message Outcome Said Score Sign Signal Suggestion SuggestionState Turn",
         "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
         "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
-        "importing": "ImportedItem ImportedTurn NotUnderstood ReadTo ReturningTurn ToolRating "
-        "ToolSign",
+        "importing": "ImportedItem ImportedTurn NotUnderstood ReadTo ToolRating ToolSign",
         "run_states": "RUN_STATES_ENDED RunState",
+        "returning": "Became GivenRating ReturningCommand ReturningRating ReturningTurn",
         "scorable": "AnswerFacts AnswerSource Scorable",
         "set_aside": "SetAside",
+        "surviving_lines": "Survival",
         "tracking": "Tracked TurnChange TurnHead Waiting",
         "training": "Divergence PenaltyStrength Placement Plan PlannedBase "
         "PlannedBatches PlannedHardware PlannedLora PlannedPenalties PlannedSteps RecallLog "

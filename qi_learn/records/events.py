@@ -52,7 +52,7 @@ class Event:
     source: str
     """Its producer: `gateway`, `cli`, `cycle`, the name of a hook or an editor, ..."""
     body: Mapping[str, Any]
-    """What the kind prescribes, as `store/ingest.py` reads it."""
+    """What the kind prescribes, as `store/event_intake.py` reads it."""
     author: Author = "unknown"
     project: str | None = None
     """Directory of the project it belongs to; None if it is not known."""

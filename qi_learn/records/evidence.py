@@ -25,8 +25,10 @@ Fate = Literal["kept", "edited", "rejected", "superseded", "unknown"]
 """What became of a suggestion (contracts 5). Rejected has a positive sign; superseded: another one
 stands in its place; unknown: nothing can be said.
 """
-Said = Literal["applied", "failed", "declined"]
-"""What a client said of an edit: it was made, it could not be made, the person did not want it."""
+Said = Literal["applied", "failed", "declined", "accepted"]
+"""What a client said of an edit: it was made, it could not be made, the person did not want it, the
+person took it.
+"""
 Sign = Literal["left_out", "superseded"]
 """What was seen of a suggestion that stands in no file: its own place was saved without it, or with
 another suggestion in it.
@@ -259,6 +261,10 @@ class CommandResult:
     """The other files of the project that took part, seen from `cwd`; None if that is unknown."""
     failing: tuple[str, ...] | None = None
     """What failed, each by a name that is the same from run to run; None if that is unknown."""
+    covered: tuple[tuple[str, tuple[int, ...], tuple[int, ...] | None], ...] | None = None
+    """By file, seen from `cwd`, the lines that its tests ran and, if known, those they did not:
+    first and last of each range in turn. None if it left no report of that.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What another program's own log says: turns, and what it tells of what became of them.
 
 `importers/` makes these records, one file a source, and `commands/import_.py` writes them to the
-spool.
+spool. What an export of our own brings back is in `records/returning.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from qi_learn.record_class import dataclass
 from qi_learn.records.evidence import Said
+from qi_learn.records.returning import ReturningCommand, ReturningRating, ReturningTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +38,8 @@ class ImportedTurn:
     directory: str | None = None
     """In which directory it was asked, if the log says."""
     cancelled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReturningTurn:
-    """A turn that `export data` wrote, with its own id."""
-
-    key: str
-    """Its id."""
-    cursor: str
-    ended: float
-    started: float
-    turn: Mapping[str, Any]
-    """The record `Turn`, as JSON."""
-    directory: str | None = None
+    timed: bool = True
+    """Whether the log has its time; else that is when the log was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +85,13 @@ class ReadTo:
     cursor: str
 
 
-ImportedItem = ImportedTurn | ReturningTurn | ToolSign | ToolRating | NotUnderstood | ReadTo
+ImportedItem = (
+    ImportedTurn
+    | ReturningTurn
+    | ReturningRating
+    | ReturningCommand
+    | ToolSign
+    | ToolRating
+    | NotUnderstood
+    | ReadTo
+)

@@ -59,3 +59,5 @@ class Scorable:
     feedback: Feedback
     outcome: Outcome
     facts: AnswerFacts
+    reply: str | None = None
+    """What the person wrote next in the conversation; None if nothing is known of that."""

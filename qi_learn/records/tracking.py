@@ -23,6 +23,8 @@ class TurnHead:
     ended: float
     status: int
     project: str | None
+    cancelled: bool = False
+    """Whether the client left before the answer's end."""
 
 
 @dataclass(frozen=True, slots=True)

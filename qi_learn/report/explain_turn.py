@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qi_learn.fates import refused
 from qi_learn.records import Feedback, LearningInteraction, Outcome, Score, Suggestion, Turn
 from qi_learn.report.words import clock, fitted, one_line
 from qi_learn.rundir.progress import span
@@ -118,7 +119,7 @@ def _place(suggestion: Suggestion, settings: CaptureSettings) -> str:
         return "another suggestion stands in its place"
     if suggestion.sign == "left_out" and suggestion.state == "settled":
         return "its own place was saved without it"
-    if suggestion.said == "declined":
+    if refused(suggestion):
         return "it was declined"
     if suggestion.state == "waiting":
         return "not seen in a file yet"

@@ -88,6 +88,8 @@ def clients(rates: Sequence[ClientRates]) -> list[str]:
             f"{_share(each.placed, each)} found in files, {_share(each.rejected, each)} rejected, "
             f"{_share(each.unknown, each)} unknown"
         )
+        if each.left is not None:
+            line += f"; {each.left:.0%} of their lines left a week after the commit"
         lines.append(f"{'' if n else 'clients':<12}{line}")
     lines += [
         f"fault       {each.rejected} of {each.kept + each.rejected} suggestions of "

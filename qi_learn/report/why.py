@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.daemon.untaken import waiting_answers
-from qi_learn.fates import BAD_RATING, GOOD_RATING
+from qi_learn.fates import BAD_RATING, GOOD_RATING, refused
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
-from qi_learn.records import Fate, Feedback, LearningInteraction, Suggestion
+from qi_learn.records import Fate, Feedback, LearningInteraction, Suggestion, Survival
 from qi_learn.report.explain import no_such_turn, nothing_yet
-from qi_learn.report.words import fitted, one_line
+from qi_learn.report.words import counted, fitted, one_line
 from qi_learn.rundir.progress import span
 from qi_learn.settings import CaptureSettings, Settings
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.feedback import load_interaction
+from qi_learn.store.lines_left import survivals_of
 from qi_learn.store.seen_turns import newest_stray, newest_turn
 from qi_learn.store.short_ids import only_one, turns_named
 from qi_learn.workspace.registry import place_of
@@ -32,7 +34,19 @@ SAID = {
     "applied": "the client said that it was applied",
     "failed": "the client said that it could not be applied",
     "declined": "the client said that it was declined",
+    "accepted": "the client said that it was accepted",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class LinesLeft:
+    """The share of a suggestion's lines that are from its commit; None if that is not known."""
+
+    lines: int
+    """How many it has that are not blank and were not there before."""
+    at_commit: float | None
+    after_day: float | None
+    after_week: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,8 @@ class WhyBlock:
     """What decides its fate, in words."""
     sure: float | None
     """How certain that is, 0..1; None if nothing is known."""
+    left: LinesLeft | None = None
+    """What is left of its lines; None if they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +88,18 @@ def why(paths: Paths, settings: Settings, what: str, *, directory: Path | None =
         raise nothing_yet(None, waiting_answers(paths)) if what == "last" else no_such_turn(what)
     with open_store(paths.database, readonly=True) as store:
         id = _last(paths, store, directory) if what == "last" else _named(store, what)
-        interaction = load_interaction(store, id)
+        interaction, survivals = load_interaction(store, id), survivals_of(store, id)
+    left = {ordinal: _left(each) for ordinal, each in survivals.items()}
     asked = interaction.turn.messages
     question = one_line(asked[-1].content[-4 * QUESTION :]) if asked else ""
     return Why(
         id,
         fitted(question, QUESTION),
         interaction.turn.project,
-        tuple(_block(s, interaction, settings.capture) for s in interaction.suggestions),
+        tuple(
+            replace(_block(s, interaction, settings.capture), left=left.get(s.ordinal))
+            for s in interaction.suggestions
+        ),
     )
 
 
@@ -94,7 +114,26 @@ def as_text(told: Why) -> str:
         lines.append(f"  {name:10}  {block.fate or 'open'}{sure}")
         lines.append(f"  {'found':10}  {block.found or 'in no file that was saved'}")
         lines.append(f"  {'because':10}  {block.sign}")
+        if block.left is not None:
+            lines.append(f"  {'left':10}  {_in_words(block.left)}")
     return "\n".join(lines)
+
+
+def _left(survival: Survival) -> LinesLeft | None:
+    if survival.at_commit is None:
+        return None
+    shares = (survival.at_commit, survival.after_day, survival.after_week)
+    return LinesLeft(survival.own, *shares)
+
+
+def _in_words(left: LinesLeft) -> str:
+    shares = (
+        ("at its commit", left.at_commit),
+        ("a day later", left.after_day),
+        ("a week later", left.after_week),
+    )
+    known = ", ".join(f"{share:.0%} {when}" for when, share in shares if share is not None)
+    return f"of {counted(left.lines, 'line')} {known}"
 
 
 def _last(paths: Paths, store: Store, directory: Path | None) -> str:
@@ -131,7 +170,7 @@ def _block(
 def _sure(suggestion: Suggestion, *, explicit: bool) -> float | None:
     if suggestion.fate in (None, "unknown"):
         return None
-    if explicit or suggestion.said == "declined":
+    if explicit or refused(suggestion):
         return 1.0
     return suggestion.match_confidence
 
@@ -167,7 +206,7 @@ def _explicit(said: Feedback, suggestion: Suggestion) -> Iterator[str]:
 
 
 def _sign(suggestion: Suggestion, settings: CaptureSettings) -> str:
-    if suggestion.said == "declined":
+    if refused(suggestion):
         return SAID["declined"]
     if suggestion.sign == "superseded":
         return "another suggestion stands in its place"
@@ -183,7 +222,8 @@ def _sign(suggestion: Suggestion, settings: CaptureSettings) -> str:
     if suggestion.state == "unknown":
         return "its file was lost sight of: what became of it is not known"
     if suggestion.state == "placed":
-        return "it stands there and may still change" if suggestion.region else "it went just now"
+        stands = suggestion.region is not None
+        return "it stands there and may still change" if stands else "it went just now"
     return _settled(suggestion, settings)
 
 

@@ -85,7 +85,7 @@ def _of_messages(text: str) -> ToolReport | None:
     for line in text.split("\n"):
         try:
             said = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(said, dict):
             continue

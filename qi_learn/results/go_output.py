@@ -65,7 +65,7 @@ def _of_events(text: str) -> ToolReport | None:
     for line in text.split("\n"):
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(event, dict) or "Action" not in event:
             continue

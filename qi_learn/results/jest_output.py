@@ -42,7 +42,7 @@ def jest_json_report(text: str) -> ToolReport | None:
     at = text.find("{")
     try:
         said = json.loads(text[at:]) if at >= 0 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict) or not isinstance(said.get("testResults"), list):
         return None

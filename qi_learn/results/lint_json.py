@@ -34,7 +34,7 @@ def ruff_report(text: str) -> ToolReport | None:
 def _list(text: str) -> list[dict[str, Any]] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         return None

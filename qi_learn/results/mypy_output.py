@@ -34,7 +34,7 @@ def _of_lines(text: str) -> list[str]:
             continue
         try:
             said = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(said, dict) and said.get("severity") == "error":
             found.append(f"{said['file']}: {said.get('code') or 'error'}")

@@ -16,7 +16,7 @@ def sarif_report(text: str) -> ToolReport | None:
     """The findings in a SARIF log; None if it is none."""
     try:
         log = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(log, dict) or not isinstance(log.get("runs"), list) or "version" not in log:
         return None

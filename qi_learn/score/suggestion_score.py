@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 
 from qi_learn.records import AnswerFacts, Feedback, Outcome, Scorable, Score, Signal
+from qi_learn.score.next_message import names_of, what_it_says
 from qi_learn.score.target_score import score_target
 from qi_learn.settings import ScoreSettings as Weights
 
@@ -51,6 +52,7 @@ def _signals(scorable: Scorable, weights: Weights, domain_share: float | None) -
     yield from _outcome(scorable.outcome, weights)
     yield from _quality(scorable.facts, weights)
     yield from _relevance(scorable.facts, weights)
+    yield from _next_message(scorable, weights)
     if domain_share is not None:
         yield Signal(
             "domain",
@@ -111,3 +113,13 @@ def _relevance(facts: AnswerFacts, weights: Weights) -> Iterator[Signal]:
     if facts.names_used is not None and facts.names:
         reason = f"{facts.names_used} of its {facts.names} names were in use in the project"
         yield Signal("relevance", facts.names_used / facts.names, weights.relevance, reason)
+
+
+def _next_message(scorable: Scorable, weights: Weights) -> Iterator[Signal]:
+    """What the person wrote next: weak, and no fate."""
+    if scorable.reply is None or not weights.next_message:
+        return
+    says = what_it_says(scorable.reply, names_of(scorable.suggestions))
+    if says is not None:
+        reason = f"the next message says that it {'worked' if says == 'worked' else 'did not work'}"
+        yield Signal("next_message", float(says == "worked"), weights.next_message, reason)

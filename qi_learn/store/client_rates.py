@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
+from statistics import median
 
 from qi_learn.record_class import dataclass
 from qi_learn.store.database import Store
@@ -26,6 +28,11 @@ _COUNTS = f"""
     FROM (SELECT id, client FROM turns ORDER BY ended DESC LIMIT {NEWEST}) t
          JOIN suggestions s ON s.turn_id = t.id GROUP BY t.client
 """
+_LEFT = f"""
+    SELECT t.client, v.after_week FROM (SELECT id, client FROM turns
+                                        ORDER BY ended DESC LIMIT {NEWEST}) t
+           JOIN survival v ON v.turn_id = t.id WHERE v.after_week IS NOT NULL
+"""
 _SUMS = ("suggestions", "placed", "kept", "rejected", "superseded", "unknown")
 
 
@@ -43,6 +50,8 @@ class ClientRates:
     rejected: int
     superseded: int
     unknown: int
+    left: float | None = None
+    """The median share of their lines that are left a week after their commit; None if unknown."""
 
     @property
     def decided(self) -> int:
@@ -60,9 +69,20 @@ def client_rates(store: Store) -> tuple[ClientRates, ...]:
     """The rates of each client of the newest turns, the one with the most suggestions first."""
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_SUMS))
     for row in store.rows(_COUNTS):
-        name = _VERSION.sub("", row["client"] or "") or NO_NAME
+        name = _name(row["client"])
         counts[name] = [
             known + int(row[column] or 0) for known, column in zip(counts[name], _SUMS, strict=True)
         ]
-    found = (ClientRates(name, *sums) for name, sums in counts.items())
+    left: defaultdict[str, list[float]] = defaultdict(list)
+    for row in store.rows(_LEFT):
+        left[_name(row["client"])].append(float(row["after_week"]))
+    found = (
+        replace(ClientRates(name, *sums), left=median(left[name]) if left[name] else None)
+        for name, sums in counts.items()
+    )
     return tuple(sorted(found, key=lambda rates: (-rates.suggestions, rates.client)))
+
+
+def _name(client: str | None) -> str:
+    """A client's name without its version."""
+    return _VERSION.sub("", client or "") or NO_NAME

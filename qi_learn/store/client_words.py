@@ -85,11 +85,16 @@ def _call_ids(message: Message) -> list[str]:
 
 
 def keep_word(store: Store, suggestion: Suggestion, word: Said, redactor: Redactor) -> bool:
-    """Store what was said of a suggestion's edit; whether that changed it.
+    """Store what was said of a suggestion's edit; whether that changed it."""
+    return update_suggestion(store, redactor.clean(with_word(suggestion, word)))
 
-    To be declined decides by itself what became of it.
+
+def with_word(suggestion: Suggestion, word: Said) -> Suggestion:
+    """A suggestion of which something was said.
+
+    To be declined decides by itself what became of it, and so does to be accepted if no file says
+    anything (any more).
     """
     heard = replace(suggestion, said=word)
-    if word == "declined":
-        heard = replace(heard, inferred=inferred_fate(heard))
-    return update_suggestion(store, redactor.clean(heard))
+    decides = "declined" in (word, suggestion.said) or suggestion.state == "unknown"
+    return replace(heard, inferred=inferred_fate(heard)) if decides else heard

@@ -16,10 +16,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from qi_learn.fates import ACCEPTED_SIMILARITY
 from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead, Waiting
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
-from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, update_suggestion
+from qi_learn.store.feedback import (
+    ASKED_TO_GO_ON,
+    load_outcome,
+    save_implicit,
+    save_outcome,
+    update_suggestion,
+)
 from qi_learn.store.rows import record
 from qi_learn.store.shapes import join_request
 from qi_learn.store.turns import set_project
@@ -28,7 +35,8 @@ if TYPE_CHECKING:
     from qi_learn.redact import Redacted
 
 _TRACKED = """
-    SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, q.content AS prompt,
+    SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, t.cancelled,
+           q.content AS prompt,
            iif(q.hash IS NULL, NULL, t.request) AS request,
            iif(q.hash IS NULL, NULL, t.shape) AS shape
     FROM turns t JOIN suggestions s ON s.turn_id = t.id
@@ -46,7 +54,8 @@ _RECENT = """
 """Of every project: the one that is believed says nothing of where an answer is put."""
 _IN_A_PROJECT = _TRACKED.format(turns=f"{_PLACED} {_RECENT}")
 _OF_FILE = f"""
-    {_PLACED} AND s.file = :file UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
+    {_PLACED} AND s.file = :file UNION {_PLACED}
+    AND (s.region IS NULL OR s.similarity < {ACCEPTED_SIMILARITY}) AND s.touched_at >= :ended
 """
 _NAMED = "SELECT value FROM json_each(:turns)"
 _IN_A_FILE = _TRACKED.format(turns=f"{_OF_FILE} {_RECENT}")
@@ -54,7 +63,7 @@ _IN_A_FILE_OF_TURNS = _TRACKED.format(turns=f"{_OF_FILE} UNION {_NAMED}")
 _OF_TURNS = _TRACKED.format(turns=_NAMED)
 _WAITING = f"""
     SELECT s.turn_id, s.ordinal, t.started, t.ended,
-           s.start = 0 AND t.endpoint IN ('/api/generate', '/v1/completions') AS completion,
+           s.start = 0 AND {ASKED_TO_GO_ON} AS completion,
            s.sign IS NOT NULL AS left_out
     FROM turns t JOIN suggestions s ON s.turn_id = t.id
     WHERE t.id IN (SELECT NULL {_RECENT})
@@ -93,8 +102,9 @@ def load_followed(
 
     These are the turns with a suggestion that was placed at `placed` or later, and those that ended
     at `ended` or later. The latter may be of any project: that the answer is found in a file is
-    what makes it known. With `file`, of what was placed only what is in that file, and what went
-    since `ended` and may have come again in it. With `turns` too, only those of the latter.
+    what makes it known. With `file`, of what was placed only what is in that file, and what went,
+    or gave way to something else, since `ended` and may have come again in it. With `turns` too,
+    only those of the latter.
     """
     values: dict[str, object] = {"project": project, "placed": placed, "ended": ended, "file": file}
     if turns is not None:
@@ -216,7 +226,7 @@ def _tracked(store: Store, row: sqlite3.Row) -> Tracked:
     head = (row["endpoint"], row["started"], row["ended"], row["status"], row["project"])
     return Tracked(
         record(Suggestion, row),
-        TurnHead(row["turn_id"], *head),
+        TurnHead(row["turn_id"], *head, cancelled=bool(row["cancelled"])),
         row["prompt"] or "",
         join_request(store.conn, row["request"], row["shape"]),
     )

@@ -234,14 +234,23 @@ def _completed(store: Store, choice: ForgetChoice) -> ForgetChoice:
     earlier = {h for turn, began in others.items() for h in said[turn] if began < first[h]}
     earlier -= choice.messages
     owned = own.keys() - earlier
+    along = tuple(turn for turn in others if said[turn] & owned)
+    rated = _ratings_of(store, (*choice.meant, *along))
     texts = tuple(dict.fromkeys(filter(None, (_longest_line(own[hash]) for hash in owned))))
     return replace(
         choice,
-        along=tuple(turn for turn in others if said[turn] & owned),
+        along=along,
         shared=tuple(turn for turn in others if not said[turn] & owned),
+        events=tuple(dict.fromkeys((*choice.events, *rated))),
         messages=choice.messages | {hash for hash in owned if len(own[hash]) >= SHORTEST},
         texts=texts[:SEARCHED_TEXTS],
     )
+
+
+def _ratings_of(store: Store, turns: Sequence[str]) -> list[str]:
+    """The ratings that go with turns: the event of one holds its words, and need not name them."""
+    sql = "SELECT id FROM ratings WHERE turn_id IN (SELECT value FROM json_each(?)) ORDER BY ts, id"
+    return [row["id"] for row in store.rows(sql, (json.dumps(turns),))]
 
 
 def _began(store: Store, turn_id: str) -> float:

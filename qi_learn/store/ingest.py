@@ -8,55 +8,41 @@ parsed goes without them to `spool/bad/` (`bad_lines`), is counted, and holds no
 
 A file is deleted when all of it is in the database, a checkpoint has put that on the disk, and its
 producer is gone or has gone on to another file (`spool_positions`). A rating of a turn that is not
-there yet is kept, and given to the turn when it comes.
+there yet is kept, and given to the turn when it comes; so is, for a moment, what an editor saw.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn import codec
 from qi_learn.errors import QiError
-from qi_learn.records import CommandResult, Event, Suggestion, Turn
 from qi_learn.redact import Redactor
 from qi_learn.spool import LEFT, Line, read_from, spool_files, sweep
-from qi_learn.storable import storable_value
 from qi_learn.store import bad_lines
 from qi_learn.store.backups import expire_backups
 from qi_learn.store.bad_lines import BadLine
-from qi_learn.store.client_words import Hear, hear
-from qi_learn.store.command_results import save_command
+from qi_learn.store.client_words import Hear
 from qi_learn.store.database import Store
-from qi_learn.store.events import drop_turn_event, expire_events, save_event
-from qi_learn.store.expiry import mark_textless
-from qi_learn.store.feedback import save_suggestions
-from qi_learn.store.known_chains import KnownChains
-from qi_learn.store.own_redactor import redactor_of
-from qi_learn.store.ratings import keep_rating, match_ratings, unmatched_ratings
-from qi_learn.store.releases import apply_release
-from qi_learn.store.runs import apply_cycle
-from qi_learn.store.sessions import session_of
-from qi_learn.store.spool_positions import (
-    SpoolFiles,
-    delete,
-    forget_gone,
-    head_of,
-    position,
-    save_position,
+from qi_learn.store.event_intake import (
+    Decode,
+    DrainMemory,
+    EventIntake,
+    Outcomes,
+    Ran,
+    Suggest,
+    take_event,
 )
-from qi_learn.store.tombstones import Tombstones
-from qi_learn.store.tool_signs import apply_sign
-from qi_learn.store.turns import is_another, save_messages, save_turn, turns_known
+from qi_learn.store.events import expire_events
+from qi_learn.store.ratings import match_ratings, unmatched_ratings
+from qi_learn.store.spool_positions import delete, forget_gone, head_of, position, save_position
+from qi_learn.store.turns import turns_known
 
 logger = logging.getLogger(__name__)
 
-TIDY_SECONDS = 60.0
-"""Seconds between two looks at what has grown old."""
 BATCH_LINES, BATCH_BYTES = 1000, 4 * 1024 * 1024
 """The most that one transaction takes in: so many lines, and about so many bytes."""
 _NOT_UNDERSTOOD = (
@@ -67,13 +53,6 @@ _NOT_UNDERSTOOD = (
 
 The line is set aside: it must not hold up everything behind it.
 """
-
-_SEEN_BESIDE = ("outcome", "git", "hook", "edit")
-"""Kinds of events that tell what a person did: those of a pause are not kept."""
-Decode = Callable[[Event], Turn]
-Suggest = Callable[[Turn], tuple[Suggestion, ...]]
-Outcomes = Callable[[Event], tuple[Event, ...]]
-Ran = Callable[[Turn], tuple[CommandResult, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,55 +71,8 @@ class Drained:
     """Ratings, old and new, that wait for a turn that was not recorded, or not yet."""
     forgotten: int = 0
     """Events that were not kept, because they are of something that was forgotten."""
-
-
-class DrainMemory:
-    """What one drain leaves to the next: it only saves work, and may be lost at any time."""
-
-    def __init__(
-        self,
-        store: Store,
-        monotonic: Callable[[], float] = time.monotonic,
-        *,
-        paused: Callable[[float, float], bool] = lambda _first, _last: False,
-    ) -> None:
-        """`paused`: whether recording was paused in a part of a time."""
-        self.paused = paused
-        self.redactor = redactor_of(store)
-        self.chains = KnownChains(self.redactor)
-        self.files = SpoolFiles(monotonic)
-        self.tombstones = Tombstones(store)
-        self._monotonic = monotonic
-        self._tidied = float("-inf")
-
-    def time_to_tidy(self) -> bool:
-        """Whether it is `TIDY_SECONDS` since this was last true."""
-        now = self._monotonic()
-        if now - self._tidied < TIDY_SECONDS:
-            return False
-        self._tidied = now
-        return True
-
-
-@dataclass(slots=True)
-class _Intake:
-    """What storing a line needs, and the counts of what was stored."""
-
-    store: Store
-    memory: DrainMemory
-    decode: Decode
-    suggest: Suggest
-    say: Hear
-    outcomes: Outcomes
-    ran: Ran
-    now: float
-    known: int
-    """How many turns there were before."""
-    count: int = 0
-    bad: int = 0
-    repeated: int = 0
-    forgotten: int = 0
-    turns: list[str] = field(default_factory=list)
+    heard: tuple[str, ...] = ()
+    """Ids of the turns of which an editor told something."""
 
 
 def drain(
@@ -167,18 +99,21 @@ def drain(
     committed stays, the rest waits in the spool.
     """
     memory = memory or DrainMemory(store)
-    intake = _Intake(store, memory, decode, suggest, say, outcomes, ran, now, turns_known(store))
+    intake = EventIntake(
+        store, memory, decode, suggest, say, outcomes, ran, now, turns_known(store)
+    )
     files = spool_files(spool_dir)
     memory.files.see(files)
     forget_gone(store, files)
     ended = [path for path in files if _take_file(intake, path)]
     match_ratings(store)  # last: a rating may stand in an earlier file than its turn
+    heard = memory.signs.match(store, memory.redactor, now)
     delete(store, spool_dir, ended)
     if memory.time_to_tidy():
         _tidy(store, spool_dir, memory.redactor, now)
     return Drained(
         *(intake.count, intake.bad, tuple(intake.turns), intake.repeated),
-        *(unmatched_ratings(store), intake.forgotten),
+        *(unmatched_ratings(store), intake.forgotten, heard),
     )
 
 
@@ -194,7 +129,7 @@ def _tidy(store: Store, spool_dir: Path, redactor: Redactor, now: float) -> None
         logger.warning("not everything that is old could be deleted: %s", error)
 
 
-def _take_file(intake: _Intake, path: Path) -> bool:
+def _take_file(intake: EventIntake, path: Path) -> bool:
     """Take in a file; True if it is at its end for good."""
     files = intake.memory.files
     try:
@@ -228,7 +163,7 @@ def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 def _take_batch(
-    intake: _Intake, path: Path, head: str, batch: Sequence[Line], bad_bytes: int
+    intake: EventIntake, path: Path, head: str, batch: Sequence[Line], bad_bytes: int
 ) -> tuple[int, int]:
     """Store the rows of these lines and how far the file is taken in, in one transaction.
 
@@ -254,7 +189,7 @@ def _take_batch(
     return batch[-1].end, bad_bytes
 
 
-def _tell(intake: _Intake, path: Path, bad: Sequence[BadLine]) -> None:
+def _tell(intake: EventIntake, path: Path, bad: Sequence[BadLine]) -> None:
     """Log what was set aside, once it is: on a full disk it is tried again and again."""
     for one in bad:
         problem = intake.memory.redactor.text(one.problem)
@@ -263,91 +198,20 @@ def _tell(intake: _Intake, path: Path, bad: Sequence[BadLine]) -> None:
 
 
 def _set_aside(
-    intake: _Intake, path: Path, head: str, bad: Sequence[BadLine], bad_bytes: int
+    intake: EventIntake, path: Path, head: str, bad: Sequence[BadLine], bad_bytes: int
 ) -> int:
     kept = path.parent / "bad" / f"{path.name.removesuffix(LEFT)}.{head[:8]}"
     return bad_lines.set_aside(kept, bad_bytes, bad, intake.memory.redactor)
 
 
-def _take_line(intake: _Intake, line: Line) -> str | None:
+def _take_line(intake: EventIntake, line: Line) -> str | None:
     """Store a line's event; returns what is wrong with it if that cannot be done."""
     if line.event is None:
         return line.problem or "not understood"
     try:
         with intake.store.attempt():
             for event in intake.outcomes(line.event):
-                _take_event(intake, event)
+                take_event(intake, event)
     except _NOT_UNDERSTOOD as error:
         return f"{type(error).__name__}: {error}"
     return None
-
-
-def _take_event(intake: _Intake, event: Event) -> None:
-    if intake.memory.tombstones.takes(event):
-        return
-    if event.kind in _SEEN_BESIDE and intake.memory.paused(event.began, event.ts):
-        return
-    store = intake.store
-    event = replace(event, project=storable_value(event.project))
-    turn = None
-    if event.kind == "turn":
-        turn = intake.decode(event)
-        event = replace(event, body={})
-    if forgotten := intake.memory.tombstones.holds_event(event):
-        event = replace(event, body={}, project=None)
-    clean = intake.memory.redactor.clean(event)
-    if not save_event(store, clean, taken=intake.now):
-        if turn is not None and is_another(store, turn):
-            raise ValueError(f"the id {turn.id} was used for another turn before")
-        intake.repeated += 1
-        return
-    if forgotten:
-        intake.forgotten += 1
-    elif turn is not None:
-        _take_turn(intake, turn)
-    elif event.kind == "rating":
-        keep_rating(store, clean, known=intake.known)
-    elif event.kind == "outcome":
-        save_command(store, intake.memory.redactor.clean(_command(event)))
-    elif event.kind == "cycle":
-        apply_cycle(store, clean)
-    elif event.kind == "release":
-        apply_release(store, clean)
-    elif event.kind == "sign":
-        apply_sign(store, clean, intake.memory.redactor)
-    intake.count += 1  # git, hook and edit events are kept as they came
-
-
-def _take_turn(intake: _Intake, decoded: Turn) -> None:
-    clean = intake.memory.chains.redacted(intake.store, decoded)
-    turn = clean.turn.value
-    tombstones = intake.memory.tombstones
-    again = tombstones.sends_left_out(decoded, clean.known[0])
-    if again or tombstones.holds_turn(turn, clean.came, *clean.known):
-        intake.forgotten += 1
-        drop_turn_event(intake.store, turn.id, sent_again=again)
-        return
-    marks = tombstones.marks_of(clean.came, clean.known[0])
-    known = save_messages(intake.store, clean.turn, known=clean.known, marks=marks)
-    session = session_of(intake.store, turn, known[1])
-    whole = clean.turn.having(session=intake.memory.redactor.clean(session))
-    if save_turn(intake.store, whole, redacted=clean.changed, known=known, marks=marks):
-        suggested = intake.memory.redactor.clean(intake.suggest(turn))
-        save_suggestions(intake.store, suggested)
-        hear(intake.store, whole.value, intake.say, intake.memory.redactor)
-        for command in intake.ran(turn):
-            save_command(intake.store, intake.memory.redactor.clean(command))
-        if not (turn.messages or turn.answer):
-            mark_textless(intake.store, turn.id, intake.now)
-        intake.turns.append(turn.id)
-
-
-def _command(event: Event) -> CommandResult:
-    names = (
-        *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value"),
-        *("cwd", "interrupted", "tests", "loaded", "failing"),
-    )
-    fields = {name: event.body[name] for name in names if name in event.body}
-    return codec.build(
-        CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields}
-    )

@@ -17,6 +17,12 @@ from qi_learn.store.feedback import load_interaction, rejected_turns, scored_tur
 from qi_learn.store.sessions import session_of
 from qi_learn.store.turns import forks, was_redacted
 
+READS = 2.0
+"""Seconds that a person needs at least to look at an answer and ask again.
+
+A client that tries again by itself waits less at first.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnEvidence:
@@ -53,8 +59,8 @@ class Evidence:
 
     learnable: LearnableTurns
     earlier_answers: Mapping[str, tuple[TurnEvidence, ...]]
-    """By id of a fresh turn whose question got different answers: those before its own, oldest
-    first.
+    """By id of a fresh turn whose question was asked again in its session: the answers before its
+    own, oldest first.
     """
     rejected: Iterator[TurnEvidence]
     """Turns that were not kept or were rated badly and that no data set has, newest first; each is
@@ -121,7 +127,21 @@ def _earlier_answers(
     before = {turn: group[: group.index(turn)] for turn, group in groups.items()}
     others = {other for earlier in before.values() for other in earlier} - loaded.keys()
     loaded |= {other: load_turn_evidence(store, other) for other in others}
-    return {turn: tuple(loaded[i] for i in earlier) for turn, earlier in before.items()}
+    return {
+        turn: tuple(loaded[i] for i in earlier if _asked_again(loaded[i], loaded[turn]))
+        for turn, earlier in before.items()
+    }
+
+
+def _asked_again(first: TurnEvidence, second: TurnEvidence) -> bool:
+    """Whether a person asked a question a second time, after the first answer to it.
+
+    Samples that were asked for together, a client that tries again, an editor that completes the
+    same place again, and the same question on another day are none of that.
+    """
+    turn, later = first.interaction.turn, second.interaction.turn
+    asked = any(message.role == "user" for message in later.messages)
+    return asked and first.session == second.session and later.started - turn.ended >= READS
 
 
 def _gone(store: Store, ids: Iterable[str]) -> set[str]:

@@ -1,7 +1,8 @@
 """The fates of suggestions of an older home, which called rejected what it had not found.
 
 A rejection without a positive sign becomes unknown, and its turn is scored anew, so that no data
-set has it any more as something not to say.
+set has it any more as something not to say. So does what was found in a notebook: its place there
+was lines of JSON, which no version looks for any more, and they would seem to be gone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,18 @@ import sqlite3
 
 from qi_learn.fates import ACCEPTED_SIMILARITY, BAD_RATING, GOOD_RATING, KEPT_SIMILARITY
 
+_IN_NOTEBOOKS = """
+    UPDATE suggestions SET state = 'unknown', since = NULL, file = NULL, name = NULL,
+        before = '[]', after = '[]', region = NULL, final_text = NULL, similarity = NULL,
+        placed_at = NULL, touched_at = NULL, settled_at = NULL, looked_at = NULL, "commit" = NULL,
+        reverted = 0, match_method = NULL, match_confidence = NULL
+    WHERE turn_id = :turn AND file LIKE '%.ipynb'
+"""
+_SEEN_IN_NOTEBOOKS = """
+    UPDATE feedback SET accepted = NULL, modified = NULL, final_version = NULL,
+        time_to_accept = NULL, match_method = NULL, match_confidence = NULL
+    WHERE turn_id = :turn
+"""
 _NOT_FOUND = """
     UPDATE suggestions SET state = 'unknown', settled_at = NULL, since = NULL
     WHERE turn_id = :turn AND state = 'settled' AND placed_at IS NULL
@@ -51,11 +64,13 @@ def name_fates(conn: sqlite3.Connection, turn: str) -> None:
     Its turn is scored anew if a verdict went, or the person's word now decides.
     """
     values = {"turn": turn}
+    if lost := conn.execute(_IN_NOTEBOOKS, values).rowcount > 0:
+        conn.execute(_SEEN_IN_NOTEBOOKS, values)
     conn.execute(_NOT_FOUND, values)
     if not conn.execute(_INFERRED, values).rowcount:
         return
     conn.execute(_FATE, values)
     taken_back = conn.execute(_TAKEN_BACK, values).rowcount
     said = "SELECT 1 FROM suggestions WHERE turn_id = :turn AND fate IS NOT inferred"
-    if taken_back or conn.execute(said, values).fetchone() is not None:
+    if lost or taken_back or conn.execute(said, values).fetchone() is not None:
         conn.execute(_SCORED_ANEW, values)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from qi_learn.store.database import Store
 
 _PLACED = """
-    SELECT s.turn_id, s.placed_at, coalesce(s.touched_at, 0) AS touched_at, t.project, s.file
+    SELECT s.turn_id, s.ordinal, s.placed_at, coalesce(s.touched_at, 0) AS touched_at, t.project,
+           s.file, s.region
     FROM {tables} JOIN turns t ON t.id = s.turn_id
     WHERE t.project = ? AND s.placed_at IS NOT NULL AND {which} AND s.region IS NOT NULL
           AND NOT s.reverted AND s.state IN ('placed', 'settled')
@@ -35,10 +36,12 @@ class PlacedSuggestion(NamedTuple):
     """A suggestion that stands in a file."""
 
     turn_id: str
+    ordinal: int
     placed_at: float
     touched_at: float
     project: str
     file: str | None
+    region: str
 
     @property
     def path(self) -> str:
@@ -62,11 +65,30 @@ class CommandRun(NamedTuple):
     tests: frozenset[str] | None = None
     loaded: frozenset[str] | None = None
     failing: frozenset[str] | None = None
+    id: str = ""
 
     @property
     def began(self) -> float:
         """When it began."""
         return self.ts - self.seconds
+
+
+class Unseen(NamedTuple):
+    """A suggestion of which a command says that none of its lines ran."""
+
+    command_id: str
+    turn_id: str
+    ordinal: int
+
+
+class Coverage(NamedTuple):
+    """The lines that a command ran, as it was told."""
+
+    command_id: str
+    began: float
+    cwd: str
+    files: dict[str, tuple[list[int], list[int] | None]]
+    """By file as the command saw it, ranges of lines that it ran, and that it did not."""
 
 
 def new_commands(store: Store, *, held: Collection[str] = ()) -> list[NewCommand]:
@@ -82,7 +104,40 @@ def mark_joined(store: Store, ids: Iterable[str]) -> None:
     """Mark commands as joined."""
     with store.transaction():
         for id in ids:
-            store.execute("UPDATE commands SET joined = 1 WHERE id = ?", (id,))
+            sql = "UPDATE commands SET joined = 1, covered = NULL WHERE id = ?"
+            store.execute(sql, (id,))
+
+
+def coverage_of(store: Store, ids: Sequence[str]) -> list[Coverage]:
+    """What of the commands is known to have run; a report that is damaged says nothing."""
+    sql = """
+        SELECT id, ts - seconds AS began, cwd, covered FROM commands
+        WHERE id IN (SELECT value FROM json_each(?)) AND covered IS NOT NULL AND cwd IS NOT NULL
+    """
+    found = []
+    for row in store.rows(sql, (json.dumps(list(ids)),)):
+        try:
+            files = {str(name): (ran, missed) for name, ran, missed in json.loads(row["covered"])}
+        except (ValueError, TypeError):
+            continue
+        found.append(Coverage(row["id"], row["began"], row["cwd"], files))
+    return found
+
+
+def mark_unseen(store: Store, unseen: Iterable[Unseen]) -> None:
+    """Store of which suggestions commands did not run any line."""
+    with store.transaction():
+        for each in unseen:
+            store.execute("INSERT OR IGNORE INTO unseen VALUES (?, ?, ?)", each)
+
+
+def unseen_of(store: Store, turn_ids: Sequence[str]) -> frozenset[Unseen]:
+    """What commands did not run of some turns."""
+    sql = """
+        SELECT command_id, turn_id, ordinal FROM unseen
+        WHERE turn_id IN (SELECT value FROM json_each(?))
+    """
+    return frozenset(Unseen(*row) for row in store.rows(sql, (json.dumps(list(turn_ids)),)))
 
 
 def placed_between(store: Store, project: str, first: float, last: float) -> list[PlacedSuggestion]:

@@ -46,7 +46,8 @@ def keep_rating(store: Store, clean: Redacted[Event], *, known: int | None = Non
 
     Raises ValueError if it is not a rating. Body: `{"turn": id | "last", "rating": 1..5 | None,
     "correction": text | None, "comment": text | None, "mark": word | None}`, the word one of
-    `records.Mark`.
+    `records.Mark`. One that comes back says how its turn was found (`match_method`,
+    `match_confidence`).
     """
     event, body = clean.value, clean.value.body
     asked, rating = body.get("turn", "last"), body.get("rating")
@@ -64,8 +65,12 @@ def keep_rating(store: Store, clean: Redacted[Event], *, known: int | None = Non
         rating is None and mark is None and not any(texts)
     ):
         raise ValueError("a rating without a number, a correction, a comment or a mark")
-    names = ("id", "ts", "asked", "project", "rating", "correction", "comment", "known", "mark")
-    values = (event.id, event.ts, asked, event.project, rating, *texts, known, mark)
+    names = (
+        *("id", "ts", "asked", "project", "rating", "correction", "comment", "known", "mark"),
+        *("match_method", "match_confidence"),
+    )
+    found = (body.get("match_method"), body.get("match_confidence"))
+    values = (event.id, event.ts, asked, event.project, rating, *texts, known, mark, *found)
     store.insert("ratings", names, values)
 
 
@@ -93,6 +98,21 @@ def match_ratings(store: Store) -> tuple[str, ...]:
     return tuple(turn for turn in rated if turn is not None)
 
 
+def match_rating(store: Store, rating: str) -> None:
+    """Give one rating to its turn, if it waits for one."""
+    sql = "SELECT id, asked, project, ts, known FROM ratings WHERE id = ? AND turn_id IS NULL"
+    for row in store.rows(sql, (rating,)):
+        _match(store, *row)
+
+
+def drop_ratings_of(store: Store, turn: str) -> None:
+    """Delete what was said of a turn that is not stored; that it was said stays known."""
+    which = "asked = ? AND turn_id IS NULL"
+    sql = f"UPDATE events SET body = NULL WHERE id IN (SELECT id FROM ratings WHERE {which})"
+    store.execute(sql, (turn,))
+    store.execute(f"DELETE FROM ratings WHERE {which}", (turn,))
+
+
 def unmatched_ratings(store: Store) -> int:
     """How many ratings wait for a turn that was not recorded, or not yet."""
     row = store.row("SELECT count(*) FROM ratings WHERE turn_id IS NULL")
@@ -105,7 +125,8 @@ def _match(
     turn, method, confidence = _rated_turn(store, asked, project, ts, known)
     if turn is not None:
         store.execute(
-            "UPDATE ratings SET turn_id = ?, match_method = ?, match_confidence = ? WHERE id = ?",
+            "UPDATE ratings SET turn_id = ?, match_method = coalesce(match_method, ?), "
+            "match_confidence = coalesce(match_confidence, ?) WHERE id = ?",
             (turn, method, confidence, rating),
         )
         name_fates_anew(store, turn)

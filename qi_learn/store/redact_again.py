@@ -53,7 +53,7 @@ TABLES = (
     TextTable("feedback", ("final_version", "correction", "match_method"), (), "turn_id"),
     TextTable("ratings", ("asked", "correction", "comment", "match_method"), (), "turn_id"),
     TextTable("scores", ("target_text",), ("signals", "target_reasons"), "turn_id"),
-    TextTable("commands", ("command",), ("tests", "loaded", "failing")),
+    TextTable("commands", ("command",), ("tests", "loaded", "failing", "covered")),
     TextTable("events", ("source",), ("body",)),
     TextTable("runs", ("reason",), ("plan", "train", "verdict")),
     TextTable("releases", ("model", "adapter")),

@@ -26,7 +26,7 @@ _FREE = frozenset(("arguments", "args", "input", "tool_input", "tool_response"))
 """Fields that hold what a model or a client made, names and all."""
 _NAMES = frozenset(("properties", "$defs", "definitions"))
 """Fields of a schema whose own fields have names that a client chose."""
-_OF_COMMANDS = ("command", "cwd", "tests", "loaded", "failing")
+_OF_COMMANDS = ("command", "cwd", "tests", "loaded", "failing", "covered")
 _OF_RATINGS = ("comment", "correction")
 _OF_EVENTS: Mapping[str, tuple[str, ...] | None] = {
     "outcome": _OF_COMMANDS,
@@ -94,7 +94,7 @@ TURNS: Columns = {"options": in_json, "request": in_json, "context": of_context}
 MESSAGES: Columns = {"content": plain, "extra": in_json}
 COMMANDS: Columns = {
     **dict.fromkeys(("command", "cwd"), plain),
-    **dict.fromkeys(("tests", "loaded", "failing"), in_json),
+    **dict.fromkeys(("tests", "loaded", "failing", "covered"), in_json),
 }
 RATINGS: Columns = ON_TURNS["ratings"]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from qi_learn.records import Message, Turn
 from qi_learn.store.database import Store
+from qi_learn.store.turns import message_hash
 
 NEAR_SECONDS = 120.0
 """How far the two ends may lie apart: a client logs a completion when the person has decided."""
@@ -45,6 +47,15 @@ def recorded_answer(
         elif answer.strip() and _same(answer.strip(), stored.strip(), shown=shown):
             return str(row["id"])
     return None
+
+
+def answered_in(store: Store, turn: Turn) -> str | None:
+    """The turn that is stored with the same conversation (redacted) and answer, or None."""
+    parent = ""
+    for message in (*turn.messages, Message("assistant", turn.answer, turn.answer_extra)):
+        parent = message_hash(parent, message)
+    row = store.row("SELECT id FROM turns WHERE answer = ? ORDER BY started, id", (parent,))
+    return None if row is None else str(row["id"])
 
 
 def committed_answer(store: Store, commit: str) -> bool:

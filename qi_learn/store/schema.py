@@ -362,6 +362,44 @@ def m016_moved_imports(db: Database) -> None:
     _run(db, "ALTER TABLE suggestions ADD COLUMN head TEXT NOT NULL DEFAULT '[]'")
 
 
+@migrations()
+def m017_what_is_left_and_said_next(db: Database) -> None:
+    _run(
+        db,
+        # One row per suggestion that was committed: `records.Survival`.
+        """
+        CREATE TABLE survival (
+            turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
+            "commit" TEXT NOT NULL, file TEXT NOT NULL, own INTEGER NOT NULL, lines TEXT NOT NULL,
+            made REAL NOT NULL, at_commit REAL, after_day REAL, after_week REAL, due REAL,
+            PRIMARY KEY (turn_id, ordinal)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX survival_due ON survival (due) WHERE due IS NOT NULL",
+        # One row per answer that a person wrote something after: the turn whose request has that.
+        """
+        CREATE TABLE replies (
+            turn_id TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE,
+            reply TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX replies_by_reply ON replies (reply)",
+        "CREATE TRIGGER reply_taken AFTER DELETE ON replies BEGIN UPDATE turns SET "
+        "dirty = texts_gone IS NULL WHERE id = OLD.turn_id; END",
+        # JSON: the lines that a command's tests ran, as in `records.CommandResult`, until joined.
+        "ALTER TABLE commands ADD COLUMN covered TEXT",
+        # One row per suggestion of which that says that none of its lines ran.
+        """
+        CREATE TABLE unseen (
+            command_id TEXT NOT NULL REFERENCES commands (id) ON DELETE CASCADE,
+            turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
+            PRIMARY KEY (command_id, turn_id, ordinal)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX unseen_by_turn ON unseen (turn_id)",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

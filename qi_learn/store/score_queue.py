@@ -15,6 +15,7 @@ from qi_learn.errors import NotFound
 from qi_learn.records import AnswerFacts, AnswerSource, Scorable
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import load_feedback, load_outcome, suggestions_of
+from qi_learn.store.reply_turns import reply_to
 from qi_learn.store.rows import columns, record, values
 
 _DIRTY = """
@@ -103,6 +104,7 @@ def load_scorable(store: Store, turn_id: str) -> Scorable:
         load_feedback(store, turn_id),
         load_outcome(store, turn_id),
         facts,
+        reply_to(store, turn_id),
     )
 
 

@@ -26,6 +26,13 @@ from qi_learn.said_marks import MARK_BYTES, history_marks, new_marks
 from qi_learn.store.database import Store
 from qi_learn.store.turns import message_hash
 
+_KEPT_OUT = """
+    SELECT 1 FROM forgotten WHERE turn_id = ?1
+    UNION ALL SELECT 1 FROM events WHERE id = ?1 AND kind = 'turn'
+        AND NOT EXISTS (SELECT 1 FROM turns WHERE id = ?1)
+"""
+"""Whether a turn was forgotten, or came and was not stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class AsItCame:
@@ -118,7 +125,7 @@ class Tombstones:
         if event.kind in ("cycle", "release"):
             return False
         named = event.body.get("turn") if event.kind in ("rating", "sign") else None
-        if named and self._store.row("SELECT 1 FROM forgotten WHERE turn_id = ?", (named,)):
+        if named and self._store.row(_KEPT_OUT, (named,)):
             return True
         # a turn's event comes at its end; when it began, `holds_turn` is asked
         return event.kind != "turn" and self._in_span(event.ts, event.project)
@@ -150,11 +157,24 @@ class Tombstones:
             hashes.append(parent := message_hash(parent, message))
         return any(self._is_forgotten(self.mark_of_message(hash)) for hash in hashes)
 
+    def holds_words(self, turn: Turn) -> bool:
+        """Whether a turn with these words was forgotten, whenever it was said."""
+        question = turn.messages[-1].content if turn.messages else ""
+        mark = self.mark_of_turn(question, turn.answer)
+        return self._store.row("SELECT 1 FROM forgotten WHERE mark = ?", (mark,)) is not None
+
+    def holds_place(self, at: float, project: str) -> bool:
+        """Whether what happened then in a directory was forgotten."""
+        return self._in_span(at, project)
+
     def _in_span(self, at: float, project: str | None) -> bool:
+        """Whether a time is within a span of everything, or of a directory that holds this one."""
         sql = "SELECT project FROM forgotten_spans WHERE since <= ?1 AND until >= ?1"
-        spans = self._store.rows(sql, (at,))
-        mark = self.mark("project", project) if spans and project else None
-        return any(row[0] is None or row[0] == mark for row in spans)
+        spans = {row[0] for row in self._store.rows(sql, (at,))}
+        if None in spans:
+            return True
+        places = (project, *map(str, Path(project).parents)) if spans and project else ()
+        return any(self.mark("project", place) in spans for place in places)
 
 
 def read_key(database: Path) -> bytes:

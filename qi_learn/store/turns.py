@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qi_learn.errors import NotFound
 from qi_learn.records import NO_MARKS, Message, Turn, TurnHead, TurnMarks
 from qi_learn.store.database import Store
+from qi_learn.store.rows import record
 from qi_learn.store.shapes import (
     damaged_shapes,
     ensure_shape,
@@ -222,7 +223,8 @@ def load_turn(store: Store, id: str) -> Turn:
 
 def load_head(store: Store, id: str) -> TurnHead:
     """A turn without its conversation. Raises NotFound if there is no such turn."""
-    return TurnHead(*_row(store, id, ("id", "endpoint", "started", "ended", "status", "project")))
+    names = ("id", "endpoint", "started", "ended", "status", "project", "cancelled")
+    return record(TurnHead, _row(store, id, names))
 
 
 def was_redacted(store: Store, id: str) -> bool:

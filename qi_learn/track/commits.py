@@ -31,6 +31,7 @@ from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.commit_facts import Facts, read_facts
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.region import Region, text_of
+from qi_learn.track.removals import in_commit, in_reset, is_removal
 from qi_learn.track.renames import follow_rename
 from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import (
@@ -147,6 +148,9 @@ def _after_commit(tracked: Tracked, facts: Facts, move: _Move) -> Suggestion:
     suggestion, committed = tracked.suggestion, move.committed
     if facts.hidden:
         return suggestion
+    if is_removal(suggestion):
+        taken_back = _taken_back(suggestion, move.message)
+        return in_commit(tracked, facts, committed, move.now, taken_back=taken_back)
     if facts.renamed is not None and not suggestion.reverted:
         moved = follow_rename(tracked, facts.renamed, move.settings)
         if moved is not None:
@@ -220,6 +224,8 @@ def _after_reset(tracked: Tracked, facts: Facts, move: _Move) -> Suggestion:
     What the branch or the working tree still has, lives.
     """
     suggestion, committed = tracked.suggestion, move.committed
+    if is_removal(suggestion):
+        return in_reset(tracked, facts, move.now)
     if suggestion.commit is None:
         thrown_away = (
             committed.changed(committed.name_of(suggestion.file or "") or "")

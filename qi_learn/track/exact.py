@@ -5,20 +5,21 @@ part of the file is not as it was. Indentation counts only between several place
 a text to where the old one stood; so do white space at the end of a line and blank lines around.
 Of several places it is the one with the lines around it that the old text had.
 
-Not covered: an edit that only takes text away, and one of which another edit changed a part before
-the file was saved: that is left to likeness.
+Not covered: an edit that only takes text away (`removals`), and one of which another edit changed a
+part before the file was saved: that is left to likeness.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track.match import Match, NotCompared
 from qi_learn.track.save import Save
+from qi_learn.track.suggestions import frame_of
 from qi_learn.workspace.changes import FileSaved
 
 METHOD = "path"
@@ -39,10 +40,13 @@ class _Place:
     trail: str = ""
 
 
-def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None:
+def exactly_placed(
+    tracked: Tracked, save: Save, others: Collection[int] = ()
+) -> tuple[Tracked, Match] | None:
     """The suggestion with the ends of its lines, and where it stands; None if that is not certain.
 
-    Raises NotCompared.
+    `others`: the first lines of where the same answer put the same text a first time. Raises
+    NotCompared.
     """
     suggestion = tracked.suggestion
     if suggestion.path is None or not names(suggestion.path, tracked.turn.project, save.told):
@@ -50,7 +54,9 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     before = save.before(tracked.turn.started)
     if before is None or before == save.saved.text:
         return None
-    place = _place(suggestion, before, save)
+    if suggestion.said == "accepted":
+        return _taken(tracked, before, save, others)
+    place = _place(suggestion, before, save, others)
     if place is None:
         return None
     match = Match(place.start, place.end, 1.0, METHOD)
@@ -58,10 +64,24 @@ def exactly_placed(tracked: Tracked, save: Save) -> tuple[Tracked, Match] | None
     return replace(tracked, suggestion=framed), match
 
 
+def _taken(
+    tracked: Tracked, before: str, save: Save, others: Collection[int]
+) -> tuple[Tracked, Match] | None:
+    """A completion that was taken in the file: the lines that it is a part of, if they are new."""
+    whole = frame_of(tracked).whole_lines(tracked.suggestion.text)
+    place = _place(replace(tracked.suggestion, text=whole), before, save, others)
+    if place is None or place.lead:
+        return None
+    return tracked, Match(place.start, place.end, 1.0, METHOD)
+
+
 def elsewhere(tracked: Tracked, saved: FileSaved) -> bool:
-    """Whether a tool edits another file than the saved one, and that file is there."""
+    """Whether it was put into another file than the saved one, and that file is there.
+
+    By a tool, or by a person who took it in an editor.
+    """
     suggestion, project = tracked.suggestion, tracked.turn.project
-    if suggestion.path is None or suggestion.call is None:
+    if suggestion.path is None or (suggestion.call is None and suggestion.said != "accepted"):
         return False
     if names(suggestion.path, project, saved):
         return False
@@ -72,7 +92,8 @@ def names(path: str, project: str | None, saved: FileSaved) -> bool:
     """Whether a path that an answer names is the saved file.
 
     It is absolute, or from the project, the directory above it, one of its working trees, or
-    (if there is no such file) a directory within it.
+    (if there is no such file) a directory within it. If the answer's own project has no such file
+    it may be the saved one's.
     """
     try:
         return _names(_plain(path), path, project, saved)
@@ -114,10 +135,16 @@ def _plain(path: str) -> str:
 
 
 def _meant(path: str, project: str | None, saved: FileSaved) -> list[str]:
-    """The files that a path may mean."""
+    """The files that a path may mean.
+
+    One that the answer's own project has is no other project's: each has its `setup.py`.
+    """
     plain = _plain(path)
     if os.path.isabs(plain):
         return [plain]
+    own = os.path.join(project or saved.project, plain)
+    if project not in (None, saved.project) and os.path.lexists(own):
+        return [own]
     roots = dict.fromkeys((project or saved.project, saved.project, saved.top))
     above = os.path.dirname(project or saved.project)
     return [os.path.join(root, plain) for root in (*roots, above) if root]
@@ -131,7 +158,9 @@ def _tail(plain: str) -> str | None:
     return None if os.path.isabs(tail) or tail.startswith("..") else tail
 
 
-def _place(suggestion: Suggestion, before: str, save: Save) -> _Place | None:
+def _place(
+    suggestion: Suggestion, before: str, save: Save, others: Collection[int]
+) -> _Place | None:
     own = _lines(suggestion.text.strip("\n"))
     old = None if suggestion.old is None else _lines(suggestion.old.strip("\n"))
     lines = _lines(save.saved.text)
@@ -147,6 +176,7 @@ def _place(suggestion: Suggestion, before: str, save: Save) -> _Place | None:
         changed = places  # only lines that are gone tell it from what was there
     if not changed and old is not None:
         changed = _parts(own, old, lines, previous, added)
+    changed = [p for p in changed if p.start not in others] or changed
     return _where_it_stood(changed, own, old, lines, previous)
 
 

@@ -15,6 +15,7 @@ from qi_learn.outside.git_history import commits_between
 from qi_learn.records import Suggestion, Tracked
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
+from qi_learn.track.removals import in_text, is_removal
 from qi_learn.track.renames import new_name, under_name
 from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import FOLLOWED, brought_by, gone, settled, stands_at, trace_of
@@ -82,6 +83,9 @@ def _as_committed(tracked: Tracked, project: str, now: float, texts: CleanTexts)
             return suggestion
         file, text = renamed
     frame = frame_of(tracked)
+    if is_removal(suggestion):
+        after = in_text(suggestion, text, now)
+        return suggestion if after == suggestion else settled(after, frame, now, commit=head)
     region = regions.find_again(trace_of(suggestion), text, file, old=None)
     if region is None:
         return settled(gone(suggestion, now), frame, now, commit=head)

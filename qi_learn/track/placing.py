@@ -18,6 +18,7 @@ from qi_learn.track.exact import METHOD, elsewhere, exactly_placed
 from qi_learn.track.match import Match, NotCompared, find, share_of
 from qi_learn.track.own_place import left_out
 from qi_learn.track.region import Region
+from qi_learn.track.removals import is_removal, taken_out
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
 from qi_learn.track.state import each_guarded, is_fragment, name_of, stands_at, superseded
@@ -80,10 +81,17 @@ def placements(
     chances: list[_Chance] = []
     candidates: list[PlacedMatch] = []
     missed: list[Tracked] = []
+    put: dict[tuple[str, str], set[int]] = {}  # by answer and text: the first lines of its places
+    removals: list[Suggestion | None] = []
     for tracked in waiting:
         with save.guard.step("suggestion", name_of(tracked)), suppress(NotCompared):
-            if (exact := exactly_placed(tracked, save)) is not None:
+            if is_removal(tracked.suggestion):
+                removals.append(taken_out(tracked, save))
+                continue
+            same = put.setdefault((tracked.turn.id, tracked.suggestion.text), set())
+            if (exact := exactly_placed(tracked, save, same)) is not None:
                 candidates.append(PlacedMatch(*exact))
+                same.add(exact[1].start)
                 continue
             if elsewhere(tracked, save.told):
                 continue
@@ -93,8 +101,10 @@ def placements(
             else:
                 chances.append(chance)
     chances.sort(key=lambda c: (c.share, c.tracked.turn.ended), reverse=True)
+    del chances[CLOSELY:]
+    chances.sort(key=lambda c: (c.share, _is_own(c.tracked, save)), reverse=True)
     beaten: list[Suggestion] = []
-    for chance in chances[:CLOSELY]:
+    for chance in chances:
         with save.guard.step("suggestion", name_of(chance.tracked)):
             if _is_filled(save, chance.before, candidates):
                 if chance.share >= save.settings.placed_similarity:
@@ -106,10 +116,13 @@ def placements(
                 missed.append(chance.tracked)
             else:
                 candidates.append(found)
-    best, others = _best(candidates)
+    best, others = _best(candidates, save)
     credited, replaced = _not_taken(best, taken, save)
     beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
-    yield from (superseded(each, save.saved.ts) for each in (*beaten, *replaced))
+    yield from (removal for removal in removals if removal is not None)
+    put_there = {c.tracked.suggestion.text.strip() for c in credited}
+    for each in (*beaten, *replaced):
+        yield superseded(each, save.saved.ts, same=each.text.strip() in put_there)
     yield from each_guarded(
         credited, lambda c: placed_there(c, save), save.guard, lambda c: name_of(c.tracked)
     )
@@ -145,13 +158,23 @@ def _left_out(missed: Sequence[Tracked], save: Save) -> Iterator[Suggestion]:
     That is undone when one is found after all: it is judged when its window is over.
     """
     newest = sorted(
-        (t for t in missed if t.suggestion.sign is None and t.suggestion.start == 0),
+        (t for t in missed if t.suggestion.sign is None and _was_shown(t)),
         key=lambda t: t.turn.ended,
     )[-CLOSELY:]
     for tracked in newest:
         with save.guard.step("suggestion", name_of(tracked)):
             if left_out(tracked, save.text, min_tokens=save.settings.min_tokens):
                 yield replace(tracked.suggestion, sign="left_out")
+
+
+def _was_shown(tracked: Tracked) -> bool:
+    """Whether it is a completion that the person may have seen: not one that was cancelled."""
+    return tracked.suggestion.start == 0 and not tracked.turn.cancelled
+
+
+def _is_own(tracked: Tracked, save: Save) -> bool:
+    """Whether a suggestion was asked for in the project of the save, as far as that is known."""
+    return tracked.turn.project == save.told.project
 
 
 def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
@@ -175,18 +198,21 @@ def _is_too_little(found: PlacedMatch, save: Save) -> bool:
     return (placed_there(found, save).similarity or 0.0) < save.settings.accepted_similarity
 
 
-def _best(candidates: Iterable[PlacedMatch]) -> tuple[list[PlacedMatch], list[PlacedMatch]]:
+def _best(
+    candidates: Iterable[PlacedMatch], save: Save
+) -> tuple[list[PlacedMatch], list[PlacedMatch]]:
     """Of several suggestions for the same lines the one most like them, and the others.
 
-    Of those as like it is the longest, then the newest.
+    Of those as like it is the longest, then one asked for in that project, then the newest.
     """
     best: list[PlacedMatch] = []
     others: list[PlacedMatch] = []
     for one in sorted(
         candidates,
         key=lambda c: (
-            *(-c.match.similarity, c.match.start - c.match.end, -c.tracked.turn.ended),
-            c.tracked.suggestion.ordinal,
+            *(-c.match.similarity, c.match.start - c.match.end),
+            not _is_own(c.tracked, save),
+            *(-c.tracked.turn.ended, c.tracked.suggestion.ordinal),
         ),
     ):
         free = not any(_excludes(other, one) for other in best)

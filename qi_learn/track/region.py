@@ -241,6 +241,8 @@ def _tidy(
     outer = [d for d in inside if not any(o.line < d.line < o.end for o in inside)]
     if not outer or not (trace.defines or trace.name):
         return Region(start, end)
+    if trace.name is None and _only_began(trace, lines, end, outer[-1]):
+        return Region(start, end)
     own = next((d for d in outer if d.name == trace.name), None) or (
         outer[0] if len(outer) == 1 and not _other_code(lines, start, end, outer[0]) else None
     )
@@ -248,6 +250,15 @@ def _tidy(
         first = max(start, own.start)
         return Region(_comments_above(lines, start, first), own.end, own.name)
     return Region(start, max(end, outer[-1].end))
+
+
+def _only_began(trace: Trace, lines: Sequence[str], end: int, last: Definition) -> bool:
+    """Whether a definition goes on behind the region as it did before: that was not suggested.
+
+    So it is with a signature, or the head of a class, that was put in the place of another one.
+    """
+    _, after = around(lines, Region(end, end))
+    return end < last.end and bool(after) and after[0] in trace.after
 
 
 def _other_code(lines: Sequence[str], start: int, end: int, own: Definition) -> bool:

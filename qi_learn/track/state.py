@@ -17,7 +17,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.step_guard import StepGuard
 from qi_learn.track.exact import METHOD
 from qi_learn.track.growth import grown
-from qi_learn.track.likeness import likeness
+from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.moved_imports import moved_imports, with_imports
 from qi_learn.track.region import Region, Trace, around, defines, text_of
 from qi_learn.track.suggestions import Frame
@@ -114,19 +114,39 @@ def stands_at(
         after=after,
         region=text,
         head=head,
-        similarity=likeness(whole, suggestion.text),
+        similarity=max(likeness(whole, suggestion.text), _least(suggestion, text)),
         touched_at=suggestion.touched_at if text == suggestion.region else saved.ts,
         reverted=False,
         sign=None,
     )
 
 
-def superseded(suggestion: Suggestion, ts: float) -> Suggestion:
-    """The suggestion after another one was put in its place; one that waits goes on waiting."""
+def _least(suggestion: Suggestion, region: str) -> float:
+    """The least likeness of what stands in the place of an edit that names its file.
+
+    The lines that it brought are often few beside those that it repeats, and others put lines
+    between: as long as all that it brought stands, in its order, a part of it was taken.
+    """
+    if not is_exact(suggestion):
+        return 0.0
+    old = {line.strip() for line in (suggestion.old or "").split("\n")}
+    brought = [line.strip() for line in suggestion.text.split("\n")]
+    brought = [line for line in brought if line and line not in old]
+    there = iter([line.strip() for line in region.split("\n")])
+    stands = any(map(str.isalnum, "".join(brought))) and all(line in there for line in brought)
+    return TAKEN if stands else 0.0
+
+
+def superseded(suggestion: Suggestion, ts: float, *, same: bool = False) -> Suggestion:
+    """The suggestion after another one was put in its place; one that waits goes on waiting.
+
+    `same`: whether that one is the same text.
+    """
+    if suggestion.placed_at is None:
+        alike = 1.0 if same else suggestion.similarity
+        return replace(suggestion, sign="superseded", similarity=alike)
     if suggestion.sign == "superseded":
         return suggestion
-    if suggestion.placed_at is None:
-        return replace(suggestion, sign="superseded")
     return replace(
         suggestion,
         state="settled",

@@ -51,18 +51,30 @@ class Frame:
 def suggestions_of(turn: Turn) -> tuple[Suggestion, ...]:
     """The suggestions of a turn, in the order of the answer; tool edits last.
 
-    `start` and `end` are -1 for what is not in the answer's text as it is: edits of tools, and the
-    new lines of a diff. Data is no suggestion: an answer that was asked for as JSON, or is JSON.
+    `start` and `end` are -1 for what is not in the answer's text as it is: edits of tools, the new
+    lines of a diff, and edits that only take a text away (their own text is empty). Data is no
+    suggestion: an answer that was asked for as JSON, or is JSON.
     """
     made: list[Suggestion] = []
     prompt = turn.messages[-1].content if turn.messages else ""
     if is_completion(turn.endpoint, turn.request, turn.answer) and not is_chat(prompt):
-        if turn.answer.strip():
-            made.append(Suggestion(turn.id, 0, turn.answer, 0, len(turn.answer)))
+        if (read := _read(turn)).strip():
+            made.append(Suggestion(turn.id, 0, read, 0, len(read)))
     elif not _is_data(turn):
         made += _in_text(turn)
-    made += [_of_edit(turn, edit) for edit in tool_edits(turn) if edit.new.strip()]
+    made += [_of_edit(turn, edit) for edit in tool_edits(turn) if _changes(edit)]
     return tuple(replace(suggestion, ordinal=n) for n, suggestion in enumerate(made))
+
+
+def _read(turn: Turn) -> str:
+    """A completion as far as it was wanted.
+
+    Clients stop reading behind the line that they want, and some of the next has come by then.
+    """
+    if not turn.cancelled:
+        return turn.answer
+    wanted = turn.answer.rpartition("\n")[0].rstrip("\n")
+    return wanted if wanted.strip() else turn.answer
 
 
 def _in_text(turn: Turn) -> list[Suggestion]:
@@ -73,7 +85,7 @@ def _in_text(turn: Turn) -> list[Suggestion]:
     found: list[tuple[int, Suggestion]] = []
     for passage in passages:
         for edit in passage.edits:
-            if edit.new.strip():
+            if _changes(edit):
                 block = blocks.get((edit.start, edit.end))
                 made = _of_edit(turn, edit, None if block is None else block.language)
                 found.append((passage.start, made))
@@ -87,13 +99,19 @@ def _in_text(turn: Turn) -> list[Suggestion]:
     return [made for _, made in sorted(found, key=lambda each: each[0])]
 
 
+def _changes(edit: Edit) -> bool:
+    """Whether an edit puts a text somewhere, or takes one out of a file that it names."""
+    return bool(edit.new.strip() or (edit.path and edit.old and edit.old.strip()))
+
+
 def _of_edit(turn: Turn, edit: Edit, language: str | None = None) -> Suggestion:
+    stands = bool(edit.new.strip())  # what only takes away has no place in the answer
     return Suggestion(
         turn.id,
         0,
-        edit.new,
-        edit.start,
-        edit.end,
+        edit.new if stands else "",
+        edit.start if stands else -1,
+        edit.end if stands else -1,
         language,
         path=edit.path,
         old=edit.old,

@@ -37,6 +37,7 @@ from qi_learn.track.placing import (
     placements,
 )
 from qi_learn.track.region import Region
+from qi_learn.track.removals import in_text, is_removal
 from qi_learn.track.save import Save
 from qi_learn.track.second_copy import second_copy
 from qi_learn.track.state import (
@@ -63,6 +64,8 @@ def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnCh
     the file is looked at if no suggestion may stand in it.
     """
     told, settings, guard = save.told, save.settings, save.guard
+    if not told.text and not Path(told.project).is_dir():
+        return ()  # the whole project went: that says nothing of what stood in it
     followed = [t for t in tracked if is_followed(t, told.project, now)]
     elsewhere = {
         t.turn.id
@@ -165,11 +168,22 @@ def _stands(tracked: Tracked, texts: CleanTexts) -> bool:
 
 def _after_save(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     """A placed suggestion after a save, and its lines if it stands in that file."""
+    if is_removal(tracked.suggestion):
+        suggestion, saved = tracked.suggestion, save.saved
+        own = suggestion.file == saved.place
+        return in_text(suggestion, saved.text, saved.ts) if own else suggestion, None
     if tracked.suggestion.region is None:
         return _come_again(tracked, save)
     if tracked.suggestion.file == save.saved.place:
         return _follow(tracked, save)
+    if _is_replaced(tracked.suggestion, save):
+        return _come_again(tracked, save)
     return tracked.suggestion, None
+
+
+def _is_replaced(suggestion: Suggestion, save: Save) -> bool:
+    """Whether what stands in a suggestion's place is something else by now."""
+    return (suggestion.similarity or 0.0) < save.settings.accepted_similarity
 
 
 def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
@@ -189,6 +203,9 @@ def _follow(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
         copy = second_copy(tracked, save)
         return (gone(suggestion, saved.ts), None) if copy is None else (copy, None)
     after = stands_at(suggestion, saved, region, frame_of(tracked), added)
+    went = _is_replaced(after, save) and not _is_replaced(suggestion, save)
+    if went and (copy := second_copy(tracked, save)) is not None:
+        return copy, None
     if after.region == suggestion.region:  # it only moved, or what stands around it changed
         after = replace(after, state=suggestion.state, reverted=suggestion.reverted)
     return _more_of_it(tracked, save, after, region) or (after, region)
@@ -207,7 +224,7 @@ def _more_of_it(
         late
         or is_exact(after)
         or similarity >= settings.modified_similarity
-        or after.region == tracked.suggestion.region
+        or _is_as_before(after, tracked.suggestion)
     ):
         return None
     lines = frame_of(tracked).whole_lines(tracked.suggestion.text)
@@ -218,6 +235,11 @@ def _more_of_it(
         return None
     again = placed_there(PlacedMatch(tracked, match), save)
     return (again, Region(match.start, match.end)) if (again.similarity or 0) > similarity else None
+
+
+def _is_as_before(after: Suggestion, before: Suggestion) -> bool:
+    """Whether neither the region nor a line around it changed."""
+    return (after.region, after.before, after.after) == (before.region, before.before, before.after)
 
 
 def _elsewhere_in_git(suggestion: Suggestion, saved: FileSaved) -> bool:
@@ -257,7 +279,9 @@ def _come_again(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None
 def _found_again(tracked: Tracked, save: Save) -> PlacedMatch | None:
     """Where a suggestion that was gone stands now: an edit as it was carried out, if it does."""
     suggestion = tracked.suggestion
-    lines = suggestion.final_text or frame_of(tracked).whole_lines(suggestion.text)
+    lines = frame_of(tracked).whole_lines(suggestion.text)
+    if suggestion.final_text and not _is_replaced(suggestion, save):
+        lines = suggestion.final_text
     with suppress(NotCompared):
         if is_exact(suggestion) and (exact := exactly_placed(tracked, save)) is not None:
             return PlacedMatch(*exact)

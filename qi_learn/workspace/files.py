@@ -1,8 +1,8 @@
 """Which files of a project are looked at, and what is read of them.
 
 Left out are what git ignores, version control itself, dependencies and caches by their names,
-editors' own files, files with names that tell of secrets or are no UTF-8, links and what lies
-beyond them, binary files, and files over `MAX_BYTES`.
+editors' own files, tools' records of conversations, files with names that tell of secrets or are no
+UTF-8, links and what lies beyond them, binary files, and files over `MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,25 @@ MAX_BYTES = 1_000_000
 SKIPPED_DIRECTORIES = {
     *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".idea", ".aws", ".ssh", ".gnupg", "secrets"),
+    ".specstory",
 }
 EDITORS_OWN = (
     *(".git", "*~", "*.swp", "*.swo", "*.swx", "*.tmp", "*.bak", "*.orig", "*.rej", ".#*", "#*#"),
     *("*___jb_???___", "4913"),
 )
+CONVERSATIONS = (".aider.*history*",)
+"""Files in which tools write down what was asked and answered: each answer stands there, used or
+not. aider has git ignore its own, unless it is told not to; SpecStory's are in `.specstory`.
+"""
 SECRETS = (
     *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.tfstate", ".npmrc", ".netrc"),
     *(".pypirc", "id_rsa*", "id_ed25519*", "id_ecdsa*", "credentials*"),
 )
 _CONFLICT = re.compile(rb"^<{7} .*^={7}\r?\n.*^>{7} ", re.MULTILINE | re.DOTALL)
 """What git writes into a file that it cannot merge."""
-_LEFT_OUT = re.compile("|".join(translate(pattern) for pattern in (*EDITORS_OWN, *SECRETS)))
+_LEFT_OUT = re.compile(
+    "|".join(translate(pattern) for pattern in (*EDITORS_OWN, *CONVERSATIONS, *SECRETS))
+)
 TOO_LARGE = "larger than 1 MB"
 NOT_TEXT = "no UTF-8 text"
 NOT_READABLE = "not readable"

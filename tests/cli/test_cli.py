@@ -299,6 +299,7 @@ def test_a_command_runs_unchanged_and_is_recorded_once(terminal: Terminal) -> No
         "import sys; sys.stdout.write(sys.stdin.read().upper()); sys.stderr.write('said'); "
         "sys.exit(7)"
     )
+    terminal.paths.ensure()
     said = terminal.process(
         "run", "--kind", "test", "--", sys.executable, "-c", script, given="given"
     )

@@ -91,11 +91,11 @@ FULL = {
         "is full: what finds no room is lost.",
     ),
     "daemon start": "The daemon did not start. The disk that holds",
-    "run": "No space left on device",
+    "run": "There is no home",
     "log --event": "No space left on device",
 }
 """What is said on a full disk by what would write there, or tells how things stand."""
-MAKING = ("run", "log --event", "daemon start")
+MAKING = ("log --event", "daemon start")
 """What makes a home before it finds out, to write down what comes."""
 
 

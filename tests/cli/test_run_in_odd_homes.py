@@ -79,3 +79,10 @@ def test_with_a_damaged_list_of_projects(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.paths.ensure().projects.write_text("{")
     assert "list of projects" in told(terminal)
+
+
+def test_where_there_is_no_home_none_is_made(tmp_path: Path) -> None:
+    """It was never set up, or was taken away whole by `uninstall`."""
+    terminal = Terminal(tmp_path)
+    assert "`qi-learn init`" in told(terminal)
+    assert not (tmp_path / "home").exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,9 +154,41 @@ def test_on_the_command_line(tmp_path: Path) -> None:
         "zsh": False,
         "fish": False,
         "git": False,
+        "nvim": False,
+        "vscode": False,
     }
     assert terminal.qi("hooks", "status", "zsh", "--json").json["file"].endswith(".zshrc")
     assert "taken away" in terminal.qi("hooks", "uninstall", "bash").out
     assert not (tmp_path / ".bashrc").exists()
     assert terminal.qi("hooks", "install", "git").code == 1
     assert terminal.qi("hooks", "install", "csh").code == 2
+
+
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "a link to nothing": lambda path: path.symlink_to(path.parent / "dotfiles"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a pipe": os.mkfifo,
+    "a directory": Path.mkdir,
+}
+
+
+def _written(file: Path) -> tuple[int, int, int]:
+    """What changes if a file or a link is put anew or written, and not if it is read."""
+    found = file.lstat()
+    return found.st_mode, found.st_ino, found.st_mtime_ns
+
+
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=list(NO_FILES))
+@pytest.mark.parametrize("name", [*FILES, "git"])
+def test_nothing_is_put_where_no_file_is(
+    places: HookPlaces, name: str, make: Callable[[Path], None]
+) -> None:
+    file = Path(hooks.hook_state(name, places).file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    make(file)
+    before = sorted(os.walk(places.home)), _written(file)
+    with pytest.raises(NotFound, match="no file, or a link to nothing"):
+        hooks.install(name, places)
+    assert (sorted(os.walk(places.home)), _written(file)) == before
+    assert not hooks.uninstall(name, places)
+    assert os.path.lexists(file)

@@ -19,6 +19,7 @@ from qi_learn.commands.import_sources import SOURCES
 from qi_learn.commands.pause import pause, resume
 from qi_learn.daemon.alone import forget_alone
 from qi_learn.daemon.daemon import Daemon
+from qi_learn.daemon.following import follow_time
 from qi_learn.dataset.select import select_learnables, unfit
 from qi_learn.errors import NotFound, SettingsError
 from qi_learn.records import ForgetRequest, ImportedTurn, Message
@@ -27,6 +28,7 @@ from qi_learn.settings import CaptureSettings, KeepSettings
 from qi_learn.spool import Spool, spool_files
 from qi_learn.store.feedback import save_score
 from qi_learn.store.learnables import LearnableTurns, learnable_turns
+from qi_learn.store.working_time import note_save
 from tests.daemon.test_rounds_of_the_daemon import SETTINGS as DAEMON_SETTINGS
 from tests.support.command_line import OFFLINE, Terminal
 from tests.support.foreign_logs import (
@@ -200,6 +202,26 @@ def test_a_completion_that_was_not_accepted_is_rejected(home: ImportedHome) -> N
     (suggestion,) = one.suggestions
     assert (suggestion.said, suggestion.fate) == ("declined", "rejected")
     assert one.feedback.accepted is False
+
+
+@pytest.mark.parametrize(
+    ("accepted", "fate", "taken"), [(True, "kept", True), (None, "unknown", None)]
+)
+def test_a_completion_that_was_accepted_is_kept_if_no_file_says_otherwise(
+    home: ImportedHome, accepted: bool | None, fate: str, taken: bool | None
+) -> None:
+    file = home.project / "a.py"
+    event = continue_completion(home.began, "c1", "    return sum(rows)", file, accepted)
+    log = jsonl(home.root / "autocomplete.jsonl", [event])
+    home.bring("continue", log)
+    home.take_in()
+    with home.store() as store:
+        for minute in range(60):
+            note_save(store, home.began + 60.0 * minute)
+        follow_time(store, home.settings.capture, home.now + 3600.0)
+    (one,) = home.interactions()
+    assert (one.suggestions[0].state, one.suggestions[0].fate) == ("unknown", fate)
+    assert (one.feedback.accepted, one.feedback.modified) == (taken, False if taken else None)
 
 
 def test_what_came_of_an_agents_edits_is_known_from_its_own_words(home: ImportedHome) -> None:

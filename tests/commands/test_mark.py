@@ -121,7 +121,14 @@ def test_why_says_how_it_was_found_by_which_sign_and_how_sure(paths: Paths) -> N
         ({"final_text": None, "similarity": 0.0}, "its lines were undone or deleted"),
         ({"reverted": True}, "the commit that had it was taken back"),
         ({"sign": "superseded"}, "another suggestion stands in its place"),
-        ({"said": "declined"}, "the client said that it was declined"),
+        (
+            {"said": "declined", "final_text": None, "similarity": 0.0},
+            "the client said that it was declined",
+        ),
+        (
+            {"said": "declined"},
+            "it stands there, as it was suggested; nobody touched it for 10 min",
+        ),
         (
             {"sign": "left_out", "placed_at": None},
             "the place at which it was asked for was saved without it",

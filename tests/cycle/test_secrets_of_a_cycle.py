@@ -9,7 +9,8 @@ import time
 from qi_learn.capture.wire import decode
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.spool import spool_files
-from qi_learn.store.ingest import DrainMemory, drain
+from qi_learn.store.event_intake import DrainMemory
+from qi_learn.store.ingest import drain
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.command_line import wait_until
 from tests.support.cycles import DONE, REFUSED

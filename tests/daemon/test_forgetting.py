@@ -35,6 +35,8 @@ from qi_learn.settings import KeepSettings, ServeSettings, Settings
 from qi_learn.spool import Spool, frame
 from qi_learn.store import learnables, turns
 from qi_learn.store.database import Store, open_store
+from qi_learn.store.events import save_event
+from qi_learn.store.ratings import save_rating
 from tests.support import drained_spool
 from tests.support import forgotten_home as home
 from tests.support.drained_spool import finished_file
@@ -295,6 +297,20 @@ def test_a_project_goes_with_its_commands_and_stays_away(paths: Paths) -> None:
     take_in(paths)
     assert stored(paths) == STAYING | {"I2"}
     assert [f for f in files_with(paths, f'"{PROJECT}"') if "projects.json" not in f] == []
+
+
+@pytest.mark.parametrize("way", ["T2", "project"])
+def test_the_words_of_a_rating_go_though_it_names_neither_turn_nor_project(
+    paths: Paths, way: str
+) -> None:
+    body = {"turn": "last", "comment": "A secret of the sea."}
+    with open_store(paths.database) as store:
+        event = as_redacted(Event("G2", "rating", 203.0, "cli", body, "person"))
+        save_event(store, event, taken=203.0)
+        assert save_rating(store, event) == "T2"
+    asked = {"T2": ForgetRequest(1000.0, ids=("T2",))}
+    forget(paths, asked.get(way) or ForgetRequest(1000.0, project=PROJECT))
+    assert files_with(paths, "secret of the sea") == []
 
 
 def test_a_living_producer_opens_another_file(paths: Paths) -> None:

@@ -47,7 +47,7 @@ KEPT = {
     *("id", "turn_id", "run_id", "hash", "parent", "tip", "previous", "shape", "key", "head"),
     *("project", "cwd", "file", "name", "version", "commit", "repaired_by", "session"),
     *("kind", "author", "state", "endpoint", "learning_type", "complexity", "domain", "split"),
-    *("said", "sign", "inferred", "fate", "mark"),
+    *("said", "sign", "inferred", "fate", "mark", "command_id", "reply", "lines"),
     *("action", "what", "digest", "model_digest", "base_digest", "adapter_digest"),
 }
 """Columns that are not looked at: ids, hashes, places and words of this program."""

@@ -292,6 +292,108 @@ def test_the_second_answer_that_was_kept_is_preferred_to_the_first(
     assert frozen(store, server, vocabulary).pairs == ()  # it was liked all the same
 
 
+FIRST = "def area(radius):\n    return radius * radius\n"
+IN_A_FENCE = f"So:\n\n```python\n{FIRST}```\n"
+
+
+def _forked(store: Store, *seen: Suggestion, at: float | None = None, **more: Any) -> Turn:
+    """A question answered twice, of which the second answer was kept; the first answer."""
+    first = turn(0, **{"session": "e", "question": "Area?", "answer": IN_A_FENCE, **more})
+    if at is not None:
+        first = replace(first, ended=at)
+    save_turn(store, as_redacted(first))
+    feedback.save_suggestions(store, as_redacted(seen))
+    second = turn(1, session="e", question="Area?")
+    keep(store, second, suggestion(second, final=CODE))
+    return first
+
+
+def _waits(state: str, fate: Fate | None, **more: Any) -> Suggestion:
+    start = IN_A_FENCE.index(FIRST)
+    own: Any = {"state": state, "inferred": fate, "fate": fate, **more}
+    return Suggestion("turn-0000", 0, FIRST, start, start + len(FIRST), "python", **own)
+
+
+def _sources(store: Store, server: RenderingServer, vocabulary: Vocabulary) -> list[str]:
+    return [pair.source for pair in frozen(store, server, vocabulary).pairs]
+
+
+@pytest.mark.parametrize(
+    ("seen", "pairs"),
+    [
+        (_waits("unknown", "unknown"), ["fork"]),
+        (_waits("waiting", None), []),
+        (_waits("placed", None, file="a.py", placed_at=1.0, region=FIRST), []),
+        (_waits("unknown", "unknown", file="a.py", placed_at=1.0, region=FIRST), []),
+        (_waits("settled", "superseded", placed_at=1.0, sign="superseded"), ["fork"]),
+        (_waits("settled", "rejected", placed_at=1.0), ["fork"]),
+    ],
+    ids=["window over", "may still come", "stands", "lost sight of", "superseded", "rejected"],
+)
+def test_the_first_answer_is_compared_once_nothing_of_it_can_stand_any_more(
+    store: Store,
+    server: RenderingServer,
+    vocabulary: Vocabulary,
+    seen: Suggestion,
+    pairs: list[str],
+) -> None:
+    _forked(store, seen)
+    assert _sources(store, server, vocabulary) == pairs
+
+
+def test_samples_at_the_same_time_are_no_second_question(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    _forked(store, _waits("unknown", "unknown"), at=turn(1).started + 1)
+    assert _sources(store, server, vocabulary) == []
+
+
+def test_a_client_that_asks_again_at_once_is_no_person_that_does(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    _forked(store, _waits("unknown", "unknown"), at=turn(1).started - 0.5)
+    assert _sources(store, server, vocabulary) == []
+
+
+@pytest.mark.parametrize("broken", [{"status": 500}, {"cancelled": True}, {"complete": False}])
+def test_a_request_that_is_tried_again_after_an_error_is_no_fork(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, broken: dict[str, Any]
+) -> None:
+    _forked(store, _waits("unknown", "unknown"), **broken)
+    assert _sources(store, server, vocabulary) == []
+
+
+def test_a_question_that_was_edited_and_sent_again_is_no_fork(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    _forked(store, _waits("unknown", "unknown"), question="Area of a circle?")
+    assert _sources(store, server, vocabulary) == []
+
+
+def test_the_same_question_on_another_day_is_no_fork(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    _forked(store, _waits("unknown", "unknown"), session="another")
+    assert _sources(store, server, vocabulary) == []
+
+
+def test_a_completion_that_the_editor_asked_for_again_is_no_fork(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary
+) -> None:
+    more: dict[str, Any] = {
+        "session": "e",
+        "endpoint": "/api/generate",
+        "messages": (Message("prompt", "def area(r):\n"),),
+        "request": {"suffix": "\n"},
+    }
+    first = turn(0, answer="    return r\n", **more)
+    lost = Suggestion(first.id, 0, first.answer, 0, len(first.answer), state="unknown")
+    keep(store, first, replace(lost, inferred="unknown", fate="unknown"), score=0.0)
+    second = turn(1, answer="    return 3.14159 * r * r\n", **more)
+    keep(store, second, suggestion(second, second.answer, final=second.answer))
+    assert _sources(store, server, vocabulary) == []
+
+
 # --- rejects --------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,9 @@ DECLINED = [
     "Error: The user rejected permission to use this specific tool call.",
     "The user rejected permission with feedback: not so",
     "The user has declined to run this tool. DO NOT attempt to call this tool again.",
+    "The user declined to execute the tool",
+    "User declined, reason: unknown",
+    'User rejected the changes for `a.py`, with the reason "tabs"',
     "[Operation Cancelled] Reason: User denied execution.",
     '{"error": "[Operation Cancelled] Reason: User did not allow tool call"}',
     "This tool call was cancelled by the user. You should clarify next steps.",
@@ -237,3 +240,48 @@ def test_a_request_that_does_not_go_on_from_the_answer_says_nothing_of_it() -> N
     assert results_of(messages, answer="Here it is.", extra={}) == ()
     assert results_of(messages, answer="", extra={}) == ()
     assert results_of((), answer="x", extra={}) == ()
+
+
+def test_of_an_answer_of_which_aider_took_a_part_the_rest_failed() -> None:
+    """Written as aider 0.86.2 writes it: it commits the part, and then says what did not fit."""
+    one, other = (
+        f"tax.py\n```python\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n```\n"
+        for old, new in (("x = 1", "x = 2"), ("y = 1", "y = 2"))
+    )
+    messages = [
+        Message("user", "Two, please."),
+        Message("assistant", one + other),
+        Message("user", "I committed the changes with git hash 1a2b3c4 & commit msg: fix: x"),
+        Message("assistant", "Ok."),
+        Message("user", "I have *added these files to the chat* so you can go ahead."),
+        Message("assistant", "Ok, any changes I propose will be to those files."),
+        Message(
+            "user",
+            "# 1 SEARCH/REPLACE block failed to match!\n\n## SearchReplaceNoExactMatch: This SEARCH"
+            " block failed to exactly match lines in tax.py\n<<<<<<< SEARCH\ny = 1\n=======\n"
+            "y = 2\n>>>>>>> REPLACE\n\n"
+            "# The other 1 SEARCH/REPLACE block were applied successfully.\n",
+        ),
+    ]
+    results = results_of(messages, answer=one + other, extra={})
+    assert [(each.said, each.new) for each in results] == [
+        ("applied", None),
+        ("failed", "y = 2\n"),
+        ("applied", None),
+    ]
+
+
+def test_an_undo_of_aider_is_the_persons_word() -> None:
+    block = "a.py\n```\n<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE\n```"
+    messages = [
+        Message("assistant", block),
+        Message("user", "I committed the changes with git hash 1a2b3c4 & commit msg: fix: x"),
+        Message("assistant", "Ok."),
+        Message(
+            "user",
+            "I did `git reset --hard HEAD~1` to discard the last edits. Please wait for further"
+            " instructions before attempting that change again.",
+        ),
+    ]
+    results = results_of(messages, answer=block, extra={})
+    assert [each.said for each in results] == ["declined"]

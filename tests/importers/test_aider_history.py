@@ -89,3 +89,16 @@ def test_the_log_of_requests_has_the_whole_question(tmp_path: Path) -> None:
     assert turn.response["choices"][0]["message"]["content"] == "Done:\n\ny = 1"
     assert (turn.whole, turn.ended - turn.started) == (True, 7.0)
     assert turns(file, turn.cursor) == []
+
+
+def test_a_long_session_is_not_written_out_again_for_each_answer(tmp_path: Path) -> None:
+    file = tmp_path / ".aider.chat.history.md"
+    long = "```python\n" + "x = 1  # and so on\n" * 500 + "```"
+    file.write_text(aider_session(AT, *((f"Question {n}", long) for n in range(60))))
+    told = turns(file)
+    assert len(told) == 60
+    written = sum(len(m["content"]) for turn in told for m in turn.request["messages"])
+    assert written < 10 * file.stat().st_size
+    assert all(
+        turn.request["messages"][-1]["content"] == f"Question {n}" for n, turn in enumerate(told)
+    )

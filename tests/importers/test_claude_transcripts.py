@@ -163,3 +163,14 @@ def test_a_directory_means_all_its_transcripts(session: ClaudeSession, tmp_path:
     session.asks("Hi.")
     assert files(tmp_path) == [session.file]
     assert files(session.file) == [session.file]
+
+
+def test_calls_that_stood_behind_a_refused_one_were_not_declined(tmp_path: Path) -> None:
+    session = ClaudeSession(tmp_path / "s-1.jsonl", tmp_path, at=AT)
+    session.asks("Rename x and y.")
+    session.answers("msg_1", edits("t1", "a.py", "x", "z"), edits("t2", "a.py", "y", "z"))
+    session.results("t1", DECLINED, error=True)
+    behind = "The user doesn't want to take this action right now. STOP what you are doing."
+    session.results("t2", behind, error=True)
+    signs = [i for i in read(session.file, "", ended=True) if isinstance(i, ToolSign)]
+    assert [(sign.call, sign.said) for sign in signs] == [("t1", "declined")]

@@ -28,7 +28,7 @@ def found(file: Path, after: str = "") -> list[ImportedItem]:
     return list(read(file, after, ended=False))
 
 
-@pytest.mark.parametrize(("accepted", "said"), [(True, "applied"), (False, "declined")])
+@pytest.mark.parametrize(("accepted", "said"), [(True, "accepted"), (False, "declined")])
 def test_a_completion_says_whether_it_was_accepted(root: Path, accepted: bool, said: str) -> None:
     event = continue_completion(AT, "c1", "    return 1", root / "a.py", accepted)
     turn, sign = found(jsonl(data(root, "autocomplete"), [event]))

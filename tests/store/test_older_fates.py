@@ -22,6 +22,7 @@ BEFORE = "m014_fates"
 GONE = {"state": "settled", "placed_at": 20.0, "settled_at": 30.0, "similarity": 0.0}
 HELD = {**GONE, "final_text": "x = 1\n"}
 NOT_FOUND = {"state": "settled", "settled_at": 30.0, "touched_at": 20.0}
+CELL: dict[str, object] = {"file": "work.ipynb", "region": '    "x = 1\\n",'}
 Row = dict[str, object]
 CASES: dict[str, tuple[Row, bool | None, Row, Fate | None]] = {
     "not-found": (NOT_FOUND, False, {}, "unknown"),
@@ -30,6 +31,10 @@ CASES: dict[str, tuple[Row, bool | None, Row, Fate | None]] = {
     "rewritten": ({**HELD, "similarity": 0.3}, False, {}, "rejected"),
     "kept": ({**HELD, "similarity": 1.0}, True, {}, "kept"),
     "edited": ({**HELD, "similarity": 0.7}, True, {}, "edited"),
+    "kept-in-a-notebook": ({**HELD, **CELL, "similarity": 1.0}, True, {}, "unknown"),
+    "gone-from-a-notebook": ({**GONE, **CELL}, False, {}, "unknown"),
+    "in-a-notebook": ({"state": "placed", "placed_at": 20.0, **CELL}, None, {}, "unknown"),
+    "liked-in-a-notebook": ({**GONE, **CELL}, False, {"rating": 5}, "unknown"),
     "waiting": ({"state": "waiting"}, None, {}, None),
     "placed": ({"state": "placed", "placed_at": 20.0, "touched_at": 20.0}, None, {}, None),
     "late": ({"state": "unknown"}, None, {}, "unknown"),
@@ -109,11 +114,31 @@ def test_a_rejection_without_a_sign_becomes_unknown_and_others_stay(tmp_path: Pa
         assert (late.state, late.settled_at) == ("unknown", None)
 
 
+def test_what_was_found_in_the_json_of_a_notebook_is_no_region_any_more(tmp_path: Path) -> None:
+    place = tmp_path / "qi-learn.db"
+    old_home(place)
+    with open_store(place) as store:
+        for word in ("kept-in-a-notebook", "gone-from-a-notebook", "in-a-notebook"):
+            (found,) = feedback.suggestions_of(store, f"{word}-0")
+            assert (found.state, found.file, found.region) == ("unknown", None, None)
+            assert (found.placed_at, found.final_text, found.similarity) == (None, None, None)
+            seen = feedback.load_feedback(store, f"{word}-0")
+            assert (seen.accepted, seen.final_version) == (None, None)
+        assert (
+            store.rows(
+                "SELECT 1 FROM suggestions WHERE since IS NOT NULL AND file IS NULL "
+                "AND state = 'unknown'"
+            )
+            == []
+        )
+
+
 def test_what_lost_its_verdict_is_scored_anew(tmp_path: Path) -> None:
     place = tmp_path / "qi-learn.db"
     old_home(place)
     with open_store(place) as store:
         anew = {turn.removesuffix("-0") for turn in feedback.dirty_turns(store)}
+    assert {"kept-in-a-notebook", "gone-from-a-notebook", "in-a-notebook"} <= anew
     assert {"not-found", "liked-and-not-found", "liked-and-undone", "corrected"} <= anew
     assert not anew & {"kept", "edited", "undone", "rewritten", "waiting", "placed", "late"}
 

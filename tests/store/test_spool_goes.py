@@ -17,7 +17,8 @@ from qi_learn.errors import SpoolError
 from qi_learn.spool import Spool, retire, spool_files, sweep
 from qi_learn.store import bad_lines, events, spool_positions
 from qi_learn.store.database import Store
-from qi_learn.store.ingest import Drained, DrainMemory, drain
+from qi_learn.store.event_intake import DrainMemory
+from qi_learn.store.ingest import Drained, drain
 from qi_learn.store.spool_positions import LEFT_FOR, RETIRE_AFTER
 from tests.support.command_line import wait_until
 from tests.support.drained_spool import (

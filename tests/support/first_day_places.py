@@ -135,6 +135,22 @@ def stashed_and_popped(day: Day) -> Fate:
     return day.kept(turn)
 
 
+def stashed_for_days(day: Day) -> Fate:
+    """Longer than any window, with work on something else in between."""
+    turn = day.ask(day.code)
+    day.paste(day.code)
+    before, after = day.begun, day.text()
+    day.repo.git("stash")
+    day.repo.until_text(day.file, before)
+    for _ in range(3):
+        day.work()
+        day.home.wait(86400.0)
+    day.repo.git("stash", "pop")
+    day.repo.until_text(day.file, after)
+    day.repo.commit()
+    return day.kept(turn)
+
+
 def file_moved_after_the_commit(day: Day) -> Fate:
     turn = day.ask(day.code)
     day.paste(day.code)
@@ -222,6 +238,7 @@ PLACES: Scenes = (
     (branch_deleted, PYTHON),
     (cherry_picked, PYTHON),
     (stashed_and_popped, PYTHON),
+    (stashed_for_days, PYTHON),
     (file_moved_after_the_commit, PYTHON),
     (in_two_files, BOTH),
     (the_second_copy_stays, PYTHON),

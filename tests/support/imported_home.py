@@ -11,7 +11,8 @@ from pathlib import Path
 
 from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.wire import decode
-from qi_learn.commands.import_ import ImportReport, ImportRequest, bring_in
+from qi_learn.commands.import_ import bring_in
+from qi_learn.commands.import_request import ImportReport, ImportRequest
 from qi_learn.paths import Paths
 from qi_learn.records import LearningInteraction
 from qi_learn.settings import Settings

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from qi_learn.daemon.following import follow_save
 from qi_learn.records import Message
 from qi_learn.track.exact import names
 from qi_learn.track.waiting import CLOSELY, WaitingSketches
 from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.file_history import FileHistory
 from tests.support.tracked_code import FILE, MARK, SUGGESTED, World, with_mean
 
 
@@ -193,6 +195,36 @@ def test_a_path_is_read_from_a_working_tree_that_lies_elsewhere(tmp_path: Path) 
     path.write_text("x\n")
     told = FileSaved(str(project), path, "x\n", 1.0, top=str(tree))
     assert names("stats.py", str(project), told)
+
+
+@pytest.mark.parametrize("new", ["VAT = 19\n", SUGGESTED], ids=["short", "long"])
+def test_an_edit_of_a_file_that_its_own_project_has_is_none_of_another_projects(
+    world: World, tmp_path: Path, new: str
+) -> None:
+    turn = edit(world, "stats.py", MARK, new)  # not applied: its client said so, or ended
+    path = tmp_path / "other" / "stats.py"
+    path.parent.mkdir()
+    path.write_text(FILE)
+    history = FileHistory("", window=7200)
+    history.record(world.now - 60, FILE)
+    world.now += 10
+    text = FILE.replace(MARK, new)
+    ts = history.record(world.now, text)
+    path.write_text(text)
+    saved = FileSaved(str(path.parent), path, text, ts)
+    follow_save(world.store, saved, history, world.settings, world.now)
+    assert world.fate(turn).state == "waiting"
+    row = world.store.row("SELECT project FROM turns WHERE id = ?", (turn,))
+    assert row is not None
+    assert row[0] == str(world.repo.root)
+
+
+def test_a_path_that_its_own_project_has_not_is_read_from_another(tmp_path: Path) -> None:
+    project, other = tmp_path / "work", tmp_path / "other"
+    project.mkdir()
+    assert names("main.py", str(project), saved(other, "main.py"))
+    saved(project, "main.py")
+    assert not names("main.py", str(project), saved(other, "main.py"))
 
 
 def test_a_question_about_the_format_alone_suggests_nothing(world: World) -> None:

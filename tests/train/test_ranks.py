@@ -146,7 +146,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) -> None:
-    run = _run(tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=60, patience=1000))
+    run = _run(tmp_path / "run", _plan(base, devices=("cpu", "cpu"), max_steps=24, patience=1000))
     worker = start_worker(run)
     wait(worker, lambda: any((run / "checkpoints").glob("*/state.json")))
     ranks = _children(worker.pid, "--part fit")
@@ -163,7 +163,7 @@ def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) ->
     assert code == 0, err
     assert "going on from step" in err
     result = codec.loads(TrainResult, (run / "result.json").read_text())
-    assert (result.steps, result.stopped) == (60, "steps")
+    assert (result.steps, result.stopped) == (24, "steps")
     assert load_fisher(run / "adapter" / "past_fisher.safetensors", DIGEST).sequences == 10
     assert not list(run.glob("meeting-*"))
 

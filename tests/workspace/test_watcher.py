@@ -144,6 +144,19 @@ def test_what_is_ignored_secret_binary_or_huge_is_not_told(
     assert rest(watcher, repo) == []
 
 
+def test_what_a_tool_writes_down_of_its_conversations_is_no_place_of_code(
+    watcher: Watcher, repo: Repository
+) -> None:
+    for name in (
+        ".aider.chat.history.md",
+        ".aider.input.history",
+        "pkg/.aider.llm.history",
+        ".specstory/history/2026-11-29_03-13Z-total.md",
+    ):
+        repo.write(name, "#### Let total skip them\n\n```python\ndef total(): ...\n```\n")
+    assert rest(watcher, repo) == []
+
+
 def test_a_gitignore_that_changes_counts_from_then_on(watcher: Watcher, repo: Repository) -> None:
     repo.write("notes.txt", "1\n")
     assert texts(until(watcher, len)) == [("notes.txt", "1\n")]
