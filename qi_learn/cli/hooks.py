@@ -1,4 +1,4 @@
-"""What tells qi-learn how commands ended: `hooks`."""
+"""What tells qi-learn how commands and edits ended: `hooks`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from qi_learn.errors import QiError
 if TYPE_CHECKING:
     from qi_learn.commands.hooks import HookPlaces
 
-HOOK_NAMES = ("bash", "zsh", "fish", "git")
+HOOK_NAMES = ("bash", "zsh", "fish", "git", "claude", "opencode")
 _name = click.argument(
     "name",
     type=click.Choice(HOOK_NAMES),
     metavar="NAME",
-    help=f"Which hook: {', '.join(HOOK_NAMES[:-1])}, or git (it tells of commits at once).",
+    help="Which hook: bash, zsh, fish, git (it tells of commits at once), claude (Claude Code) or "
+    "opencode (they tell what became of their edits and commands).",
 )
 _repository = click.option(
     "--repository", type=FILE, help="Of git's hook: the repository (default: the one here)."
@@ -30,7 +31,7 @@ _repository = click.option(
 
 @click.group(cls=Listed)
 def hooks() -> None:
-    """The hooks that tell how your commands ended: put them there, and take them away."""
+    """The hooks that tell how commands and agents' edits ended: put them there, take them away."""
 
 
 @hooks.command("list")
@@ -46,7 +47,7 @@ def list_hooks(repository: Path | None, as_json: bool) -> None:
         return
     for state in states:
         where = state.file or "in a repository"
-        echo(f"{state.name:<6}{'installed' if state.installed else '-':<11}{where}")
+        echo(f"{state.name:<10}{'installed' if state.installed else '-':<11}{where}")
 
 
 @hooks.command()
@@ -69,7 +70,7 @@ def status(name: str, repository: Path | None, as_json: bool) -> None:
 @_name
 @_repository
 def install(name: str, repository: Path | None) -> None:
-    """Put a hook where your shell, or git, reads it; it counts in the next shell."""
+    """Put a hook where your shell, git or agent reads it; it counts from its next start on."""
     from qi_learn.commands import hooks as command
 
     places = _places(repository)

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from qi_learn.capture.shell_outcomes import outcomes_of
+from qi_learn.capture.agent_hooks import told_by_event
 from qi_learn.capture.told_in_requests import outcomes_told
 from qi_learn.capture.wire import decode
+from qi_learn.daemon.agent_logs import AgentLogs
 from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
@@ -91,6 +92,7 @@ class Intake:
     _pause: RetryPause = field(init=False)
     _pauses: PauseFile = field(init=False)
     _again: RedactAgain = field(init=False)
+    _logs: AgentLogs = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
@@ -104,6 +106,7 @@ class Intake:
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
         self._again = RedactAgain(self.paths)
+        self._logs = AgentLogs(self.paths, lambda: self.wake())
         self._seen = SeenEvidence(self.guard, self._paused, lambda: self._again.behind)
 
     def watch_anew(self, watcher: Watcher) -> None:
@@ -131,8 +134,9 @@ class Intake:
         return evidence or self._again.left
 
     def close(self) -> None:
-        """End the thread that finds facts, and keep up to where the projects were watched."""
+        """End what goes on beside the rounds; keep up to where the projects were watched."""
         self._background.close()
+        self._logs.close()
         try:
             self._keep_standing(time.time(), at_once=True)
         except OSError as error:  # the next daemon looks further back
@@ -178,6 +182,7 @@ class Intake:
 
     def _round(self, store: Store, now: float) -> int:
         self._follow_clock(store, now)
+        self._logs.go_on()
         drained = self._drain(store, now)
         changed = self._begin(store) or drained > 0 or bool(self._seen)
         news = bool(self._seen or self._projects.behind)
@@ -237,7 +242,7 @@ class Intake:
             decode=self._decode,
             suggest=suggestions_of,
             say=words_for,
-            outcomes=outcomes_of,
+            outcomes=self._told,
             ran=outcomes_told,
             now=now,
             memory=self._memory,
@@ -249,6 +254,9 @@ class Intake:
         wait = SPOOL_SECONDS[1] if left is None else left
         self._spool_due = time.monotonic() + min(max(wait, SPOOL_SECONDS[0]), SPOOL_SECONDS[1])
         return drained.count
+
+    def _told(self, event: Event) -> tuple[Event, ...]:
+        return told_by_event(event, self._logs.note)
 
     def _look_of_spool(self) -> frozenset[tuple[str, int, int]] | None:
         """What lies in the spool; None if a file went meanwhile: then it is taken in."""

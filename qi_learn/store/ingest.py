@@ -50,7 +50,7 @@ from qi_learn.store.spool_positions import (
     save_position,
 )
 from qi_learn.store.tombstones import Tombstones
-from qi_learn.store.tool_signs import apply_sign
+from qi_learn.store.tool_signs import apply_sign, without_text
 from qi_learn.store.turns import is_another, save_messages, save_turn, turns_known
 
 logger = logging.getLogger(__name__)
@@ -273,6 +273,8 @@ def _take_line(intake: _Intake, line: Line) -> str | None:
     """Store a line's event; returns what is wrong with it if that cannot be done."""
     if line.event is None:
         return line.problem or "not understood"
+    if line.event.kind == "hook" and intake.memory.paused(line.event.ts, line.event.ts):
+        return None  # what it stands for is of the pause too
     try:
         with intake.store.attempt():
             for event in intake.outcomes(line.event):
@@ -296,7 +298,8 @@ def _take_event(intake: _Intake, event: Event) -> None:
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
     clean = intake.memory.redactor.clean(event)
-    if not save_event(store, clean, taken=intake.now):
+    kept = intake.memory.redactor.clean(without_text(event)) if event.kind == "sign" else clean
+    if not save_event(store, kept, taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
