@@ -174,7 +174,7 @@ def _unsure(answer: Mapping[str, Any]) -> bool:
 
 
 def _opencode(event: Event, told: Mapping[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    if told.get("event") != "tool":
+    if told.get("event") != "tool" or told.get("status") not in ("completed", "error"):
         return
     tool, call, error = told.get("tool"), _text(told.get("call")), _text(told.get("error"))
     done = told.get("status") == "completed"
