@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from qi_learn.commands.client_settings import find_written_settings
 from qi_learn.commands.hooks_claude import find_claude_hook
 from qi_learn.commands.hooks_opencode import find_opencode_plugin
 from qi_learn.commands.removal import Removal, Removals
@@ -69,6 +70,7 @@ def find_everything(leaving: Leaving) -> Removals:
         found += find_shell_lines(leaving.home, leaving.env)
         found += find_claude_hook(leaving.home, leaving.env)
         found += find_opencode_plugin(leaving.home, leaving.env)
+        found += find_written_settings(leaving.home, leaving.env)
         found += _git_hooks(paths)
     found += find_services(paths, leaving.env, leaving.platform)
     if leaving.keep_data:
