@@ -55,10 +55,10 @@ def apply_sign(store: Store, clean: Redacted[Event], redactor: Redactor) -> int:
 
 
 def without_text(event: Event) -> Event:
-    """A sign as it is kept: the text by which its edit is found is not kept a second time."""
-    if "new" not in event.body:
+    """A sign as it is kept: what a hook's is found by is not kept a second time."""
+    if event.body.get("turn") is not None:
         return event
-    return replace(event, body={k: v for k, v in event.body.items() if k not in ("new", "path")})
+    return replace(event, body={k: v for k, v in event.body.items() if k in ("said", "by")})
 
 
 def _of_hook(store: Store, body: Mapping[str, Any], ts: float) -> list[Suggestion]:
