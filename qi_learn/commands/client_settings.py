@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from qi_learn.commands.clients import Target, continue_models
+from qi_learn.commands.clients import GatewayTarget, continue_models
 from qi_learn.commands.removal import Removal, Removals, rewrite
 from qi_learn.errors import NotFound
 from qi_learn.paths import replace_file
@@ -34,13 +34,13 @@ class ToolSettings:
     tool: str
     place: Callable[[Path, Mapping[str, str]], Path]
     """The file, by the person's home and environment."""
-    with_ours: Callable[[str | None, Target], str]
+    with_ours: Callable[[str | None, GatewayTarget], str]
     """The file's text with the gateway in it; None: there is no file. Raises ValueError."""
     without_ours: Callable[[str, str | None], str | None]
     """A text without what is ours, by the text before; None if nothing is left of it."""
 
 
-def write_settings(settings: ToolSettings, file: Path, target: Target) -> None:
+def write_settings(settings: ToolSettings, file: Path, target: GatewayTarget) -> None:
     """Point a tool at the gateway in its settings, and keep what they were.
 
     Raises NotFound if they are not understood, OSError if they cannot be written.
@@ -159,7 +159,7 @@ def _continue_file(home: Path, environment: Mapping[str, str]) -> Path:
     return (Path(chosen) if chosen else home / ".continue") / "config.yaml"
 
 
-def _with_continue(text: str | None, target: Target) -> str:
+def _with_continue(text: str | None, target: GatewayTarget) -> str:
     """Our models in front of the others of the list, between two comments."""
     if text is None or not text.strip():
         head = "name: qi-learn\nversion: 1.0.0\nschema: v1\n"
@@ -176,7 +176,7 @@ def _with_continue(text: str | None, target: Target) -> str:
     return f"{text[: match.end()]}{end}{block}{text[match.end() :]}"
 
 
-def _continue_block(indent: str, target: Target, head: str = "") -> str:
+def _continue_block(indent: str, target: GatewayTarget, head: str = "") -> str:
     lines = [_BEGIN, *([head] if head else []), *continue_models(target).splitlines(), _END]
     return "".join(f"{indent}{line}\n" for line in lines)
 
@@ -204,7 +204,7 @@ def _cline_file(home: Path, _environment: Mapping[str, str]) -> Path:
     return home / ".cline" / "data" / "settings" / "providers.json"
 
 
-def _with_cline(text: str | None, target: Target) -> str:
+def _with_cline(text: str | None, target: GatewayTarget) -> str:
     """As Cline 3.0.65 writes it; what lacks a member that it wants, it throws away."""
     top = _object(text) if text and text.strip() else {"version": 1, "modes": {}}
     given = {"provider": "ollama", "model": target.model, "baseUrl": target.url}

@@ -18,7 +18,7 @@ KEY = "qi-learn"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class GatewayTarget:
     """What a tool is pointed at."""
 
     url: str
@@ -59,7 +59,7 @@ class CodingTool:
     """In words: by which variables or options."""
     install: str
     """The command that installs it, or where it is described."""
-    point: Callable[[Target], Pointing] | None
+    point: Callable[[GatewayTarget], Pointing] | None
     """None if only its own settings name the server: `--config`."""
     program: str = ""
     needs_ollama: bool = False
@@ -72,7 +72,7 @@ class CodingTool:
         return self.program or self.name
 
 
-def _claude(target: Target) -> Pointing:
+def _claude(target: GatewayTarget) -> Pointing:
     models = ("ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
     kinds = (f"ANTHROPIC_DEFAULT_{kind}_MODEL" for kind in ("OPUS", "SONNET", "HAIKU"))
     return Pointing(
@@ -86,7 +86,7 @@ def _claude(target: Target) -> Pointing:
     )
 
 
-def _codex(target: Target) -> Pointing:
+def _codex(target: GatewayTarget) -> Pointing:
     provider = "model_providers.qi_learn"
     given = {
         "model_provider": "qi_learn",
@@ -98,7 +98,7 @@ def _codex(target: Target) -> Pointing:
     return Pointing({}, (*(word for pair in options for word in pair), "-m", target.model))
 
 
-def _opencode(target: Target) -> Pointing:
+def _opencode(target: GatewayTarget) -> Pointing:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "qi-learn",
@@ -109,24 +109,24 @@ def _opencode(target: Target) -> Pointing:
     return Pointing({"OPENCODE_CONFIG_CONTENT": json.dumps(given)})
 
 
-def _openai(target: Target) -> dict[str, str]:
+def _openai(target: GatewayTarget) -> dict[str, str]:
     return {"OPENAI_BASE_URL": target.openai, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": target.model}
 
 
-def _qwen(target: Target) -> Pointing:
+def _qwen(target: GatewayTarget) -> Pointing:
     return Pointing(_openai(target), ("--auth-type", "openai", "--model", target.model))
 
 
-def _aider(target: Target) -> Pointing:
+def _aider(target: GatewayTarget) -> Pointing:
     return Pointing({"OLLAMA_API_BASE": target.url}, ("--model", f"ollama_chat/{target.model}"))
 
 
-def _goose(target: Target) -> Pointing:
+def _goose(target: GatewayTarget) -> Pointing:
     chosen = {"GOOSE_PROVIDER": "ollama", "GOOSE_MODEL": target.model}
     return Pointing({"OLLAMA_HOST": target.url, **chosen})
 
 
-def _copilot(target: Target) -> Pointing:
+def _copilot(target: GatewayTarget) -> Pointing:
     return Pointing(
         {
             "COPILOT_PROVIDER_BASE_URL": target.openai,
@@ -136,7 +136,7 @@ def _copilot(target: Target) -> Pointing:
     )
 
 
-def continue_models(target: Target) -> str:
+def continue_models(target: GatewayTarget) -> str:
     """The models of Continue's `config.yaml`: a list of two, one of them to complete with."""
     model = json.dumps(target.model)
     lines = ("provider: ollama", f"model: {model}", f"apiBase: {json.dumps(target.url)}")
@@ -147,17 +147,17 @@ def continue_models(target: Target) -> str:
     )
 
 
-def _continue(target: Target) -> Pointing:
+def _continue(target: GatewayTarget) -> Pointing:
     file = target.directory / "continue.yaml"
     text = f"name: qi-learn\nversion: 1.0.0\nschema: v1\nmodels:\n{continue_models(target)}"
     return Pointing({}, ("--config", str(file)), {file: text})
 
 
-def _host(target: Target) -> Pointing:
+def _host(target: GatewayTarget) -> Pointing:
     return Pointing({"OLLAMA_HOST": target.host})
 
 
-def _url(target: Target) -> Pointing:
+def _url(target: GatewayTarget) -> Pointing:
     return Pointing({"OLLAMA_HOST": target.url})
 
 

@@ -20,7 +20,7 @@ from qi_learn.commands.client_settings import (
     restore_settings,
     write_settings,
 )
-from qi_learn.commands.clients import TOOLS, CodingTool, Target
+from qi_learn.commands.clients import TOOLS, CodingTool, GatewayTarget
 from qi_learn.daemon import client
 from qi_learn.deploy.model_server import uses_engine
 from qi_learn.errors import DaemonError, NotFound, ToolMissing
@@ -126,7 +126,7 @@ def _settings_of(name: str) -> ToolSettings:
     return found
 
 
-def _target(paths: Paths, settings: Settings, tool: CodingTool) -> Target:
+def _target(paths: Paths, settings: Settings, tool: CodingTool) -> GatewayTarget:
     if tool.needs_ollama and uses_engine(settings):
         raise NotFound(
             f"{tool.title} speaks an API that the embedded engine does not have.",
@@ -136,4 +136,4 @@ def _target(paths: Paths, settings: Settings, tool: CodingTool) -> Target:
     if state is None or not state.gateway:
         raise DaemonError("The gateway is not running.", "Start it: `qi-learn daemon start`")
     model = settings.serve.alias.removesuffix(":latest")
-    return Target(state.gateway.rstrip("/"), model, paths.clients)
+    return GatewayTarget(state.gateway.rstrip("/"), model, paths.clients)

@@ -18,7 +18,7 @@ import pytest
 from qi_learn.cli.launching import TOOL_NAMES
 from qi_learn.commands import launch
 from qi_learn.commands.client_settings import TOOL_SETTINGS, find_written_settings
-from qi_learn.commands.clients import TOOLS, Target
+from qi_learn.commands.clients import TOOLS, GatewayTarget
 from qi_learn.commands.uninstall import Leaving, find_everything
 from qi_learn.errors import EXIT_DONE, EXIT_FAILED, EXIT_NO_DAEMON, EXIT_USAGE, NotFound
 from tests.support.command_line import OFFLINE, Terminal
@@ -79,7 +79,7 @@ def test_a_tool_is_given_the_address_and_what_the_person_typed(
     machine.install(tool)
     said = machine.start(tool, "--", "-x", "two words", "$(id)")
     assert said["words"][-3:] == ["-x", "two words", "$(id)"]
-    target = Target(url, ALIAS, machine.terminal.paths.clients)
+    target = GatewayTarget(url, ALIAS, machine.terminal.paths.clients)
     point = TOOLS[tool].point
     assert point is not None
     pointing = point(target)
@@ -91,7 +91,7 @@ def test_a_tool_is_given_the_address_and_what_the_person_typed(
 
 
 def test_each_names_the_model_where_it_reads_it(machine: Machine) -> None:
-    target = Target("http://127.0.0.1:5", ALIAS)
+    target = GatewayTarget("http://127.0.0.1:5", ALIAS)
     named = {
         name for name, tool in TOOLS.items() if tool.point and ALIAS in str(tool.point(target))
     }
@@ -264,7 +264,7 @@ def test_settings_that_are_not_understood_are_left(
 def test_the_models_stand_among_the_persons_own(machine: Machine, url: str) -> None:
     yaml = pytest.importorskip("yaml")
     for text in (each for each in CONTINUE.values() if each and "\udcff" not in each):
-        written = TOOL_SETTINGS["continue"].with_ours(text, Target(url, "qi agent: #1"))
+        written = TOOL_SETTINGS["continue"].with_ours(text, GatewayTarget(url, "qi agent: #1"))
         models = yaml.safe_load(written)["models"]
         assert [m["model"] for m in models[:2]] == ["qi agent: #1"] * 2
         assert [m["name"] for m in models[2:]] == ["other"] * text.count("other")
