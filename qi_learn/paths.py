@@ -126,6 +126,11 @@ class Paths:
         return self.data / "backups.json"
 
     @property
+    def clients(self) -> Path:
+        """Settings for one start of a coding tool (commands/launch.py)."""
+        return self.data / "clients"
+
+    @property
     def deploy(self) -> Path:
         return self.data / "deploy.json"
 

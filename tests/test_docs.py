@@ -21,6 +21,7 @@ from qi_learn.commands.backup import BackupReport
 from qi_learn.commands.export_examples import ExampleReport
 from qi_learn.commands.hooks import HookState
 from qi_learn.commands.import_request import ImportReport
+from qi_learn.commands.launch import ToolFound
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
 from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState
@@ -64,6 +65,13 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "import": ((ImportReport,), set()),
     "hooks list": ((HookState,), {"hooks"}),
     "hooks status": ((HookState,), set()),
+    "launch": (
+        (ToolFound,),
+        {
+            *("tools", "tool", "file", "restored", "--config", "--restore", "as it was"),
+            *("only ours taken out", "nothing"),
+        },
+    ),
     "export data": ((ExampleReport,), {"--format"}),
     "explain": ((Explanation,), set()),
     "versions": ((VersionLine,), {"versions"}),

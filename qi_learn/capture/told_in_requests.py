@@ -86,13 +86,30 @@ def outcomes_told(turn: Turn) -> tuple[CommandResult, ...]:
         where = None if ran is None else _directory(_arguments(call), ran.place, stated)
         if ran is None or output is None or where is None:
             continue
-        if (result := _result(turn, number, ran, output, where)) is not None:
+        code, text = _code_and_text(output)
+        named = f"{turn.id}.{number}", turn.started, turn.project
+        if (result := _result(named, ran, code, text, where)) is not None:
             found.append(result)
     return tuple(found)
 
 
-def _result(turn: Turn, number: int, ran: _Ran, output: str, where: str) -> CommandResult | None:
-    code, text = _code_and_text(output)
+def agent_command(
+    named: tuple[str, float, str], script: str, code: int | None, output: str, *, where: str | None
+) -> CommandResult | None:
+    """The result of a script that an agent ran; None if nothing is known for certain.
+
+    `named`: its id, time and project. `where`: the directory it began in, if that is known.
+    """
+    ran = _ran(script)
+    directory = None if ran is None else _directory({}, ran.place, where)
+    if ran is None or directory is None:
+        return None
+    return _result(named, ran, code, output, directory)
+
+
+def _result(
+    named: tuple[str, float, str], ran: _Ran, code: int | None, text: str, where: str
+) -> CommandResult | None:
     report = printed_report(read_command(ran.command).tool, text)
     if code is not None and not (ran.needed if code == 0 else ran.last and not _went_nowhere(text)):
         code = None
@@ -102,9 +119,7 @@ def _result(turn: Turn, number: int, ran: _Ran, output: str, where: str) -> Comm
         return None
     report = report or ToolReport(None)
     return CommandResult(
-        f"{turn.id}.{number}",
-        turn.started,
-        turn.project or "",
+        *named,
         ran.kind,
         ran.command,
         code,

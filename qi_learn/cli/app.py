@@ -19,6 +19,7 @@ from qi_learn.cli.evidence import explain, log, mark, rate, run
 from qi_learn.cli.hooks import hooks
 from qi_learn.cli.importing import import_
 from qi_learn.cli.keeping import backup, forget, restore
+from qi_learn.cli.launching import launch
 from qi_learn.cli.learning import bootstrap, rollback, train, versions
 from qi_learn.cli.leaving import export, uninstall
 from qi_learn.cli.listed import Listed
@@ -42,7 +43,7 @@ def app() -> None:
 
 for command in (
     *(init, config, doctor, status),
-    *(rate, mark, log, run, explain, import_, hooks),
+    *(rate, mark, log, run, explain, import_, hooks, launch),
     *(pause, resume),
     *(train, bootstrap, versions, rollback),
     *(forget, backup, restore),

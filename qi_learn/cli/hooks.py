@@ -1,4 +1,4 @@
-"""What tells qi-learn how commands and completions ended: `hooks`."""
+"""What tells qi-learn how commands, completions and agents' edits ended: `hooks`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from qi_learn.errors import QiError
 if TYPE_CHECKING:
     from qi_learn.commands.hooks import HookPlaces
 
-HOOK_NAMES = ("bash", "zsh", "fish", "git", "nvim", "vscode")
+HOOK_NAMES = ("bash", "zsh", "fish", "git", "nvim", "vscode", "claude", "opencode")
 _name = click.argument(
     "name",
     type=click.Choice(HOOK_NAMES),
     metavar="NAME",
     help="Which hook: bash, zsh, fish, git (it tells of commits at once), nvim or vscode (they "
-    "tell which completions you took).",
+    "tell which completions you took), claude (Claude Code) or opencode (they tell what became of "
+    "their edits and commands).",
 )
 _repository = click.option(
     "--repository", type=FILE, help="Of git's hook: the repository (default: the one here)."
@@ -31,7 +32,7 @@ _repository = click.option(
 
 @click.group(cls=Listed)
 def hooks() -> None:
-    """The hooks of shells, git and editors: put them there, and take them away."""
+    """The hooks of shells, git, editors and agents: put them there, and take them away."""
 
 
 @hooks.command("list")
@@ -70,7 +71,7 @@ def status(name: str, repository: Path | None, as_json: bool) -> None:
 @_name
 @_repository
 def install(name: str, repository: Path | None) -> None:
-    """Put a hook where your shell, git or editor reads it; it counts from its next start on."""
+    """Put a hook where its program reads it; it counts from that program's next start on."""
     from qi_learn.commands import hooks as command
 
     places = _places(repository)

@@ -1,4 +1,4 @@
-"""`qi-learn hooks`: put the hooks where shells, git and editors read them, and take them away.
+"""`qi-learn hooks`: put hooks where shells, git, editors and agents read them, and take them away.
 
 The invariant: taking away undoes putting there, byte for byte, whatever else the file says; and
 doing either twice does it once. What has to be known for that stands in the line itself: whether
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import qi_learn
-from qi_learn.commands import hooks_editors
+from qi_learn.commands import hooks_claude, hooks_editors, hooks_opencode
 from qi_learn.commands.removal import rewrite
 from qi_learn.commands.uninstall_git import NAME as GIT_HOOK
 from qi_learn.commands.uninstall_git import calls_ours, is_ours
@@ -32,7 +32,14 @@ from qi_learn.errors import NotFound, QiError
 from qi_learn.outside.git_hooks import own_hook_directory
 
 SHELLS = ("bash", "zsh", "fish")
-HOOKS = (*SHELLS, "git", *hooks_editors.EDITORS)
+AGENTS = ("claude", "opencode")
+HOOKS = (*SHELLS, "git", *hooks_editors.EDITORS, *AGENTS)
+_SCRIPTS = {
+    "git": GIT_HOOK,
+    "claude": hooks_claude.SCRIPT,
+    "opencode": hooks_opencode.SCRIPT,
+    **hooks_editors.SCRIPTS,
+}
 _PLAIN = re.compile(r"[\w/.@+,=-]+", re.ASCII)
 _SHELL_SCRIPT = re.compile(rb"#![^\n]*\b(?:ba|da|z)?sh\b[^\n]*\n")
 _ADDED = b"# qi-learn hooks"
@@ -81,6 +88,10 @@ def hook_state(name: str, places: HookPlaces) -> HookState:
         file = hooks_editors.editor_file(name, *where)
         there = hooks_editors.has_editor_hook(name, *where)
         return HookState(name, str(script_of(name)), str(file), there)
+    if name in AGENTS:
+        file = _agent_file(name, places)
+        there = _AGENT_HAS[name](file)
+        return HookState(name, str(script_of(name)), str(file), there)
     loading = _loading(name, places)
     file = loading[0] if loading else _file_of(name, places)
     return HookState(name, str(script_of(name)), str(file), bool(loading))
@@ -91,8 +102,7 @@ def script_of(name: str) -> Path:
     package = Path(qi_learn.__file__).parent
     inside = package / "hooks"
     directory = inside if inside.is_dir() else package.parent / "hooks"
-    scripts = {"git": GIT_HOOK, **hooks_editors.SCRIPTS}
-    return directory / scripts.get(name, f"qi-learn.{name}")
+    return directory / _SCRIPTS.get(name, f"qi-learn.{name}")
 
 
 def install(name: str, places: HookPlaces) -> bool:
@@ -104,6 +114,8 @@ def install(name: str, places: HookPlaces) -> bool:
     if name in hooks_editors.EDITORS:
         script = script_of(name)
         return hooks_editors.install_editor_hook(name, script, places.home, places.environment)
+    if name in AGENTS:
+        return _AGENT_INSTALL[name](_agent_file(name, places), script_of(name))
     if hook_state(name, places).installed:
         return False
     file = _git_file(places) if name == "git" else _file_of(name, places)
@@ -125,6 +137,10 @@ def uninstall(name: str, places: HookPlaces) -> bool:
         return _uninstall_git(_git_file(places))
     if name in hooks_editors.EDITORS:
         return hooks_editors.uninstall_editor_hook(name, places.home, places.environment)
+    if name == "claude":
+        return hooks_claude.uninstall_claude_hook(_agent_file(name, places))
+    if name == "opencode":
+        return hooks_opencode.uninstall_opencode_plugin(places.home, places.environment)
     loading = _loading(name, places)
     for file in loading:
         for line in set(_lines_of(name, file.read_bytes())):
@@ -175,6 +191,24 @@ def _install_line(file: Path, name: str) -> None:
     note = _ADDED if ended else NO_END
     added = (b"" if ended else b"\n") + line + b"  " + note + b"\n"
     rewrite(file, lambda data: data + added)
+
+
+# --- agents ---------------------------------------------------------------------------------------
+
+_AGENT_HAS = {
+    "claude": hooks_claude.has_claude_hook,
+    "opencode": hooks_opencode.has_opencode_plugin,
+}
+_AGENT_INSTALL = {
+    "claude": hooks_claude.install_claude_hook,
+    "opencode": hooks_opencode.install_opencode_plugin,
+}
+
+
+def _agent_file(name: str, places: HookPlaces) -> Path:
+    if name == "claude":
+        return hooks_claude.claude_settings(places.home, places.environment)
+    return hooks_opencode.opencode_plugin(places.home, places.environment)
 
 
 # --- git ------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ class Removal:
     """One thing that goes. Doing it when it is gone already does no harm."""
 
     kind: str
-    """`process`, `hook`, `git hook`, `service`, `model` or `files`."""
+    """`process`, `hook`, `git hook`, `settings`, `service`, `model` or `files`."""
     what: str
     do: Callable[[], None]
     """Raises QiError or OSError if it cannot be done."""

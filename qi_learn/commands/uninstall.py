@@ -21,7 +21,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from qi_learn.commands.client_settings import find_written_settings
+from qi_learn.commands.hooks_claude import find_claude_hook
 from qi_learn.commands.hooks_editors import find_editor_hooks
+from qi_learn.commands.hooks_opencode import find_opencode_plugin
 from qi_learn.commands.removal import Removal, Removals
 from qi_learn.commands.uninstall_clients import find_client_settings
 from qi_learn.commands.uninstall_files import find_files, find_runtime
@@ -67,6 +70,9 @@ def find_everything(leaving: Leaving) -> Removals:
     else:
         found += find_shell_lines(leaving.home, leaving.env)
         found += find_editor_hooks(leaving.home, leaving.env)
+        found += find_claude_hook(leaving.home, leaving.env)
+        found += find_opencode_plugin(leaving.home, leaving.env)
+        found += find_written_settings(leaving.home, leaving.env)
         found += _git_hooks(paths)
     found += find_services(paths, leaving.env, leaving.platform)
     if leaving.keep_data:

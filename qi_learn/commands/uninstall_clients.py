@@ -1,5 +1,6 @@
 """Settings of the person's tools that name the gateway's port: told, never changed.
 
+What `qi-learn launch --config` wrote is undone elsewhere (`client_settings`), and not told here.
 The files are those that the documentation names, and the shells' own.
 """
 
@@ -9,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from qi_learn.commands.client_settings import written_settings
 from qi_learn.commands.removal import Removals
 from qi_learn.commands.uninstall_shell import shell_files
 from qi_learn.settings import Settings
@@ -35,7 +37,10 @@ def find_client_settings(home: Path, settings: Settings, env: Mapping[str, str])
         return Removals()
     address = re.compile(rb"(?:127\.0\.0\.1|localhost|\[::1\]|0\.0\.0\.0):" + b"%d(?![0-9])" % port)
     told = []
+    undone = {file for _, file in written_settings(home, env)}
     for file in dict.fromkeys(_files(home, env)):
+        if file in undone:
+            continue
         try:
             if file.stat().st_size > LARGEST:
                 continue

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
-from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.wire import decode
+from qi_learn.daemon.editor_files import told_here
 from qi_learn.daemon.forgetting import Forgetting, abandon
 from qi_learn.daemon.lock import take_lock
 from qi_learn.outside.boot_clock import boot_clock
@@ -45,7 +46,7 @@ class TakingIn:
             decode=decode,
             suggest=suggestions_of,
             say=words_for,
-            outcomes=outcomes_of,
+            outcomes=partial(told_here, self._paths),
             now=time.time(),
             memory=self._memory,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qi_learn.capture.agent_hooks import Note, told_by_event
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
 from qi_learn.records import Event
@@ -16,12 +17,15 @@ from qi_learn.workspace.qi_learn_ignore import QiLearnIgnore
 from qi_learn.workspace.registry import project_of
 
 
-def is_told_of_elsewhere(paths: Paths, event: Event) -> bool:
-    """Whether an event is an editor's sign of a file that is not looked at."""
-    if not is_of_editor(event):
-        return False
-    file = event.body.get("file")
-    return isinstance(file, str) and not _is_looked_at(paths, file)
+def told_here(paths: Paths, event: Event, note: Note = lambda log: None) -> tuple[Event, ...]:
+    """The events of what a hook tells; none of a file that is not looked at.
+
+    `note` is told a log that is to be read. Raises ValueError if it is not of its form.
+    """
+    file = event.body.get("file") if is_of_editor(event) else None
+    if isinstance(file, str) and not _is_looked_at(paths, file):
+        return ()
+    return told_by_event(event, note)
 
 
 def _is_looked_at(paths: Paths, file: str) -> bool:

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.told_in_requests import outcomes_told
 from qi_learn.capture.wire import decode
+from qi_learn.daemon.agent_logs import AgentLogs
 from qi_learn.daemon.background import Background, Done, Key
 from qi_learn.daemon.classifying import Classifying
 from qi_learn.daemon.contexts import KIND as CONTEXT
 from qi_learn.daemon.contexts import TurnContexts
-from qi_learn.daemon.editor_files import is_told_of_elsewhere
+from qi_learn.daemon.editor_files import told_here
 from qi_learn.daemon.following import time_due
 from qi_learn.daemon.look_through import PAUSE_SECONDS, RedactAgain
 from qi_learn.daemon.projects import FollowedProjects
@@ -95,6 +95,7 @@ class Intake:
     _pause: RetryPause = field(init=False)
     _pauses: PauseFile = field(init=False)
     _again: RedactAgain = field(init=False)
+    _logs: AgentLogs = field(init=False)
 
     def __post_init__(self) -> None:
         self._background = Background("qi-learn-facts", lambda: self.wake())
@@ -109,6 +110,7 @@ class Intake:
         disks = self.paths.database.parent, self.paths.spool
         self._pause = RetryPause(disks, self.monotonic)
         self._again = RedactAgain(self.paths)
+        self._logs = AgentLogs(self.paths, lambda: self.wake())
         self._seen = SeenEvidence(self.guard, self._paused, lambda: self._again.behind)
 
     def watch_anew(self, watcher: Watcher) -> None:
@@ -136,8 +138,9 @@ class Intake:
         return evidence or self._again.left
 
     def close(self) -> None:
-        """End the thread that finds facts, and keep up to where the projects were watched."""
+        """End what goes on beside the rounds; keep up to where the projects were watched."""
         self._background.close()
+        self._logs.close()
         try:
             self._keep_standing(time.time(), at_once=True)
         except OSError as error:  # the next daemon looks further back
@@ -184,6 +187,7 @@ class Intake:
 
     def _round(self, store: Store, now: float) -> int:
         self._follow_clock(store, now)
+        self._logs.go_on()
         drained = self._drain(store, now)
         changed = self._begin(store) or drained > 0 or bool(self._seen)
         news = bool(self._seen or self._projects.behind)
@@ -246,7 +250,7 @@ class Intake:
             decode=self._decode,
             suggest=suggestions_of,
             say=words_for,
-            outcomes=self._outcomes,
+            outcomes=self._told,
             ran=outcomes_told,
             now=now,
             memory=self._memory,
@@ -288,9 +292,8 @@ class Intake:
         if self._contexts.keep(store, project, found, self._memory.redactor):
             self._classifying.look_again()
 
-    def _outcomes(self, event: Event) -> tuple[Event, ...]:
-        """The events of what a line tells; none of a file that is not looked at."""
-        return () if is_told_of_elsewhere(self.paths, event) else outcomes_of(event)
+    def _told(self, event: Event) -> tuple[Event, ...]:
+        return told_here(self.paths, event, self._logs.note)
 
     def _decode(self, event: Event) -> Turn:
         """The turn, with the context of its project as it was then.

@@ -94,11 +94,14 @@ class _Session:
     id: str
     directory: str | None
     messages: tuple[_Message, ...]
+    attended: bool = True
+    """False: of `opencode run`, which refuses by itself what it would have to ask a person."""
 
 
 def _sessions(database: ForeignDatabase, since: int) -> Iterator[_Session]:
     """The sessions in which something was completed since then, each with all its messages."""
-    sql = "SELECT id, directory FROM session WHERE time_updated >= ? ORDER BY id"
+    asks = "permission" if "permission" in database.columns("session") else "NULL"
+    sql = f"SELECT id, directory, {asks} AS asks FROM session WHERE time_updated >= ? ORDER BY id"
     for row in database.rows(sql, (since,)):
         messages = database.rows(
             "SELECT id, data FROM message WHERE session_id = ? ORDER BY time_created, id",
@@ -115,7 +118,17 @@ def _sessions(database: ForeignDatabase, since: int) -> Iterator[_Session]:
                 _Message(m["id"], _object(m["data"]), tuple(parts.get(m["id"], ())))
                 for m in messages
             ),
+            _may_ask(_value(row["asks"])),
         )
+
+
+def _may_ask(rules: Any) -> bool:
+    """Whether a session may ask the person; `opencode run` makes its sessions so that none may."""
+    return not any(
+        rule.get("permission") == "question" and rule.get("action") == "deny"
+        for rule in (rules if isinstance(rules, list) else ())
+        if isinstance(rule, Mapping)
+    )
 
 
 def _of_files(file: Path) -> _Session:
@@ -130,14 +143,19 @@ def _of_files(file: Path) -> _Session:
         for each in sorted((storage / "message" / id).glob("*.json"))
     ]
     found.sort(key=lambda m: (seconds(inner(m.info, "time").get("created")) or 0.0, m.id))
-    return _Session(id, text(session.get("directory")) or None, tuple(found))
+    asked = _may_ask(session.get("permission"))
+    return _Session(id, text(session.get("directory")) or None, tuple(found), asked)
+
+
+def _value(data: Any) -> Any:
+    try:
+        return json.loads(data)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _object(data: Any) -> Mapping[str, Any]:
-    try:
-        value = json.loads(data)
-    except (TypeError, ValueError, RecursionError):
-        return {}
+    value = _value(data)
     return value if isinstance(value, Mapping) else {}
 
 
@@ -193,7 +211,7 @@ def _answered(
         directory=text(inner(info, "path").get("cwd")) or session.directory,
         cancelled=inner(info, "error").get("name") == "MessageAbortedError",
     )
-    for part in _tools(message):
+    for part in _tools(message) if session.attended else ():
         if text(inner(part, "state").get("error")).startswith(DECLINED):
             call = text(part.get("callID"))
             yield ToolSign(message.id, str(message.completed), ended, "declined", call or None)

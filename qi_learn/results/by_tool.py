@@ -14,6 +14,7 @@ from qi_learn.results.pytest_output import pytest_report
 from qi_learn.results.sarif import sarif_report
 from qi_learn.results.tool_report import ToolReport
 from qi_learn.results.tsc_output import tsc_report
+from qi_learn.results.unittest_output import unittest_report
 from qi_learn.results.vitest_output import vitest_report
 
 Reader = Callable[[str], ToolReport | None]
@@ -21,6 +22,7 @@ _NODE: tuple[Reader, ...] = (jest_json_report, jest_report, vitest_report, tsc_r
 _TESTS: tuple[Reader, ...] = (pytest_report, *_NODE, cargo_report, go_report)
 _READERS: dict[str, tuple[Reader, ...]] = {
     **dict.fromkeys(("pytest", "py.test", "tox", "nox"), (pytest_report,)),
+    "unittest": (unittest_report,),
     "cargo": (cargo_report,),
     "go": (go_report,),
     "jest": (jest_json_report, jest_report),

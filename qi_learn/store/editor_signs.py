@@ -119,12 +119,6 @@ def editor_sign(event: Event) -> EditorSign:
     return EditorSign(event.ts, word, file, text, size, lead, above)
 
 
-def kept_of(event: Event) -> Event:
-    """What stays of the event: neither names nor hashes of a text that may be forgotten."""
-    told = {name: event.body[name] for name in ("said", "by") if name in event.body}
-    return replace(event, body=told)
-
-
 class EditorSigns:
     """The signs that wait for their turns, by the ids of their events.
 

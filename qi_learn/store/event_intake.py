@@ -17,7 +17,7 @@ from qi_learn.storable import storable_value
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store
-from qi_learn.store.editor_signs import EditorSigns, editor_sign, is_of_editor, kept_of
+from qi_learn.store.editor_signs import EditorSigns, editor_sign, is_of_editor
 from qi_learn.store.events import drop_turn_event, save_event
 from qi_learn.store.expiry import mark_textless
 from qi_learn.store.feedback import save_suggestions
@@ -32,7 +32,7 @@ from qi_learn.store.runs import apply_cycle
 from qi_learn.store.sessions import session_of
 from qi_learn.store.spool_positions import SpoolFiles
 from qi_learn.store.tombstones import Tombstones
-from qi_learn.store.tool_signs import apply_sign
+from qi_learn.store.tool_signs import apply_sign, without_text
 from qi_learn.store.turns import is_another, save_messages, save_turn
 
 TIDY_SECONDS = 60.0
@@ -110,7 +110,7 @@ def take_event(intake: EventIntake, event: Event) -> None:
     if is_of_editor(event):
         if intake.memory.paused(event.ts, event.ts):
             return
-        seen, event = editor_sign(event), kept_of(event)
+        seen = editor_sign(event)
     if event.kind == "turn":
         turn, became = intake.decode(event), became_of(event)
         event = replace(event, body={})
@@ -144,9 +144,9 @@ def take_event(intake: EventIntake, event: Event) -> None:
 
 
 def _kept(intake: EventIntake, event: Event) -> Redacted[Event]:
-    """The event as its row has it: without lines that are needed until a command is joined."""
+    """The event as its row has it: without what is needed only until it is joined."""
     body = {name: value for name, value in event.body.items() if name != "covered"}
-    return intake.memory.redactor.clean(replace(event, body=body))
+    return intake.memory.redactor.clean(without_text(replace(event, body=body)))
 
 
 def _take_turn(intake: EventIntake, decoded: Turn, became: Became | None) -> None:

@@ -208,6 +208,8 @@ def _take_line(intake: EventIntake, line: Line) -> str | None:
     """Store a line's event; returns what is wrong with it if that cannot be done."""
     if line.event is None:
         return line.problem or "not understood"
+    if line.event.kind == "hook" and intake.memory.paused(line.event.ts, line.event.ts):
+        return None  # what it stands for is of the pause too
     try:
         with intake.store.attempt():
             for event in intake.outcomes(line.event):

@@ -24,14 +24,17 @@ TOLD_BY: Mapping[EventKind, tuple[str, str]] = {
         "how a command ended",
     ),
     "git": ("the git hook", "a commit, said at once; kept as it came"),
-    "hook": ("an agent or editor", "its payload, kept as it came"),
+    "hook": ("the hooks for Claude Code and OpenCode, an editor", "what an agent did"),
     "cycle": ("the learning cycle", "how far a run is, and how it ended"),
     "release": (
         "deploy, `qi-learn rollback`, `qi-learn init`",
         "a version made, switched or deleted",
     ),
     "left_out": ("the gateway", "keyed hashes of a request that was not recorded"),
-    "sign": ("`qi-learn import`, an editor", "what a tool says became of an edit of a turn"),
+    "sign": (
+        "`qi-learn import`, an agent's hook, an editor",
+        "what a tool says became of an edit of a turn",
+    ),
 }
 _FIELDS: Mapping[str, str] = {
     "v": "version of the form, 1",

@@ -53,7 +53,7 @@ def test_help_names_every_command(terminal: Terminal) -> None:
     said = terminal.process("--help")
     missing = [name for name in app.commands if f"\n  {name} " not in said.out]
     assert (len(app.commands), said.code, said.err, missing) == (
-        26,
+        27,
         EXIT_DONE,
         "",
         [],

@@ -156,6 +156,8 @@ def test_on_the_command_line(tmp_path: Path) -> None:
         "git": False,
         "nvim": False,
         "vscode": False,
+        "claude": False,
+        "opencode": False,
     }
     assert terminal.qi("hooks", "status", "zsh", "--json").json["file"].endswith(".zshrc")
     assert "taken away" in terminal.qi("hooks", "uninstall", "bash").out

@@ -67,3 +67,18 @@ def test_what_is_no_database_is_said(tmp_path: Path) -> None:
         list(read(file, "", ended=True))
     with pytest.raises(NotFound, match="no database"):
         list(read(tmp_path / "none.db", "", ended=True))
+
+
+def test_what_opencode_run_refused_by_itself_no_person_declined(tmp_path: Path) -> None:
+    """Version 1.18 makes such a session with a rule that it may not ask, and says "the user"."""
+    rules = '[{"permission":"question","pattern":"*","action":"deny"}]'
+    with closing(opencode_database(tmp_path, tmp_path, AT)) as theirs:
+        theirs.execute("ALTER TABLE session ADD COLUMN permission TEXT")
+        theirs.execute("UPDATE session SET permission = ?", (rules,))
+        theirs.commit()
+        found = list(read(tmp_path / "opencode.db", "", ended=True))
+        assert [type(item) for item in found] == [ImportedTurn, ImportedTurn, ReadTo]
+        theirs.execute('UPDATE session SET permission = \'[{"permission":"edit"}, 5]\'')
+        theirs.commit()
+        found = list(read(tmp_path / "opencode.db", "", ended=True))
+        assert any(isinstance(item, ToolSign) for item in found)
