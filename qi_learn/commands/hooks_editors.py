@@ -16,7 +16,7 @@ from qi_learn.commands.removal import Removal, Removals
 from qi_learn.commands.vsix import vsix_bytes
 from qi_learn.errors import NotFound
 from qi_learn.outside import vscode
-from qi_learn.paths import Paths
+from qi_learn.paths import Paths, user_config
 
 EDITORS = ("nvim", "vscode")
 SCRIPTS = {"nvim": "qi-learn.lua", "vscode": "vscode/extension.js"}
@@ -122,7 +122,7 @@ def _vsix(environment: Mapping[str, str]) -> Path:
 
 
 def _plugin(home: Path, environment: Mapping[str, str]) -> Path:
-    configured = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    configured = user_config(home, environment)
     return configured / (environment.get("NVIM_APPNAME") or "nvim") / "plugin" / "qi-learn.lua"
 
 
