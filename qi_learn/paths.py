@@ -22,6 +22,11 @@ KERNELS = (Path("/proc"), Path("/sys"))
 """Where nothing can be made, whatever the rights say."""
 
 
+def user_config(home: Path, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the programs of a person whose home that is keep their settings."""
+    return Path(env.get("XDG_CONFIG_HOME") or home / ".config")
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """Every directory and file that the program writes. Directories are 0700."""

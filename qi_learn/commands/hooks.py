@@ -30,6 +30,7 @@ from qi_learn.commands.uninstall_shell import (
 )
 from qi_learn.errors import NotFound, QiError
 from qi_learn.outside.git_hooks import own_hook_directory
+from qi_learn.paths import user_config
 
 SHELLS = ("bash", "zsh", "fish")
 AGENTS = ("claude", "opencode")
@@ -154,8 +155,7 @@ def uninstall(name: str, places: HookPlaces) -> bool:
 def _file_of(name: str, places: HookPlaces) -> Path:
     home, environment = places.home, places.environment
     if name == "fish":
-        configured = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-        return configured / "fish" / "config.fish"
+        return user_config(home, environment) / "fish" / "config.fish"
     return (
         Path(environment.get("ZDOTDIR") or home) / ".zshrc" if name == "zsh" else home / ".bashrc"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qi_learn.commands.removal import Removal, Removals, rewrite
 from qi_learn.errors import NotFound
+from qi_learn.paths import user_config
 
 SCRIPT = "qi-learn.opencode.js"
 FILE = "qi-learn.js"
@@ -72,7 +73,7 @@ def _first(home: Path, environment: Mapping[str, str]) -> Path:
 
 
 def _directories(home: Path, environment: Mapping[str, str]) -> Iterator[Path]:
-    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "opencode"
+    yield user_config(home, environment) / "opencode"
     if chosen := environment.get("OPENCODE_CONFIG_DIR"):
         yield Path(chosen)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from qi_learn.commands.client_settings import written_settings
 from qi_learn.commands.removal import Removals
 from qi_learn.commands.uninstall_shell import shell_files
+from qi_learn.paths import user_config
 from qi_learn.settings import Settings
 
 LARGEST = 1 << 20
@@ -59,7 +60,7 @@ def find_client_settings(home: Path, settings: Settings, env: Mapping[str, str])
 
 
 def _files(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
-    config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
+    config = user_config(home, env)
     yield from shell_files(home, env)
     yield from (home / name for name in BELOW_HOME)
     for pattern in BELOW_CONFIG:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from qi_learn.commands.removal import Removal, Removals, rewrite
+from qi_learn.paths import user_config
 
 _NAMES = rb"qi-learn\.(?:bash|zsh|fish)|\.bash_completions/qi-learn\.sh"
 _WORD = rb"(?:\"[^\"\n]*\"|'[^'\n]*'|(?:\\.|[^\s;&|#\"'])+)"
@@ -37,7 +38,7 @@ COMPLETIONS = (
 def shell_files(home: Path, env: Mapping[str, str]) -> Iterator[Path]:
     """The files that bash, zsh and fish read when they start, if they are there."""
     zsh = Path(env.get("ZDOTDIR") or home)
-    fish = Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "fish"
+    fish = user_config(home, env) / "fish"
     names = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".bash_aliases")
     files = [home / name for name in names]
     files += [

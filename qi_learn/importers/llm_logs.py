@@ -20,6 +20,7 @@ from typing import Any
 from qi_learn.importers.json_lines import behind, objects, seconds
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.outside.foreign_database import ForeignDatabase, foreign_database
+from qi_learn.paths import user_config
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood
 
 _CHAIN = """
@@ -36,7 +37,7 @@ _ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool": 
 def usual_place(home: Path, environment: Mapping[str, str]) -> Path:
     """The log where llm keeps it on Linux, or where it is told to."""
     user = environment.get("LLM_USER_PATH")
-    configured = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    configured = user_config(home, environment)
     return (Path(user) if user else configured / "io.datasette.llm") / "logs.db"
 
 

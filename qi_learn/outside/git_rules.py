@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.outside.git_call import ask, names
+from qi_learn.paths import user_config
 
 
 def settings_files() -> tuple[str, ...]:
@@ -53,8 +54,7 @@ def rule_settings(directory: Path, whole: Path) -> RuleSettings:
 
 
 def _own_directory() -> str:
-    named = os.environ.get("XDG_CONFIG_HOME")
-    return f"{named}/git" if named else os.path.expanduser("~/.config/git")
+    return str(user_config(Path(os.path.expanduser("~"))) / "git")
 
 
 def tracked_ignored(directory: Path) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qi_learn.errors import ToolMissing
-from qi_learn.paths import Paths, home_mark
+from qi_learn.paths import Paths, home_mark, user_config
 
 DAEMON, GATEWAY, SOCKET = "qi-learn.service", "qi-learn-gateway.service", "qi-learn-gateway.socket"
 MARK = "# home "
@@ -24,8 +24,7 @@ def unit_directory(env: Mapping[str, str] = os.environ, platform: str = sys.plat
     """Where the user's units or agents lie."""
     if platform == "darwin":
         return Path.home() / "Library" / "LaunchAgents"
-    config = env.get("XDG_CONFIG_HOME")
-    return (Path(config) if config else Path.home() / ".config") / "systemd" / "user"
+    return user_config(Path.home(), env) / "systemd" / "user"
 
 
 def manages(paths: Paths, env: Mapping[str, str] = os.environ) -> bool:

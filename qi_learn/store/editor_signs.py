@@ -23,7 +23,8 @@ from qi_learn.record_class import dataclass
 from qi_learn.records import Event
 from qi_learn.store.client_words import with_word
 from qi_learn.store.database import Store
-from qi_learn.store.feedback import ASKED_TO_GO_ON, suggestions_of, update_suggestion
+from qi_learn.store.feedback import suggestions_of, update_suggestion
+from qi_learn.store.followed import ASKED_TO_GO_ON
 from qi_learn.store.shapes import join_request
 
 if TYPE_CHECKING:

@@ -52,15 +52,6 @@ _UPDATE = f"""
 """
 """Changes no row if the suggestion is stored as it is."""
 
-ASKED_TO_GO_ON = "t.endpoint IN ('/api/generate', '/v1/completions')"
-"""Whether a turn `t` came by a route on which a text is continued."""
-_TAKEN = f"""
-    ({ASKED_TO_GO_ON}
-     AND EXISTS (SELECT 1 FROM suggestions c WHERE c.turn_id = t.id AND c.start = 0
-                 AND (c.placed_at IS NOT NULL OR c.said = 'accepted')))
-"""
-"""Whether a turn `t` is a completion that a person took."""
-
 
 # --- suggestions ----------------------------------------------------------------------------------
 
@@ -230,13 +221,13 @@ def load_score(store: Store, turn_id: str) -> Score | None:
 def scored_turns(store: Store, *, threshold: float) -> list[str]:
     """Turns with a target score of `threshold` or more, oldest first.
 
-    Only those answered with status 200 and not cancelled; a completion that was taken was read as
-    far as its client wanted it.
+    Only those answered with status 200. Whether one that was cancelled can be learned is for the
+    data set to say (`dataset.target.taken_early`).
     """
-    sql = f"""
+    sql = """
         SELECT t.id FROM scores s JOIN turns t ON t.id = s.turn_id
         WHERE s.target_score >= ? AND t.status = 200 AND NOT t.never_learn
-              AND t.texts_gone IS NULL AND (NOT t.cancelled OR {_TAKEN})
+              AND t.texts_gone IS NULL
         ORDER BY t.started, t.id
     """
     return [row["id"] for row in store.rows(sql, (threshold,))]

@@ -20,13 +20,7 @@ from qi_learn.fates import ACCEPTED_SIMILARITY
 from qi_learn.records import Suggestion, Tracked, TurnChange, TurnHead, Waiting
 from qi_learn.step_guard import StepGuard
 from qi_learn.store.database import Store
-from qi_learn.store.feedback import (
-    ASKED_TO_GO_ON,
-    load_outcome,
-    save_implicit,
-    save_outcome,
-    update_suggestion,
-)
+from qi_learn.store.feedback import load_outcome, save_implicit, save_outcome, update_suggestion
 from qi_learn.store.rows import record
 from qi_learn.store.shapes import join_request
 from qi_learn.store.turns import set_project
@@ -34,6 +28,8 @@ from qi_learn.store.turns import set_project
 if TYPE_CHECKING:
     from qi_learn.redact import Redacted
 
+ASKED_TO_GO_ON = "t.endpoint IN ('/api/generate', '/v1/completions')"
+"""Whether a turn `t` came by a route on which a text is continued."""
 _TRACKED = """
     SELECT s.*, t.endpoint, t.started, t.ended, t.status, t.project, t.cancelled,
            q.content AS prompt,

@@ -175,7 +175,7 @@ def _place(
     if not changed and old is not None and _fewer(old, previous, lines):
         changed = places  # only lines that are gone tell it from what was there
     if not changed and old is not None:
-        changed = _parts(own, old, lines, previous, added)
+        changed = _parts(own, old, lines, previous, added) or _left(own, old, lines, previous)
     changed = [p for p in changed if p.start not in others] or changed
     return _where_it_stood(changed, own, old, lines, previous)
 
@@ -246,6 +246,21 @@ def _parts(
         return sure
     likely = [place for place in places if _stood_at_one_end(place, old[0], before)]
     return likely if len(likely) == 1 else []
+
+
+def _left(
+    own: Sequence[str], old: Sequence[str], lines: Sequence[str], before: Sequence[str]
+) -> list[_Place]:
+    """The parts of lines that were left of an old text which stands there less often than it did.
+
+    Such an edit brings no line: it took lines away, and ends within one that it repeats.
+    """
+    then, now = ("\n".join(text).count("\n".join(old)) for text in (before, lines))
+    if then <= now:
+        return []
+    places = _parts_of_lines(own, lines, set(range(len(lines))))
+    stood = [place for place in places if _stood(place, old, before)]
+    return stood if len(stood) == 1 else []
 
 
 def _stood(place: _Place, old: Sequence[str], before: Sequence[str]) -> bool:

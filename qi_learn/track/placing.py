@@ -21,7 +21,7 @@ from qi_learn.track.region import Region
 from qi_learn.track.removals import is_removal, taken_out
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
-from qi_learn.track.state import each_guarded, name_of, stands_at, superseded
+from qi_learn.track.state import each_guarded, is_fragment, name_of, stands_at, superseded
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.waiting import CLOSELY
 
@@ -111,10 +111,11 @@ def placements(
                     beaten.append(chance.tracked.suggestion)
                 continue
             match = match_in(chance.lines, chance.before, save)
-            if match is None:
+            found = None if match is None else PlacedMatch(chance.tracked, match)
+            if found is None or _is_too_little(found, save):
                 missed.append(chance.tracked)
             else:
-                candidates.append(PlacedMatch(chance.tracked, match))
+                candidates.append(found)
     best, others = _best(candidates, save)
     credited, replaced = _not_taken(best, taken, save)
     beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
@@ -189,6 +190,14 @@ def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
     )
 
 
+def _is_too_little(found: PlacedMatch, save: Save) -> bool:
+    """Whether its region would be so much more than it that to be there is no sign of it.
+
+    To stand in a definition that is another one from the first save on is no rejection.
+    """
+    return (placed_there(found, save).similarity or 0.0) < save.settings.accepted_similarity
+
+
 def _best(
     candidates: Iterable[PlacedMatch], save: Save
 ) -> tuple[list[PlacedMatch], list[PlacedMatch]]:
@@ -261,7 +270,7 @@ def _excludes(taken: PlacedMatch, one: PlacedMatch) -> bool:
 def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
     """The suggestion placed where it was found."""
     tracked, match, saved = placement.tracked, placement.match, save.saved
-    exact = match.method == METHOD
+    exact = match.method == METHOD or is_fragment(tracked.suggestion)
     region = regions.region_at(saved.text, saved.place, match.start, match.end, exact=exact)
     suggestion = replace(
         tracked.suggestion,

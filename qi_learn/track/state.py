@@ -6,6 +6,7 @@ reads or writes anything.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -66,6 +67,14 @@ def is_exact(suggestion: Suggestion) -> bool:
     return suggestion.match_method == METHOD
 
 
+def is_fragment(suggestion: Suggestion) -> bool:
+    """Whether the suggestion is an edit of some lines: its region is they and nothing else.
+
+    Also if a formatter came in between, so that it was not found as it is.
+    """
+    return is_exact(suggestion) or suggestion.old is not None
+
+
 def trace_of(suggestion: Suggestion) -> Trace:
     """What is kept of a placed suggestion to find it again."""
     return Trace(
@@ -73,8 +82,8 @@ def trace_of(suggestion: Suggestion) -> Trace:
         suggestion.name,
         suggestion.before,
         suggestion.after,
-        defines(suggestion.text) and not is_exact(suggestion),
-        is_exact(suggestion),
+        defines(suggestion.text) and not is_fragment(suggestion),
+        is_fragment(suggestion),
     )
 
 
@@ -91,7 +100,7 @@ def stands_at(
     file that are younger than the suggestion; None if unknown.
     """
     lines = saved.text.split("\n")
-    if not is_exact(suggestion):
+    if not is_fragment(suggestion):
         region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
     head = moved_imports(suggestion, lines, region, added)
@@ -117,16 +126,23 @@ def _least(suggestion: Suggestion, region: str) -> float:
     """The least likeness of what stands in the place of an edit that names its file.
 
     The lines that it brought are often few beside those that it repeats, and others put lines
-    between: as long as all that it brought stands, in its order, a part of it was taken.
+    between: as long as all that it brought stands, in its order, a part of it was taken. If it only
+    took lines out of those that it repeats, it is taken as long as they are away.
     """
     if not is_exact(suggestion):
         return 0.0
-    old = {line.strip() for line in (suggestion.old or "").split("\n")}
-    brought = [line.strip() for line in suggestion.text.split("\n")]
-    brought = [line for line in brought if line and line not in old]
-    there = iter([line.strip() for line in region.split("\n")])
-    stands = any(map(str.isalnum, "".join(brought))) and all(line in there for line in brought)
-    return TAKEN if stands else 0.0
+    old, own, now = map(_solid, (suggestion.old or "", suggestion.text, region))
+    brought = [line for line in own if line not in old]
+    if not any(map(str.isalnum, "".join(brought))):
+        removed = Counter(old) - Counter(own)
+        away = bool(removed) and not brought and not removed & (Counter(now) - Counter(own))
+        return TAKEN if away else 0.0
+    there = iter(now)
+    return TAKEN if all(line in there for line in brought) else 0.0
+
+
+def _solid(text: str) -> list[str]:
+    return [bare for line in text.split("\n") if (bare := line.strip())]
 
 
 def superseded(suggestion: Suggestion, ts: float, *, same: bool = False) -> Suggestion:

@@ -110,7 +110,9 @@ def test_cancelled_and_failed_turns_are_never_candidates(store: Store) -> None:
     for n, changes in enumerate(failures):
         t = turn(n, **changes)
         keep(store, t, suggestion(t, final="x = 1\n"))
-    assert selected(store).learnables == ()
+    found = selected(store)
+    assert found.learnables == ()
+    assert found.dropped == {"the answer did not arrive whole": 1}  # that of the cancelled one
 
 
 def test_a_secret_in_the_question_is_no_reason_but_is_known(store: Store) -> None:

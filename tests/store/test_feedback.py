@@ -249,7 +249,7 @@ def test_a_score_takes_the_mark_away(store: Store) -> None:
         feedback.save_score(store, as_redacted(replace(SCORE, turn_id="T9")))
 
 
-def test_scored_turns_are_good_and_whole(store: Store) -> None:
+def test_scored_turns_are_good_and_answered(store: Store) -> None:
     fates: dict[str, tuple[float | None, dict[str, Any]]] = {
         "T1": (0.7, {}),
         "T2": (0.9, {}),
@@ -261,7 +261,7 @@ def test_scored_turns_are_good_and_whole(store: Store) -> None:
     for i, (id, (score, more)) in enumerate(fates.items()):
         turns.save_turn(store, as_redacted(a_turn(id, at=-i, **more)))
         feedback.save_score(store, as_redacted(replace(SCORE, turn_id=id, target_score=score)))
-    assert feedback.scored_turns(store, threshold=0.7) == ["T2", "T1"]
+    assert feedback.scored_turns(store, threshold=0.7) == ["T5", "T2", "T1"]
 
 
 def test_domains_are_shares_of_a_project(store: Store) -> None:

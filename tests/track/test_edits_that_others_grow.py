@@ -40,3 +40,43 @@ def test_without_the_line_that_it_brought_it_is_rejected(world: World) -> None:
     world.save("tree.py", BEFORE.replace(OLD, f"    path,\n{MORE})\n"), after=400)
     world.commit()
     assert world.fate(turn).inferred == "rejected"
+
+
+CALLED = (
+    "def adapter(self, request):\n    if request is None:\n        return None\n"
+    "    if not self.matching:\n        subdomain = self.map.default or None\n"
+    "    else:\n        subdomain = None\n\n    print(self.server, subdomain)\n"
+    "    return self.map.bind(request.environ, subdomain=subdomain)\n"
+)
+BOUND = "    return self.map.bind("
+PRINTED = f"    print(self.server, subdomain)\n{BOUND}"
+REWRITTEN = (
+    "def adapter(self, request):\n    if request is None:\n        return None\n"
+    "    if (trusted := self.trusted) is not None:\n        request.trusted = trusted\n"
+    "    request.host = host_of(request.environ, request.trusted)\n    server = self.server\n"
+    "    return self.map.bind(request.environ, server=server, subdomain=None)\n"
+)
+
+
+def without_the_print(world: World) -> str:
+    world.begin("routes.py", CALLED)
+    arguments = {"file_path": "routes.py", "old_string": PRINTED, "new_string": BOUND}
+    calls = [{"id": "toolu_1", "function": {"name": "Edit", "arguments": arguments}}]
+    turn = world.ask("I edit it.", fenced=False, answer_extra={"tool_calls": calls})
+    world.save("routes.py", CALLED.replace(PRINTED, BOUND))
+    world.commit()
+    return turn
+
+
+def test_a_line_that_was_taken_out_stays_out_whatever_is_written_around_it(world: World) -> None:
+    turn = without_the_print(world)
+    world.save("routes.py", REWRITTEN, after=400)
+    world.commit()
+    assert world.fate(turn).inferred in ("kept", "edited")
+
+
+def test_a_line_that_was_taken_out_and_is_back_is_a_rejection(world: World) -> None:
+    turn = without_the_print(world)
+    world.save("routes.py", CALLED, after=400)
+    world.commit()
+    assert world.fate(turn).inferred == "rejected"
