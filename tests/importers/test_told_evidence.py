@@ -72,7 +72,7 @@ def test_what_may_be_is_as_it_is() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(made: Callable[[], Became]) -> None:
-    with pytest.raises(ValueError, match="is none|no file|not 1 to 5|one number"):
+    with pytest.raises(ValueError, match=r"is none|no file|not 1 to 5|one number"):
         checked(made())
 
 
