@@ -109,7 +109,7 @@ def _lines(report: ImportReport) -> Iterator[str]:
             f"{_count(report.ratings, 'rating')}"
         )
     if report.commands:
-        yield f"{would}told   {_count(report.commands, 'result')} of commands"
+        yield f"{would}told   {_count(report.commands, 'command result')}"
     if report.recorded:
         yield f"known   {_count(report.recorded, 'turn')} that the gateway has recorded itself"
     for reason, count in sorted(report.left_out.items()):

@@ -212,7 +212,7 @@ def _waiting(paths: Paths) -> Iterator[str]:
 def _nothing_recorded(project: str | None) -> NotFound:
     within = f" in {project}" if project else ""
     return NotFound(
-        f"No answer was recorded{within} yet: there is nothing to rate.",
+        f"No answer was recorded{within} yet: there is nothing to rate or mark.",
         "Point a tool at the gateway; `qi-learn status` says where it is.",
     )
 

@@ -7,7 +7,7 @@ import importlib.util
 from qi_learn.daemon.held_port import HeldPort
 from qi_learn.daemon.supervisor import SupervisedProcess
 from qi_learn.errors import ToolMissing
-from qi_learn.outside.installation import how_to_add
+from qi_learn.outside.installation import OR_OLLAMA, how_to_add
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
 
@@ -42,7 +42,7 @@ def engine_process(
     if importlib.util.find_spec("llama_cpp") is None:
         raise ToolMissing(
             "The embedded engine needs llama-cpp-python, which is not installed.",
-            f"{how_to_add('embedded')}; or name an Ollama model in serve.base.",
+            f"{how_to_add('embedded')}; {OR_OLLAMA}.",
         )
     arguments = ["--host", "127.0.0.1", "--port", "0"]
     arguments += ["--models", str(paths.models), "--context", str(settings.serve.context)]

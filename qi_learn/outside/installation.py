@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 import qi_learn
 
 DISTRIBUTION = "qi-learn"
+OR_OLLAMA = "or set serve.base to a model of your Ollama (`qi-learn config` shows the file)"
+"""What to do in place of adding the engine."""
 TOOL_EXTRAS = ("embedded", "train")
 """What a tool's environment is made with: it is made anew, so the command names all of it."""
 

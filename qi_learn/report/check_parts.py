@@ -12,7 +12,7 @@ from pathlib import Path
 from qi_learn.deploy import model_server
 from qi_learn.errors import ToolMissing
 from qi_learn.gate.sandbox import open_sandbox
-from qi_learn.outside.installation import how_to_add
+from qi_learn.outside.installation import OR_OLLAMA, how_to_add
 from qi_learn.outside.python_env import look_into
 from qi_learn.paths import Paths
 from qi_learn.plan.backend import LOOKED_FOR, SEEN, missing
@@ -25,6 +25,7 @@ from qi_learn.syntax import without_grammar
 NEEDED_BYTES = 2 << 30
 TRAINING = ("torch", "transformers", "peft", "accelerate")
 PACKING = ("llama_cpp", "gguf", "safetensors", "numpy")
+ENGINE = {"llama_cpp", model_server.EMBEDDED_PACKAGE}
 
 
 def parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -46,11 +47,17 @@ def parts(paths: Paths, settings: Settings) -> Iterator[Finding]:
         if importlib.util.find_spec(module) is None
     }
     if absent:
+        engine = model_server.uses_engine(settings) and absent.keys() & ENGINE
+        without = (
+            "Without them no model is served here, and nothing is recorded."
+            if engine
+            else "Recording works, learning does not."
+        )
         yield Finding(
             "parts",
             False,
-            f"Not installed: {', '.join(sorted(absent))}. Recording works, learning does not.",
-            how_to_add(*sorted(set(absent.values()))),
+            f"Not installed: {', '.join(sorted(absent))}. {without}",
+            how_to_add(*sorted(set(absent.values()))) + (f"; {OR_OLLAMA}." if engine else ""),
         )
     else:
         yield Finding("parts", True, "Everything that learning needs is installed.")

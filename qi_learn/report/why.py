@@ -111,7 +111,7 @@ def as_text(told: Why) -> str:
     for block in told.blocks:
         name = f"block {block.ordinal + 1}" if len(told.blocks) > 1 else "its code"
         sure = "" if block.sure is None else f" (sure: {block.sure:.2f})"
-        lines.append(f"  {name:10}  {block.fate or 'open'}{sure}")
+        lines.append(f"  {name:10}  {block.fate or 'waiting'}{sure}")
         lines.append(f"  {'found':10}  {block.found or 'in no file that was saved'}")
         lines.append(f"  {'because':10}  {block.sign}")
         if block.left is not None:

@@ -314,5 +314,5 @@ def test_on_the_command_line(home: ImportedHome, elsewhere: Elsewhere) -> None:
     said = terminal.qi("import", "jsonl", file)
     assert "left out   1: from no registered project" in said.out
     said = terminal.qi("import", "jsonl", file, "--again", "--moved", OTHER, str(home.project))
-    assert "told   1 result of commands" in said.out
+    assert "told   1 command result" in said.out
     assert "imported   1 turn" in said.out

@@ -208,6 +208,19 @@ def test_rules_of_a_project_that_say_nothing_are_told(past: Paths, tmp_path: Pat
     assert [f for f in doctor.examine(past) if str(rules) in f.what] == []
 
 
+def test_without_the_engine_nothing_is_recorded_unless_ollama_serves(
+    past: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)  # as Python itself says "not to be found"
+    (parts,) = [f for f in doctor.examine(past) if f.name == "parts"]
+    assert "no model is served here, and nothing is recorded" in parts.what
+    assert "set serve.base to a model of your Ollama" in parts.hint
+    past.settings_file.write_text('[serve]\nbase = "qwen2.5-coder:7b"\n')
+    (parts,) = [f for f in doctor.examine(past) if f.name == "parts"]
+    assert "Recording works, learning does not." in parts.what
+    assert "serve.base" not in parts.hint
+
+
 def test_the_doctor_finds_a_python_that_is_not_there(past: Paths) -> None:
     past.settings_file.write_text('[train]\npython = "~/no/such/python"\n')
     parts = [f for f in doctor.examine(past) if f.name == "parts"]
