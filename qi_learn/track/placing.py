@@ -2,7 +2,8 @@
 
 The invariant: one is placed where what is new in the file is most like it, and what was put there
 once is credited once: of several suggestions for the same lines to the one most like them, and not
-again while that one stands there. The others are superseded. A file that could not be compared says
+again while that one stands there, but to an answer that repeats it and brings more. The others are
+superseded. A file that could not be compared says
 nothing of any.
 """
 
@@ -228,10 +229,25 @@ def _not_taken(
     replaced: list[Suggestion] = []
     for one in best:
         there = [t for t in taken if _takes_from(one.match, t.region)]
+        there = [t for t in there if not _only_repeats(one, t, save)]
         if all(_replaces(one, t.suggestion, save) for t in there):
             credited.append(one)
             replaced += [t.suggestion for t in there]
     return credited, replaced
+
+
+def _only_repeats(one: PlacedMatch, placed: Taken, save: Save) -> bool:
+    """Whether a later answer stands word for word around a placed one, which it left as it was.
+
+    So it is with a whole file that is written once more with something added: both are taken.
+    """
+    match, region, turn = one.match, placed.region, one.tracked.turn
+    around = match.start <= region.start and region.end <= match.end
+    later = turn.started > (placed.suggestion.placed_at or 0.0)
+    if not (around and later and match.similarity >= save.settings.modified_similarity):
+        return False
+    new = {i for i in save.added_since(turn.started) or () if match.start <= i < match.end}
+    return bool(new) and new.isdisjoint(range(region.start, region.end))
 
 
 def _replaces(one: PlacedMatch, placed: Suggestion, save: Save) -> bool:
