@@ -34,6 +34,7 @@ from qi_learn.track.region import Region, text_of
 from qi_learn.track.removals import in_commit, in_reset, is_removal
 from qi_learn.track.renames import follow_rename
 from qi_learn.track.repairs import repair_in, still_repaired
+from qi_learn.track.second_copy import copy_in_commit
 from qi_learn.track.state import (
     brought_by,
     gone,
@@ -87,11 +88,22 @@ def on_committed(
     after: list[Suggestion] = []
     for one, known in zip(concerned, facts, strict=True):
         with guard.step("suggestion", name_of(one)):
-            changed = still_repaired(change(one, known, move), committed, message)
+            done = change(one, known, move)
+            if not reset and _only_went(one.suggestion, done, settings.accepted_similarity):
+                copy = copy_in_commit(one, committed, settings, texts)
+                done = done if copy is None else _has(one, copy, known, move)
+            changed = still_repaired(done, committed, message)
             repair = None if reset else repair_in(one.suggestion, committed, texts.of_file)
             after.append(replace(changed, repaired_by=repair or changed.repaired_by))
     after += _without_their_repair(seen, after, committed)
     return turn_changes(tracked, after, settings)
+
+
+def _only_went(before: Suggestion, after: Suggestion, least: float) -> bool:
+    """Whether the code is not where it was, and nobody said that it was taken back."""
+    there = before.region is not None and (before.similarity or 0.0) >= least
+    went = after.region is None or (after.similarity or 0.0) < least
+    return there and went and not after.reverted
 
 
 def _without_their_repair(

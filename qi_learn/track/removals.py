@@ -74,10 +74,12 @@ def in_commit(
     tracked: Tracked, facts: Facts, committed: Committed, now: float, *, taken_back: bool
 ) -> Suggestion:
     """A placed removal after a commit. `taken_back`: whether that reverts the removal's own."""
-    suggestion, frame = tracked.suggestion, frame_of(tracked)
-    if facts.hidden or facts.committed is None:
+    suggestion, frame, text = tracked.suggestion, frame_of(tracked), facts.committed
+    if facts.renamed is not None:
+        suggestion, text = replace(suggestion, file=facts.renamed.place), facts.renamed.text
+    if facts.hidden or text is None:
         return suggestion
-    after = in_text(suggestion, facts.committed, now)
+    after = in_text(suggestion, text, now)
     if facts.other_branch and after.region is None and suggestion.region is not None:
         return suggestion  # it is not undone, only not here
     if after.region is not None:

@@ -15,15 +15,18 @@ from qi_learn.lexer import code_tokens
 from qi_learn.outside import git
 from qi_learn.outside.git_search import commit_before, files_with
 from qi_learn.records import Suggestion, Tracked
+from qi_learn.settings import CaptureSettings
 from qi_learn.track import region as regions
+from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.exact import METHOD
 from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.placing import PlacedMatch, match_in, placed_there
+from qi_learn.track.removals import is_removal
 from qi_learn.track.save import Save
 from qi_learn.track.state import is_exact, stands_at
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out
-from qi_learn.workspace.changes import FileSaved
+from qi_learn.workspace.changes import Committed, FileSaved
 from qi_learn.workspace.files import read_text
 
 MOST = 20
@@ -59,14 +62,14 @@ def _in_another_file(tracked: Tracked, region: str, save: Save) -> Suggestion | 
             continue
         before = None if base is None else save.clean(git.text_at(directory, base, file))
         seen = FileSaved(project, directory / file, text, save.told.ts)
-        found = _stands_in(tracked, region, before or "", seen, save)
+        found = stands_in(tracked, region, before or "", seen, save.settings)
         if found is not None:
             return found
     return None
 
 
-def _stands_in(
-    tracked: Tracked, region: str, before: str, seen: FileSaved, save: Save
+def stands_in(
+    tracked: Tracked, region: str, before: str, seen: FileSaved, settings: CaptureSettings
 ) -> Suggestion | None:
     """The suggestion in another file, if that has its text as it was, and had not before."""
     match = None
@@ -75,11 +78,41 @@ def _stands_in(
             region,
             before,
             Saved(seen.text),
-            min_tokens=save.settings.min_tokens,
-            min_similarity=save.settings.modified_similarity,
+            min_tokens=settings.min_tokens,
+            min_similarity=settings.modified_similarity,
         )
     if match is None:
         return None
     exact = is_exact(tracked.suggestion)
     place = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, place, frame_of(tracked))
+
+
+def copy_in_commit(
+    tracked: Tracked, committed: Committed, settings: CaptureSettings, texts: CleanTexts
+) -> Suggestion | None:
+    """The suggestion where a commit that took it away put it: in another file of that commit.
+
+    Raises NotFound if git cannot answer.
+    """
+    region = tracked.suggestion.region or ""
+    if is_removal(tracked.suggestion) or len(code_tokens(region)) < settings.min_tokens:
+        return None
+    own = committed.name_of(tracked.suggestion.file or "")
+    names = (committed.name_of(file) for file in committed.files)
+    files = [name for name in names if name is not None and name != own][:MOST]
+    hidden = left_out(str(committed.tree), files) if files else set()
+    for file in files:
+        text, before = (
+            texts.of_file(git.text_at(committed.tree, commit, file), file)
+            if commit and file not in hidden
+            else None
+            for commit in (committed.commit, committed.previous)
+        )
+        if text is None:
+            continue
+        path = committed.tree / file
+        seen = FileSaved(committed.project, path, text, committed.ts, committed.top)
+        if (found := stands_in(tracked, region, before or "", seen, settings)) is not None:
+            return found
+    return None

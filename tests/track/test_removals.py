@@ -185,6 +185,18 @@ def test_the_same_lines_in_another_place_bring_nothing_back(work: World, text: s
     assert work.fate(turn).fate == "rejected"
 
 
+def test_it_is_followed_where_its_file_is_renamed(work: World) -> None:
+    turn = edited(work, CHECK, "")
+    work.save("cli.py", WITHOUT[CHECK])
+    work.commit()
+    work.repo.git("mv", "cli.py", "command.py")
+    work.commit("Rename")
+    assert (work.fate(turn).fate, work.fate(turn).file) == ("kept", "command.py")
+    work.save("command.py", BEFORE)
+    work.wait(700)
+    assert work.fate(turn).fate == "rejected"
+
+
 def test_on_another_branch_it_is_not_here_and_not_undone(work: World) -> None:
     turn = edited(work, CHECK, "")
     work.save("cli.py", WITHOUT[CHECK])

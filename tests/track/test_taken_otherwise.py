@@ -74,6 +74,32 @@ def test_so_is_one_whose_new_module_was_saved_first(world: World) -> None:
     assert (fate.inferred, fate.file, fate.final_text) == ("kept", "overdue.py", LONG)
 
 
+def test_so_is_one_that_went_there_in_a_commit_of_which_no_save_was_seen(world: World) -> None:
+    turn = world.ask(LONG)
+    world.save("stats.py", with_mean(LONG))
+    world.commit()
+    world.wait(7200)
+    world.repo.write("stats.py", with_mean("from overdue import overdue\n"))
+    world.repo.write("overdue.py", f'"""Overdue bills."""\n\n\n{LONG}')
+    world.commit("Split")
+    world.wait(700)
+    fate = world.fate(turn)
+    assert (fate.inferred, fate.file, fate.final_text) == ("kept", "overdue.py", LONG)
+
+
+def test_one_that_another_file_of_the_commit_had_before_is_rejected(world: World) -> None:
+    world.begin("overdue.py", f'"""Overdue bills."""\n\n\n{LONG}')
+    turn = world.ask(LONG)
+    world.save("stats.py", with_mean(LONG))
+    world.commit()
+    world.wait(7200)
+    world.repo.write("stats.py", FILE)
+    world.repo.write("overdue.py", f'"""Bills that are overdue."""\n\n\n{LONG}')
+    world.commit("One copy is enough")
+    world.wait(700)
+    assert world.fate(turn).inferred == "rejected"
+
+
 def test_what_is_replaced_and_nowhere_else_is_rejected(world: World) -> None:
     turn = world.ask(LONG)
     world.save("stats.py", with_mean(LONG))
