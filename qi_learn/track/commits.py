@@ -37,8 +37,8 @@ from qi_learn.track.repairs import repair_in, still_repaired
 from qi_learn.track.state import (
     brought_by,
     gone,
-    is_exact,
     is_followed,
+    is_its_lines,
     name_of,
     settled,
     stands_at,
@@ -190,7 +190,7 @@ def _brought_back(
         )
     if match is None:
         return None
-    exact = is_exact(tracked.suggestion)
+    exact = is_its_lines(tracked)
     region = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, region, frame_of(tracked))
 

@@ -21,7 +21,7 @@ from qi_learn.track.growth import grown
 from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.moved_imports import moved_imports, with_imports
 from qi_learn.track.region import Region, Trace, around, defines, text_of
-from qi_learn.track.suggestions import Frame
+from qi_learn.track.suggestions import Frame, goes_on_behind
 from qi_learn.workspace.changes import FileSaved
 
 T = TypeVar("T")
@@ -65,6 +65,14 @@ def is_exact(suggestion: Suggestion) -> bool:
     Then its region is those lines, whatever they are a part of.
     """
     return suggestion.match_method == METHOD
+
+
+def is_its_lines(tracked: Tracked) -> bool:
+    """Whether the region is the lines that were found and no more: the rest is the person's.
+
+    So it is with an edit, and with a completion in code that goes on behind it.
+    """
+    return is_exact(tracked.suggestion) or goes_on_behind(tracked)
 
 
 def trace_of(suggestion: Suggestion) -> Trace:
