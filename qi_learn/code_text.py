@@ -14,16 +14,10 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
+from qi_learn.lexer import code_tokens
+
 _FENCE = re.compile(
     r"^(?P<indent>[ \t]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.MULTILINE
-)
-# Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
-# a line or behind `;{}` only: elsewhere it divides.
-_TOKEN = re.compile(
-    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
-    r"|(?P<comment>#[^\n]*|(?:^|(?<=[;{}]))[ \t]*//[^\n]*)"
-    r"|[^\W\d]\w*|\d[\w.]*|[^\s\w]",
-    re.MULTILINE,
 )
 _PYTHON_IS_CALLED = (None, "python", "py", "python3")
 _PYTHON = frozenset(keyword.kwlist)
@@ -159,25 +153,17 @@ def reindent(code: str, indent: str) -> str:
     )
 
 
-def code_tokens(text: str) -> list[str]:
-    """Tokens for comparing code: whitespace, comments and trailing commas do not count."""
-    tokens = [m.group() for m in _TOKEN.finditer(text) if m["comment"] is None]
-    return [
-        t
-        for t, after in zip(tokens, [*tokens[1:], ""], strict=False)
-        if not (t == "," and after in (")", "]", "}"))
-    ]
-
-
 def similarity(left: str, right: str) -> float:
-    """Edit similarity of two pieces of code over tokens: 1 - Levenshtein / longer length.
+    """Edit similarity of two pieces of code over what counts of them (`lexer.py`).
 
-    1.0 for two empty ones.
+    1 - Levenshtein / longer length; 1.0 for two empty ones.
     """
-    a, b = code_tokens(left), code_tokens(right)
-    if not a and not b:
-        return 1.0
-    return float(Levenshtein.normalized_similarity(a, b))
+    return tokens_similarity(code_tokens(left), code_tokens(right))
+
+
+def tokens_similarity(left: Sequence[str], right: Sequence[str]) -> float:
+    """The same of tokens."""
+    return float(Levenshtein.normalized_similarity(left, right)) if left or right else 1.0
 
 
 def identifiers(text: str, language: str | None = None) -> set[str]:

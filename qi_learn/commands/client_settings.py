@@ -45,16 +45,13 @@ def write_settings(settings: ToolSettings, file: Path, target: GatewayTarget) ->
 
     Raises NotFound if they are not understood, OSError if they cannot be written.
     """
-    now = _text(file)
-    kept = _kept(file)
-    before = _before(kept) if kept else now
-    base = _base(settings, now, kept)
+    now, kept = _text(file), _kept(file)
     try:
+        base = _base(settings, now, kept)
         after = settings.with_ours(base, target)
     except ValueError as error:
-        raise NotFound(f"{file} is not as qi-learn knows it: {error}.", "Change it by hand.") from (
-            error
-        )
+        raise _not_known(file, error) from error
+    before = _before(kept) if kept and _is_ours(now, kept) else base
     file.parent.mkdir(parents=True, exist_ok=True)
     note = {"before": before, "after": _digest(after)}
     replace_file(_beside(file), json.dumps(note) + "\n")
@@ -67,17 +64,24 @@ def restore_settings(settings: ToolSettings, file: Path) -> Restored:
     if kept is None:
         return "nothing"
     before = _before(kept)
-    unchanged = now is None or _digest(now) == kept.get("after")
     try:
-        after = before if unchanged else _base(settings, now, kept)
+        after = before if _is_ours(now, kept) else _base(settings, now, kept)
     except ValueError as error:
-        raise NotFound(f"{file} is not as qi-learn knows it: {error}.", "Change it by hand.") from (
-            error
-        )
+        raise _not_known(file, error) from error
     if now is not None:
         _put(file, after)
     _beside(file).unlink(missing_ok=True)
-    return "as it was" if after == before else "only ours taken out"
+    as_it_was = after == before and (now is not None or before is None)
+    return "as it was" if as_it_was else "only ours taken out"
+
+
+def _is_ours(now: str | None, kept: Mapping[str, Any]) -> bool:
+    """Whether nobody changed the file since: it is as we wrote it, as it was before, or gone."""
+    return now is None or now == _before(kept) or _digest(now) == kept.get("after")
+
+
+def _not_known(file: Path, error: ValueError) -> NotFound:
+    return NotFound(f"{file} is not as qi-learn knows it: {error}.", "Change it by hand.")
 
 
 def written_settings(home: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
@@ -159,18 +163,29 @@ def _continue_file(home: Path, environment: Mapping[str, str]) -> Path:
     return (Path(chosen) if chosen else home / ".continue") / "config.yaml"
 
 
+_MODELS = re.compile(r"^\ufeff?([\"']?)models\1[ \t]*:([^\n]*)(?:\n|\Z)", re.MULTILINE)
+_ITEM = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*([ ]*)-(?=\s)")
+_NO_LINES = re.compile(r"^(?:[{\[]|\.\.\.\s|---\s(?s:.*)^---\s)", re.MULTILINE)
+"""A value in brackets, or several documents: no member can be put behind it."""
+_OUR_MODEL = re.compile(
+    r"^[ \t]*(?:-[ \t]+|[ \t])[\"']?name[\"']?:[ \t]*[\"']?qi-learn\b", re.MULTILINE
+)
+
+
 def _with_continue(text: str | None, target: GatewayTarget) -> str:
     """Our models in front of the others of the list, between two comments."""
-    if text is None or not text.strip():
+    if text is None or not text.strip("\ufeff \t\r\n"):
         head = "name: qi-learn\nversion: 1.0.0\nschema: v1\n"
         return f"{text or ''}{head}{_continue_block('', target, 'models:')}"
-    match = re.search(r"^models[ \t]*:([^\n]*)(?:\n|\Z)", text, re.MULTILINE)
+    if _NO_LINES.search(text.removeprefix("\ufeff")):
+        raise ValueError("its members do not stand in lines of their own")
+    match = _MODELS.search(text)
     if match is None:
         end = "" if text.endswith("\n") else "\n"
         return f"{text}{end}{_continue_block('', target, 'models:')}"
-    if not re.fullmatch(r"\s*(?:#.*)?", match[1]):
+    if not re.fullmatch(r"\s*(?:#.*)?", match[2]):
         raise ValueError("its models do not stand in lines of their own")
-    item = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*([ ]*)- ").match(text, match.end())
+    item = _ITEM.match(text, match.end())
     block = _continue_block(item[1] if item else "  ", target)
     end = "" if match[0].endswith("\n") else "\n"
     return f"{text[: match.end()]}{end}{block}{text[match.end() :]}"
@@ -185,13 +200,16 @@ def _without_continue(text: str, before: str | None) -> str | None:
     kept: list[str] = []
     ours = False
     for line in text.splitlines(keepends=True):
-        if line.strip() == _BEGIN:
-            ours = True
-        if not ours:
+        mark = line.strip()
+        if mark in (_BEGIN, _END):
+            if ours == (mark == _BEGIN):
+                raise ValueError(f"one of its lines `{_BEGIN}` and `{_END}` is missing")
+            ours = not ours
+        elif not ours:
             kept.append(line)
-        if line.strip() == _END:
-            ours = False
     rest = "".join(kept)
+    if ours or _OUR_MODEL.search(rest):
+        raise ValueError(f"our models do not stand between `{_BEGIN}` and `{_END}`")
     if before is None and rest == "name: qi-learn\nversion: 1.0.0\nschema: v1\n":
         return None
     return rest

@@ -109,7 +109,8 @@ def _installed(text: str, script: Path, notes: tuple[str, ...], file: Path) -> s
         if top is None:
             said = notes or (_NEW_TEXT,)
             value = _entry(event, script, (*said, _NEW_HOOKS, _NEW_LIST))
-            text = f'{{"hooks": {{{json.dumps(event)}: [{value}]}}}}{text}'
+            begin = len(text) - len(text.removeprefix("\ufeff"))
+            text = f'{text[:begin]}{{"hooks": {{{json.dumps(event)}: [{value}]}}}}{text[begin:]}'
         elif event not in {each for each, *_ in _ours(top)}:
             text = _put(text, top, event, script, file)
     return text

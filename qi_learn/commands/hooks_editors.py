@@ -48,42 +48,53 @@ def install_editor_hook(
     Raises NotFound if it has no place, QiError if VS Code refuses it, OSError if a file cannot be
     written.
     """
-    if has_editor_hook(name, home, environment):
-        return False
     if name == "nvim":
+        if has_editor_hook(name, home, environment):
+            return False
         _write_plugin(_plugin(home, environment), script)
         return True
+    return _add_extension(script, home, environment)
+
+
+def _add_extension(script: Path, home: Path, environment: Mapping[str, str]) -> bool:
+    programs = vscode.programs(environment)
+    having = vscode.having(EXTENSION, home, environment)
+    lacking = [program for name, program in programs.items() if name not in having]
+    if having and not lacking:
+        return False
     vsix = _vsix(environment)
     vsix.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     vsix.write_bytes(vsix_bytes(script.parent))
-    programs = vscode.programs(environment)
     if not programs:
         raise NotFound(
             f"Neither `code` nor `codium` is on the PATH. The extension is {vsix}.",
             "Put it in by hand: in VS Code's Extensions, `...`, Install from VSIX.",
         )
-    for program in programs:
+    for program in lacking:
         vscode.add_extension(program, vsix)
     return True
 
 
 def uninstall_editor_hook(name: str, home: Path, environment: Mapping[str, str]) -> bool:
-    """Take a hook away; False if it is not there. Raises QiError if VS Code refuses, OSError."""
+    """Take a hook away; False if it is not there.
+
+    Raises NotFound if a program that has it cannot be found, QiError if VS Code refuses, OSError.
+    """
     there = has_editor_hook(name, home, environment)
     if name == "nvim":
         if there:
             _plugin(home, environment).unlink()
         return there
     _vsix(environment).unlink(missing_ok=True)
-    if there:
-        programs = vscode.programs(environment)
-        if not programs:
-            raise NotFound(
-                "Neither `code` nor `codium` is on the PATH.",
-                f"Take {EXTENSION} out by hand, in VS Code's Extensions.",
-            )
-        for program in programs:
-            vscode.remove_extension(program, EXTENSION)
+    programs = vscode.programs(environment)
+    having = vscode.having(EXTENSION, home, environment)
+    for program in (programs[name] for name in having if name in programs):
+        vscode.remove_extension(program, EXTENSION)
+    if missing := [f"`{name}`" for name in having if name not in programs]:
+        raise NotFound(
+            f"{' and '.join(missing)} has the extension and is not on the PATH.",
+            f"Take {EXTENSION} out by hand, in VS Code's Extensions.",
+        )
     return there
 
 

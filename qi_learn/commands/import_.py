@@ -11,10 +11,8 @@ the gateway recorded itself is not imported a second time; a tool's signs are to
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +29,11 @@ from qi_learn.commands.import_events import (
 )
 from qi_learn.commands.import_places import ImportPlaces, registered_project
 from qi_learn.commands.import_request import ImportReport, ImportRequest
+from qi_learn.commands.import_rules import ImportRules, known_here
 from qi_learn.commands.import_sources import SOURCES, ImportSource
 from qi_learn.daemon.lock import locked
 from qi_learn.errors import NotFound
 from qi_learn.importers.json_lines import unreadable
-from qi_learn.outside.boot_clock import boot_clock
 from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
 from qi_learn.records import (
@@ -50,20 +48,13 @@ from qi_learn.records import (
     ReturningTurn,
     ToolRating,
     ToolSign,
-    Turn,
 )
-from qi_learn.redact import Redactor, load_redactor
-from qi_learn.rundir.recording_pause import PauseFile
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool, frame
-from qi_learn.store.database import Store, open_store
 from qi_learn.store.returning import rating_event, without_files
-from qi_learn.store.same_answers import answered_in, committed_answer, recorded_answer
-from qi_learn.store.tombstones import Tombstones
 
 QUIET_SECONDS = 600.0
 """A file to which nothing was written for so long is at its end."""
-DAY = 86400.0
 EXAMPLES = 5
 """How many of the parts that were not understood are shown."""
 COMMAND = "the result of a command"
@@ -96,9 +87,10 @@ def bring_in(
     places = ImportPlaces(paths, project or None, request.moved)
     cursors = read_cursors(paths)
     spool = None if request.dry_run else Spool(paths.ensure().spool, f"import-{request.source}")
-    done = _Import(paths, settings, request, source, places, cursors, spool, now)
+    rules = ImportRules(paths, settings, places, now)
+    done = _Import(request, source, places, rules, cursors, spool, now)
     try:
-        with done.store():
+        with known_here(paths) as rules.recorded:
             for file in files:
                 done.guarded(file, tell, alone=len(files) == 1)
     finally:
@@ -112,11 +104,10 @@ def bring_in(
 class _Import:
     """One import under way."""
 
-    paths: Paths
-    settings: Settings
     request: ImportRequest
     source: ImportSource
     places: ImportPlaces
+    rules: ImportRules
     cursors: ImportCursors
     spool: Spool | None
     now: float
@@ -125,18 +116,6 @@ class _Import:
     examples: list[str] = field(default_factory=list)
     meant: dict[str, str | None] = field(default_factory=dict)
     """By key of a turn: the id under which it is stored; None if it was left out."""
-    recorded: tuple[Store, Redactor] | None = None
-
-    @contextmanager
-    def store(self) -> Iterator[None]:
-        """Look what the gateway recorded, if there is a database."""
-        if not self.paths.database.exists():
-            yield
-            return
-        with open_store(self.paths.database, readonly=True) as store:
-            self.recorded = store, load_redactor(self.paths.redaction_key)
-            yield
-            self.recorded = None
 
     def guarded(self, file: Path, tell: Callable[[str], object], *, alone: bool) -> None:
         """Import what is new in a file; one of several that cannot be read is set aside.
@@ -207,7 +186,7 @@ class _Import:
     # --- turns ---
 
     def _turn(self, item: ImportedTurn | ReturningTurn) -> None:
-        if reason := self._not_wanted(item):
+        if reason := self.rules.left_out(item, by_person=self.source.author == "person"):
             self.left_out[reason] += 1
             self.meant[item.key] = None
             return
@@ -219,11 +198,11 @@ class _Import:
             self._set_aside(f"{item.key}: {error}")
             self.meant[item.key] = None
             return
-        if isinstance(item, ImportedTurn) and not item.timed and self._was_forgotten(turn):
+        if isinstance(item, ImportedTurn) and not item.timed and self.rules.was_forgotten(turn):
             self.left_out["forgotten before"] += 1
             self.meant[item.key] = None
             return
-        if (known := self._recorded(item, turn)) is not None:
+        if (known := self.rules.recorded_turn(item, turn)) is not None:
             self.counts["recorded"] += 1
             # a preference of examples from here says nothing new of the turn it was made of
             timed = isinstance(item, ImportedTurn) and item.timed
@@ -231,43 +210,6 @@ class _Import:
             return
         self.meant[item.key] = event.id
         self._write("turns", event)
-
-    def _not_wanted(self, item: ImportedTurn | ReturningTurn) -> str:
-        """Why a turn is not imported; empty if it is."""
-        if not (math.isfinite(item.started) and math.isfinite(item.ended)) or item.ended <= 0:
-            return "without a time"
-        if item.ended > self.now + DAY:
-            return "of a time to come"
-        days = self.settings.keep.raw_days
-        if days and item.ended < self.now - days * DAY:
-            return "older than texts are kept (keep.raw_days)"
-        if PauseFile(self.paths.pause, mark=boot_clock).between(item.started, item.ended):
-            return "in a pause"
-        if reason := self._not_from_here(item.directory, item.started):
-            return reason
-        if self.source.author == "person" and self._has_an_answer(item.key):
-            return "an answer was found in that commit"
-        return ""
-
-    def _not_from_here(self, directory: str | None, at: float) -> str:
-        """Why nothing of a directory is imported; empty if it is.
-
-        A directory that was forgotten stays so, whichever project it is said to be of by now.
-        """
-        if directory is None:
-            return ""
-        if self.recorded is not None and Tombstones(self.recorded[0]).holds_place(at, directory):
-            return "from a project that was forgotten"
-        project = self.places.project_of(directory)
-        if project is None and not self.settings.capture.unregistered:
-            return "from no registered project"
-        return ""
-
-    def _has_an_answer(self, key: str) -> bool:
-        """Whether a commit, with whose id a key begins, holds what a model suggested."""
-        if self.recorded is None:
-            return False
-        return committed_answer(self.recorded[0], key.partition(":")[0])
 
     def _event(self, item: ImportedTurn | ReturningTurn) -> Event:
         name, project = self.request.source, self.places.project_of(item.directory)
@@ -278,40 +220,14 @@ class _Import:
             item = replace(item, became=without_files(item.became))
         return returning_event(item, name, project)
 
-    def _was_forgotten(self, turn: Turn) -> bool:
-        """Whether a turn without a time of its own says what one did that was forgotten."""
-        if self.recorded is None:
-            return False
-        store, redactor = self.recorded
-        return Tombstones(store).holds_words(turn) or Tombstones(store).holds_words(
-            redactor.clean(turn).value
-        )
-
-    def _recorded(self, item: ImportedTurn | ReturningTurn, turn: Turn) -> str | None:
-        """The turn that the gateway recorded of this exchange; without a time, any that is it."""
-        if self.recorded is None or isinstance(item, ReturningTurn):
-            return None
-        store, redactor = self.recorded
-        if not item.timed:
-            return answered_in(store, redactor.clean(turn).value)
-        calls = turn.answer_extra.get("tool_calls") or ()
-        return recorded_answer(
-            store,
-            redactor.text(turn.answer),
-            [str(call["id"]) for call in calls if call.get("id")],
-            started=turn.started,
-            ended=turn.ended,
-            shown=turn.endpoint == "/v1/completions",
-        )
-
     # --- what is said of turns, and beside them ---
 
     def _command(self, item: ReturningCommand) -> None:
         result = item.result
-        if not self._can_be(result.ts):
+        if not self.rules.can_be(result.ts):
             self._set_aside(f"{result.id}: run at a time that cannot be")
             return
-        if reason := self._not_from_here(result.project or None, result.ts):
+        if reason := self.rules.not_from_here(result.project or None, result.ts):
             self.left_out[f"{COMMAND}, {reason}"] += 1
             return
         project = self.places.project_of(result.project or None)
@@ -321,7 +237,7 @@ class _Import:
     def _rating(self, item: ReturningRating) -> None:
         if (turn := self.meant.get(item.key, item.key)) is None:
             return
-        if not self._can_be(item.given.ts):
+        if not self.rules.can_be(item.given.ts):
             self._set_aside(f"{item.key}: rated at a time that cannot be")
             return
         self._write("ratings", rating_event(turn, item.given, producer(self.request.source)))
@@ -332,13 +248,10 @@ class _Import:
         turn = self.meant.get(item.key, self._id(item.key))
         if turn is None:
             return
-        if not self._can_be(item.ts):
+        if not self.rules.can_be(item.ts):
             self._set_aside(f"{item.key}: said at a time that cannot be")
             return
         self._write(counted, told_event(item, kind, self.request.source, turn, body))
-
-    def _can_be(self, ts: float) -> bool:
-        return 0 < ts <= self.now + DAY
 
     def _id(self, key: str) -> str:
         return imported_id(self.request.source, key)

@@ -76,7 +76,7 @@ class Daemon:
         self.settings = settings
         self.decision = Decision(False, "The daemon has just started.")
         self._clock = clock
-        self._stopping = False
+        self._stopping = self.told_to_stop = False
         self._servers = Servers(self.paths, settings, gateway=gateway, service=service)
         self._ends_servers = gateway
         self._pace = Pace(self.paths.spool, self.paths.projects, self.paths.deploy)
@@ -143,7 +143,7 @@ class Daemon:
 
         Another version of the daemon finds all of it.
         """
-        if self.renewal.is_due:
+        if self.renews:
             self.heirloom = os.dup(self._lock), self._servers.hand_over()
         elif self._ends_servers:
             self._servers.stop()
@@ -155,9 +155,14 @@ class Daemon:
         """Whether the loop is to end."""
         return self._stopping
 
+    @property
+    def renews(self) -> bool:
+        """Whether another version takes over; not if this one was told to stop meanwhile."""
+        return self.renewal.is_due and not self.told_to_stop
+
     def stop(self) -> None:
         """End the loop, at once if it sleeps; from any thread or a signal."""
-        self._stopping = True
+        self._stopping = self.told_to_stop = True
         self._pace.wake()
 
     def settle(self, seconds: float) -> None:
@@ -287,7 +292,7 @@ class Daemon:
     def _look_for_another(self, now: float) -> None:
         idle = not (self._cycles.working or self._intake.pending)
         if self.renewal.look(now, idle=idle):
-            self.stop()
+            self._stopping = True
 
     def _publish_state(self, now: float) -> None:
         """Keep `daemon.json`, by which other processes find this one."""

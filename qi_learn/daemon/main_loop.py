@@ -27,6 +27,7 @@ def run_daemon(paths: Paths, settings: Settings, *, service: bool = False) -> No
     os.umask(0o077)
     for number in _endings():
         signal.signal(number, _exit)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _endings())  # one may wait since before `take_over`
     with Daemon(paths, settings, service=service) as daemon:
         for number in _endings():
             signal.signal(number, lambda *_: daemon.stop())
@@ -38,9 +39,12 @@ def run_daemon(paths: Paths, settings: Settings, *, service: bool = False) -> No
             daemon.tick()
             daemon.sleep()
         logger.info("stopping")
-        if not daemon.renewal.is_due:
+        if not daemon.renews:
             systemd.notify(systemd.LEAVING)
     if daemon.heirloom is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _endings())
+        if daemon.told_to_stop:
+            raise SystemExit(EXIT_DONE)
         take_over(*daemon.heirloom, service=service)
 
 

@@ -106,6 +106,7 @@ def _try(version: str) -> str:
 def take_over(lock: int, port: int | None, *, service: bool) -> NoReturn:
     """Let the installed program take this process's place, with the lock and the gateway's port.
 
+    Signals that are blocked stay so, and reach the new program when it lets them in.
     If that cannot be, leave with the code on which a service is started again.
     """
     hand_over(lock=lock, port=port)

@@ -110,9 +110,14 @@ def kept_nothing(interaction: LearningInteraction) -> bool:
 def passed_over(interaction: LearningInteraction) -> bool:
     """Whether nothing of the answer stayed, and none of it is still open or was lost sight of."""
     return kept_nothing(interaction) and all(
-        s.fate in ("rejected", "superseded") or (s.fate == "unknown" and s.placed_at is None)
+        s.fate in ("rejected", "superseded") or (s.fate == "unknown" and _was_nowhere(s))
         for s in interaction.suggestions
     )
+
+
+def _was_nowhere(suggestion: Suggestion) -> bool:
+    """Whether it was found in no file, and its client did not say that it was put in one."""
+    return suggestion.placed_at is None and suggestion.said not in ("applied", "accepted")
 
 
 def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qi_learn.code_text import code_blocks, code_tokens, loops, parses, similarity
+from qi_learn.code_text import code_blocks, loops, parses, similarity, tokens_similarity
 from qi_learn.gate.cache import NllCache
 from qi_learn.gate.suite import with_shots, within
+from qi_learn.lexer import code_tokens
 from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Behaviour, Example, SuiteNll
@@ -117,7 +118,7 @@ def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
     code, kept = _code(answer), example.kept_code
     size = len(code_tokens(code))
     if cut and size:  # an empty answer is compared with all that was kept, not with nothing
-        kept = " ".join(code_tokens(kept)[:size])
+        return tokens_similarity(code_tokens(code), code_tokens(kept)[:size])
     return similarity(code, kept)
 
 

@@ -21,6 +21,7 @@ from qi_learn.importers.json_lines import (
     written_at,
 )
 from qi_learn.importers.json_lines import text_of as text
+from qi_learn.importers.told_evidence import checked
 from qi_learn.importers.training_lines import items_of
 from qi_learn.records import (
     Became,
@@ -78,7 +79,7 @@ def _items(line: JsonLine) -> Iterator[ImportedItem]:
     times = [turn.get(name) for name in ("started", "ended")]
     if form != FORMAT or not text(turn.get("id")) or not all(map(is_number, times)):
         raise ValueError(line.problem or f"not a line of the form {FORMAT!r}")
-    became = codec.build(Became, _object(value.get("became", {}), "became"))
+    became = checked(codec.build(Became, _object(value.get("became", {}), "became")))
     yield ReturningTurn(
         text(turn["id"]),
         cursor,

@@ -17,6 +17,8 @@ from qi_learn.outside.git_call import ask
 MOST_COMMITS = 500
 """The newest commits of a range that are looked at."""
 _HUNK = re.compile(r"^@@ -(?P<old>\d+)(?:,(?P<count>\d+))? \+\d+(?:,\d+)? @@")
+_BLAME = ("blame", "--no-ignore-revs-file", "-w", "-M")
+"""A file of commits to look through that is missing would make git refuse."""
 GAP, MOST_SPANS = 20, 50
 """Lines between two that are asked for together, and the most ranges of one question."""
 _TOLD = re.compile(
@@ -100,8 +102,8 @@ def blame(directory: Path, commit: str, file: str, lines: tuple[int, int]) -> di
     White space and moves within the file are looked through. Raises NotFound.
     """
     first, end = lines
-    options = ("-w", "-M", "--porcelain", "-L", f"{first + 1},{end}")
-    done = ask(directory, "blame", *options, commit, "--", file)
+    options = ("--porcelain", "-L", f"{first + 1},{end}")
+    done = ask(directory, *_BLAME, *options, commit, "--", file)
     found: dict[int, str] = {}
     written: dict[str, float] = {}
     last = ""
@@ -134,8 +136,8 @@ def last_seen(
     if commit == head or not lines:
         return {line: LastSeen(head, file, line) for line in lines}
     spans = [part for first, end in _spans(lines) for part in ("-L", f"{first + 1},{end}")]
-    options = ("--reverse", "-w", "-M", "-C", "--line-porcelain", *spans)
-    done = ask(directory, "blame", *options, f"{commit}..{head}", "--", file)
+    options = ("--reverse", "-C", "--line-porcelain", *spans)
+    done = ask(directory, *_BLAME, *options, f"{commit}..{head}", "--", file)
     found: dict[int, LastSeen] = {}
     for told in _TOLD.finditer(done.output.decode("utf-8", "replace")):
         line = int(told["line"]) - 1
@@ -156,14 +158,14 @@ def _spans(lines: Collection[int]) -> list[tuple[int, int]]:
     return spans
 
 
-def next_change(directory: Path, commit: str, head: str, file: str) -> str | None:
-    """The first commit after `commit`, on the way to `head`, that changed a file; None if none.
+def changes_after(directory: Path, commit: str, head: str, file: str) -> tuple[str, ...]:
+    """The commits after `commit`, on the way to `head`, that changed a file, the first one first.
 
     Raises NotFound.
     """
     options = ("--reverse", "--ancestry-path", f"{commit}..{head}")
     done = ask(directory, "--literal-pathspecs", "rev-list", *options, "--", file)
-    return done.text.split("\n", 1)[0].strip() or None
+    return tuple(done.text.split())
 
 
 def newest_after(directory: Path, commit: str, head: str, until: float) -> str:

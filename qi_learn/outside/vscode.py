@@ -21,11 +21,19 @@ SECONDS = 120.0
 """How long one may take: the first start is slow."""
 
 
-def programs(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The programs that are there, by their paths."""
+def programs(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The programs that are there: their paths by their names."""
     path = environment.get("PATH", os.defpath)
-    found = (shutil.which(name, path=path) for name in PROGRAMS)
-    return tuple(program for program in found if program is not None)
+    found = ((name, shutil.which(name, path=path)) for name in PROGRAMS)
+    return {name: program for name, program in found if program is not None}
+
+
+def having(extension: str, home: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the programs that have an extension, whether they can be found or not."""
+    lists = {name: _lists_of(name, home, environment) for name in PROGRAMS}
+    return tuple(
+        name for name, files in lists.items() if any(extension in _listed(f) for f in files)
+    )
 
 
 def lists_with(extension: str, home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -59,10 +67,13 @@ _BY_HAND = "Do it in its window: Extensions, `...`, Install from VSIX."
 
 
 def _lists(home: Path, environment: Mapping[str, str]) -> Iterator[Path]:
-    if own := environment.get("VSCODE_EXTENSIONS"):
-        yield Path(own) / "extensions.json"
-    for directory in PROGRAMS.values():
-        yield home / directory / "extensions" / "extensions.json"
+    for name in PROGRAMS:
+        yield from _lists_of(name, home, environment)
+
+
+def _lists_of(name: str, home: Path, environment: Mapping[str, str]) -> Iterator[Path]:
+    own = environment.get("VSCODE_EXTENSIONS")
+    yield (Path(own) if own else home / PROGRAMS[name] / "extensions") / "extensions.json"
 
 
 def _listed(file: Path) -> set[str]:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from qi_learn.code_text import code_blocks, code_tokens
+from qi_learn.code_text import code_blocks
+from qi_learn.lexer import code_tokens
 from qi_learn.records import Complexity, LearningType, Turn
 
 _TRACE = re.compile(

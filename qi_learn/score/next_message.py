@@ -17,8 +17,23 @@ from pathlib import PurePath
 from typing import Literal
 
 from qi_learn.records import Suggestion
+from qi_learn.score.next_words import (
+    BUT_SOME,
+    ELSEWHERE,
+    EXCUSED,
+    FAILED,
+    NO,
+    NOT_ALL,
+    PRAISED,
+    REQUEST,
+    THANKS,
+    TROUBLE,
+    UNREAL,
+    WORKED,
+)
 
 Says = Literal["worked", "failed"]
+_ClauseSays = Literal["worked", "failed", "thanks"]
 FIRST = 300
 """Characters of a person's own words that are read."""
 LONGEST = 100_000
@@ -41,62 +56,12 @@ _ERROR = re.compile(
     r"|[ \t]+at \S+ ?\(.*:\d+)",
     re.MULTILINE,
 )
+_PASSING = re.compile(r"(?:\bPASSED\b|\bok$|^ \.+(?: +\[ *\d+%\])?$|^(?: +\d+)+ +\d+%)")
+"""What follows a name in a line that says that its tests passed, or how much of it they ran."""
 _BEFORE_ERROR = 200
 """Characters before the first sign of an error that belong to it: the place it names."""
 _DEFINED = re.compile(r"\b(?:def|class|function|fn|func|struct|interface|impl)\s+(\w+)")
 _CLAUSE = re.compile(r"[.!;\n]+(?=\s|$)|,\s|:\s|\?|\s(?=(?:but|however|though)\b)")
-
-_THIS = (
-    r"(?:it|that|this|(?:the|your|this|that) (?:last |new )?"
-    r"(?:code|change|fix|solution|answer|version|function|edit|patch|suggestion)s?"
-    r"(?: you gave me)?)"
-)
-_NOT = (
-    r"(?:does ?n'?t|did ?n'?t|does not|did not|wo ?n'?t|will not|is ?n'?t|is not|was not|was ?n'?t)"
-)
-_FAILED = re.compile(
-    rf"^(?:(?:and|but|now|unfortunately|sadly|hm+|still|{_THIS})\b[ ]*)*{_NOT} (?:\w+ )?"
-    r"(?:work|compile|run|build|help|fix|solve|correct|right|what i)\b"
-    r"|^(?:it'?s |is |it is )?(?:still )?not working\b"
-    r"|^(?:still|and|but|got|the|is)? ?(?:the )?same (?:error|result|problem|issue)\b"
-    r"|\bstill (?:fail(?:s|ing)?|broken|throws?|crash(?:es|ing)?|errors?|wrong|off|not|see|seeing"
-    r"|get|getting|the same)\b"
-    rf"|\b{_THIS} (?:still |just |now )*(?:fails|crashes|throws|breaks|broke|hangs|errors out"
-    r"|is (?:all |just |still )*(?:wrong|incorrect|broken)|is not (?:right|correct|working))\b"
-    r"|\b(?:that|this|it)'s (?:all |just |still )*(?:wrong|incorrect|broken|not (?:right|correct"
-    r"|what i|working))\b"
-    r"|^(?:wrong|incorrect)\b"
-    r"|\bi(?:'m| am)? (?:now |still )*(?:get|getting|got|see|seeing) "
-    r"(?:an? |the |this |that |same )*"
-    r"(?:\w+ )?(?:error|exception|traceback|\w+error|\w+exception)\b"
-    r"|\btests (?:are )?(?:still |now )(?:failing|fail|red|broken)\b"
-    r"|\btests (?:are failing|fail|are red|are broken) now\b"
-    r"|\byou (?:broke|misunderstood|(?:changed|edited|deleted|removed) the wrong)\b"
-    r"|\beven worse\b"
-)
-_WORKED = re.compile(
-    rf"^(?:(?:and|now|yes|yep|yeah|ok|okay|great|nice|wow|{_THIS}|finally|all|really)\b[ ]*)*"
-    r"(?:works|worked|fixed it|fixes it|fixes that|did it|did the trick|solved it|is fixed)\b"
-    r"(?! (?:if|when|only|with(?:out)?|on|as|how)\b)"
-    r"|^(?:(?:ok|okay|yes|yep|wow)\b ?)?(?:perfect|excellent|awesome|great|nice|brilliant|amazing"
-    r"|cool|lovely|lgtm|looks (?:good|great|right))(?: (?:work|job|one|answer|to me))?$"
-    r"|\btests (?:are |all |now )*(?:pass|passing|passed|green)\b"
-)
-_THANKS = re.compile(
-    r"^(?:(?:great|ok|okay|perfect|cool|nice) )?(?:many )?(?:thanks|thank you|thx|cheers)"
-    r"(?: so much| a lot| very much| a bunch)?$"
-)
-_NO = re.compile(r"^(?:no|nope|nah)$")
-_REQUEST = re.compile(
-    r"^(?:please |now |then |could you |can you )*(?:fix|write|add|make|look|find|update|debug"
-    r"|explain|show|help|use|check|change|mend|move|run)\b"
-)
-"""Words that ask for something: what follows in the sentence is about that."""
-_UNREAL = re.compile(
-    r"\b(?:if|whether|unless|why|how|what|which|where|so that|make sure|ensure|in case|should|would"
-    r"|could|can|may|might|wonder|write|add|explain|show|check|when|until|once|test|let)\b"
-)
-"""Words in front of others that make these no report of what happened."""
 
 
 def what_it_says(message: str, names: Collection[str] = ()) -> Says | None:
@@ -107,7 +72,8 @@ def what_it_says(message: str, names: Collection[str] = ()) -> Says | None:
     text = _without_added(message[:LONGEST]).strip()
     if _names_error(text, names):
         return "failed"
-    said = list(_said(_own_words(text)))
+    words = _own_words(text)
+    said = [] if EXCUSED.search(words) else list(_said(words))
     if "failed" not in said:
         return "worked" if said else None
     return None if "worked" in said[: said.index("failed")] else "failed"
@@ -146,7 +112,15 @@ def _names_error(text: str, names: Collection[str]) -> bool:
     if found is None or not names:
         return False
     told = text[max(0, found.start() - _BEFORE_ERROR) :]
-    return any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told) for name in names)
+    return any(
+        not _PASSING.search(_rest_of_line(told, match.end()))
+        for name in names
+        for match in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", told)
+    )
+
+
+def _rest_of_line(text: str, at: int) -> str:
+    return text[at : at + 200].partition("\n")[0].rstrip()
 
 
 def _own_words(text: str) -> str:
@@ -160,26 +134,38 @@ def _own_words(text: str) -> str:
     return "\n".join(lines).strip()[:FIRST].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
 
 
-def _said(words: str) -> Iterator[Literal["worked", "failed", "thanks"]]:
+def _said(words: str) -> Iterator[_ClauseSays]:
     """What each clause says, in order; a question and a condition say nothing."""
     no = requested = False
     start = 0
     for end in (*_CLAUSE.finditer(words), None):
-        clause = words[start : len(words) if end is None else end.start()].strip(" \t-*\"'()")
+        stop = len(words) if end is None else end.start()
+        clause = words[start:stop].strip(" \t-*\"'()")
         start = len(words) if end is None else end.end()
         asked = end is not None and end[0].startswith("?")
         clause = clause.removeprefix("but ").removeprefix("however ")
-        requested = requested or _REQUEST.match(clause) is not None
+        requested = requested or REQUEST.match(clause) is not None
         about_that = asked or requested
         requested = requested and end is not None and end[0].strip() in (",", ":", "")
         if not clause or about_that:
             continue
-        for pattern, says in ((_FAILED, "failed"), (_WORKED, "worked"), (_THANKS, "thanks")):
-            found = pattern.search(clause)
-            if found is not None and not _UNREAL.search(clause[: found.start()]):
-                yield says  # type: ignore[misc]  # mypy widens the literals of the pairs
-                break
-        else:
-            if no and re.match(r"(?:you|it|that|this|i (?:said|meant|wanted|asked)) ", clause):
-                yield "failed"
-        no = _NO.match(clause) is not None
+        if (says := _says(clause, words[stop:])) is not None:
+            yield says
+        elif no and re.match(r"(?:you|it|that|this|i (?:said|meant|wanted|asked)) ", clause):
+            yield "failed"
+        no = NO.match(clause) is not None
+
+
+def _says(clause: str, behind: str) -> _ClauseSays | None:
+    """What one clause says; `behind`: what follows it."""
+    failed = FAILED.search(clause)
+    if failed is not None and not UNREAL.search(clause[: failed.start()]):
+        return None if ELSEWHERE.search(clause) else "failed"
+    worked = WORKED.search(clause)
+    if worked is not None and not UNREAL.search(before := clause[: worked.start()]):
+        return None if NOT_ALL.search(before) or BUT_SOME.match(behind) else "worked"
+    if PRAISED.match(clause) or THANKS.match(clause):
+        after = behind.strip(" ,.!;-\n").removeprefix("but ")
+        if not TROUBLE.search(after):
+            return "thanks" if THANKS.match(clause) else "worked"
+    return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import replace
-from statistics import median
 
 from qi_learn.record_class import dataclass
 from qi_learn.store.database import Store
@@ -77,10 +76,16 @@ def client_rates(store: Store) -> tuple[ClientRates, ...]:
     for row in store.rows(_LEFT):
         left[_name(row["client"])].append(float(row["after_week"]))
     found = (
-        replace(ClientRates(name, *sums), left=median(left[name]) if left[name] else None)
+        replace(ClientRates(name, *sums), left=_median(left[name]) if left[name] else None)
         for name, sums in counts.items()
     )
     return tuple(sorted(found, key=lambda rates: (-rates.suggestions, rates.client)))
+
+
+def _median(values: list[float]) -> float:
+    """Of at least one value. `statistics` would load all of `random` into a quick command."""
+    values, middle = sorted(values), len(values) // 2
+    return (values[middle] + values[~middle]) / 2
 
 
 def _name(client: str | None) -> str:

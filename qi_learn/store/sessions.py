@@ -9,7 +9,8 @@ The first of these that says something (contracts 2):
    request: of one conversation the second change of the name counts no more.
 2. The conversation: what the turn goes on from, told by the hash of what was said so far,
    whatever project it is held for.
-3. For completions, and for conversations whose beginning is not known, the project's newest turn.
+3. For completions, and for conversations whose beginning is not known, the project's newest turn;
+   but not if another conversation goes on from the last answer that this one has: there they part.
 
 A session is in use until `GAP` after its last turn, and for `LONGEST` after its first.
 """
@@ -58,7 +59,9 @@ def session_of(store: Store, turn: Turn, tip: str = "") -> str:
         nearest = nearest or (session, goes_on)
     if name and (in_use(name) or nearest == (name, True)):
         return name
-    newest = None if nearest or not _has_history(turn) else _newest(store, turn)
+    newest = None
+    if not nearest and _has_history(turn) and not _parts_here(store, tip):
+        newest = _newest(store, turn)
     return newest if newest and in_use(newest) else f"{CONVERSATION}{turn.id}"
 
 
@@ -111,6 +114,27 @@ def _under_other_names(store: Store, turn: Turn, tip: str) -> str | None:
         if goes_on and before != session:
             return None if before.startswith(CONVERSATION) else session
     return None
+
+
+def _parts_here(store: Store, tip: str) -> bool:
+    """Whether something else was said already after the last answer that stands before a message.
+
+    Some clients begin every conversation with the same answer, which no model gave (Qwen Code).
+    """
+    sql = f"""
+        WITH RECURSIVE said (hash, parent, steps) AS (
+            SELECT hash, parent, 0 FROM messages WHERE hash = :tip
+            UNION ALL
+            SELECT above.hash, above.parent, steps + 1
+            FROM said JOIN messages AS above ON above.hash = said.parent
+            WHERE above.role != 'assistant' AND steps < {STEPS_BACK}
+        )
+        SELECT 1 FROM (SELECT hash, parent FROM said ORDER BY steps DESC LIMIT 1) AS first
+        JOIN messages AS answer ON answer.hash = first.parent AND answer.role = 'assistant'
+        JOIN messages AS other ON other.parent = answer.hash AND other.hash != first.hash
+        LIMIT 1
+    """
+    return store.row(sql, {"tip": tip}) is not None
 
 
 def _newest(store: Store, turn: Turn) -> str | None:

@@ -14,7 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from qi_learn.code_text import code_tokens
+from qi_learn.lexer import code_tokens
 
 _PYTHON = (".py", ".pyi")
 _HASH = frozenset(
@@ -89,8 +89,6 @@ def _meaning(text: str) -> str:
 
 
 def _bare_tokens(text: str, file: str) -> list[str]:
-    lines = text.split("\n")
     code = code_lines(text, file)
-    kept = "\n".join(line for number, line in enumerate(lines) if number in code)
-    tokens = code_tokens(_BLOCK.sub("", kept))
-    return [re.sub(r"^['\"`]|['\"`]$", '"', token) for token in tokens if token != ";"]
+    lines = enumerate(text.split("\n"))
+    return code_tokens("\n".join(line for number, line in lines if number in code))

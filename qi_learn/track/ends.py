@@ -10,13 +10,15 @@ from itertools import takewhile
 
 from rapidfuzz.distance import LCSseq
 
-from qi_learn.track.lexer import is_comment
+from qi_learn.lexer import is_comment
 from qi_learn.track.saved_text import Saved
 
 ALIKE = 0.7
 """So much of a line's tokens a line has that is the same with more put in."""
 REACH = 4
 """How many lines above a run its first line is looked for."""
+WRAPPED = 12
+"""The same if its first line may be wrapped over so many."""
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
@@ -26,7 +28,7 @@ def with_ends(spelt: Sequence[str], saved: Saved, start: int, end: int) -> tuple
     `spelt`: the lines of the code that it is, in letters.
     """
     start = _with_head(spelt, saved, start, end)
-    return start, _with_closing(spelt, saved, start, end)
+    return start, with_closing(spelt, saved, start, end)
 
 
 def with_comments(code: str, lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
@@ -52,11 +54,15 @@ def with_comments(code: str, lines: Sequence[str], start: int, end: int) -> tupl
 def _with_head(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
     """The start with the line above if it is the code's first line with more put in.
 
-    A line to which much was added costs a run more than it gains.
+    A line to which much was added costs a run more than it gains. It may be wrapped now.
     """
     first = next((line for line in spelt if line), "")
     if len(first) < 3 or start >= end or _in_common(first, saved.spelt[start]) >= ALIKE:
         return start
+    for i in reversed([i for i in range(max(0, start - WRAPPED), start) if saved.spelt[i]]):
+        head = saved.letters_of(i, start + 1)
+        if depth(saved.letters_of(i, start), saved) > 0 and first[:2] in saved.spelt[i]:
+            return i if _in_common(first, head) >= ALIKE else start
     above = [i for i in range(max(0, start - REACH), start) if saved.spelt[i]]
     return next((i for i in reversed(above) if _in_common(first, saved.spelt[i]) >= ALIKE), start)
 
@@ -65,7 +71,7 @@ def _in_common(wanted: str, line: str) -> float:
     return LCSseq.similarity(wanted, line) / len(wanted)
 
 
-def _with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
+def with_closing(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:
     """The end moved over lines that only close brackets, until as many are as in the code."""
     wanted = depth("".join(spelt), saved)
     opened = depth(saved.letters_of(start, end), saved)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from qi_learn.track.lexer import tokens_by_line
+from qi_learn.lexer import tokens_by_line
 from qi_learn.track.region import Region
 
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")

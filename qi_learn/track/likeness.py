@@ -9,9 +9,9 @@ from __future__ import annotations
 from rapidfuzz import fuzz
 from rapidfuzz.distance import LCSseq
 
+from qi_learn.lexer import code_tokens
 from qi_learn.track.alike import TELLING, Letters, alike, is_part
 from qi_learn.track.elisions import pieces_of
-from qi_learn.track.lexer import code_tokens
 
 TAKEN = 0.5
 """The least likeness of what a part was taken of, or to which more was added."""

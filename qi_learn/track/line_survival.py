@@ -2,8 +2,9 @@
 
 A line counts if git's blame, read forward in time from its commit, finds it in the later one: with
 other white space, in a renamed file, or moved within a file or to another. A change of form alone
-(wrapping, quotes) is looked through as well. Lines are a suggestion's own if they are not blank and
-were not in the file before it.
+(wrapping, quotes) is looked through as well, and so are commits in which lines were away that all
+came again: a revert that was reverted, a file that was restored. Lines are a suggestion's own if
+they are not blank and were not in the file before it.
 
 The invariant: what cannot be told is None, never 0. So it is if a commit is no part of the branch
 any more and none there makes the same change to the file.
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound
 from qi_learn.outside import git
-from qi_learn.outside.git_history import blame, last_seen, newest_after, next_change, twin
+from qi_learn.outside.git_history import blame, changes_after, last_seen, newest_after, twin
 from qi_learn.records import Tracked
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
@@ -29,7 +30,9 @@ from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out, tree_with
 
 FORM_CHANGES = 3
-"""How many changes of form one line is followed through."""
+"""How many changes of form, or times that it was away, one line is followed through."""
+CHANGES = 20
+"""How many changes of its file one line may have been away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,25 +148,27 @@ def _alive(at: Brought, numbers: set[int], head: str, form_changes: int) -> set[
         if n not in alive:
             ends.setdefault((last.commit, last.file), {})[n] = last.line
     for (commit, file), lines in list(ends.items())[:FORM_CHANGES]:
-        alive |= _through_form(replace(at, commit=commit, file=file), lines, head, form_changes)
+        alive |= _further(replace(at, commit=commit, file=file), lines, head, form_changes)
     return alive
 
 
-def _through_form(at: Brought, lines: Mapping[int, int], head: str, form_changes: int) -> set[int]:
-    """Those lines that the next commit gave another form, and that `head` has in that.
+def _further(at: Brought, lines: Mapping[int, int], head: str, form_changes: int) -> set[int]:
+    """Those lines that `head` has although the commit after `at` does not have them as they were.
 
-    `lines`: for each the number that it has in the last commit that has it as it was.
+    It gave them another form, or they were away and all came again. `lines`: for each the number
+    that it has in `at`, the last commit that has it as it was.
     """
-    following = next_change(at.tree, at.commit, head, at.file)
-    if following is None:
-        return set()
-    before, after = (git.text_at(at.tree, commit, at.file) for commit in (at.commit, following))
-    if before is None or after is None:
-        return set()
-    moved = same_lines(before.split("\n"), after.split("\n"))
-    there = {n: moved[line] for n, line in lines.items() if line in moved}
-    if not there:
-        return set()
-    numbers = {m for new in there.values() for m in new}
-    alive = _alive(replace(at, commit=following), numbers, head, form_changes - 1)
-    return {n for n, new in there.items() if alive.issuperset(new)}
+    before = git.text_at(at.tree, at.commit, at.file)
+    following = changes_after(at.tree, at.commit, head, at.file)[:CHANGES]
+    for number, commit in enumerate(following if before is not None else ()):
+        after = git.text_at(at.tree, commit, at.file)
+        if before is None or after is None:
+            continue
+        moved = same_lines(before.split("\n"), after.split("\n"))
+        there = {n: moved[line] for n, line in lines.items() if line in moved}
+        if there and (number == 0 or len(there) == len(lines)):
+            wanted = {m for new in there.values() for m in new}
+            alive = _alive(replace(at, commit=commit), wanted, head, form_changes - 1)
+            if found := {n for n, new in there.items() if alive.issuperset(new)}:
+                return found
+    return set()

@@ -17,20 +17,22 @@ from dataclasses import replace
 from itertools import pairwise
 
 from qi_learn.code_text import indentation
-from qi_learn.track.alike import alike, is_part, most_alike, resembles
+from qi_learn.track.alike import alike, is_part, renaming, resembles
+from qi_learn.track.elided import around
 from qi_learn.track.elisions import pieces_of
-from qi_learn.track.ends import depth, with_comments, with_ends
-from qi_learn.track.lexer import tokens_by_line
+from qi_learn.track.ends import with_closing, with_comments, with_ends
 from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.line_changes import NotCompared as NotCompared
 from qi_learn.track.line_changes import added_lines as added_lines
 from qi_learn.track.saved_text import Saved as Saved
 from qi_learn.track.sketch import Sketch, remembered
-from qi_learn.track.wanted import REPEATED, Wanted, telling
+from qi_learn.track.wanted import REPEATED, Wanted
 from qi_learn.track.wanted import Match as Match
 
 PART = 0.9
 """How alike a part of a suggestion has to be by itself."""
+PIECE, MOST = 0.95, 0.6
+"""How much of a run is of the code if it is a piece of it, and of the code with other names."""
 
 
 def find(
@@ -46,7 +48,7 @@ def find(
         return None
     pieces = pieces_of(suggestion)
     if len(pieces) > 1:
-        return _around(pieces, before, saved, min_similarity)
+        return around(pieces, before, saved, min_similarity)
     wanted = Wanted(suggestion, before, saved)
     match = (
         _whole(wanted, min_tokens, min_similarity)
@@ -94,18 +96,36 @@ def share_of(sketch: Sketch, before: str, saved: Saved, *, min_tokens: int) -> f
 
 def _whole(wanted: Wanted, min_tokens: int, min_similarity: float) -> Match | None:
     """The run of lines that is all of the code, or one piece of it."""
-    saved = wanted.saved
     own = remembered(wanted.code).lines
-    verbatim = [Match(i, j, 1.0, "lines") for i, j in saved.runs_of(own)]
-    found = verbatim or [
-        replace(m, start=start, end=end)
-        for m in wanted.runs()
-        for start, end in [with_ends(wanted.spelt, saved, *wanted.trimmed(m.start, m.end))]
-    ]
+    verbatim = [Match(i, j, 1.0, "lines") for i, j in wanted.saved.runs_of(own)]
+    if verbatim:
+        return _best_of(verbatim, wanted, min_tokens, min_similarity)
+    runs = wanted.runs()
+    for own_alone in (False, True):
+        found = [
+            replace(m, start=start, end=end)
+            for m in runs
+            for start, end in [_ends_of(wanted, m, own_alone=own_alone)]
+        ]
+        if (best := _best_of(found, wanted, min_tokens, min_similarity)) is not None:
+            return best
+    return None
+
+
+def _best_of(
+    found: Sequence[Match], wanted: Wanted, min_tokens: int, min_similarity: float
+) -> Match | None:
     enough = [m for m in found if _is_it(wanted, m, min_tokens, min_similarity) and m.start < m.end]
     return max(
         enough, key=lambda m: (m.similarity, wanted.new_tokens(m), m.start - m.end), default=None
     )
+
+
+def _ends_of(wanted: Wanted, match: Match, *, own_alone: bool) -> tuple[int, int]:
+    start, end = wanted.trimmed(match, own_alone=own_alone)
+    if own_alone:
+        return start, with_closing(wanted.spelt, wanted.saved, start, end)
+    return with_ends(wanted.spelt, wanted.saved, start, end)
 
 
 def _is_it(wanted: Wanted, match: Match, min_tokens: int, min_similarity: float) -> bool:
@@ -114,12 +134,22 @@ def _is_it(wanted: Wanted, match: Match, min_tokens: int, min_similarity: float)
     run = wanted.saved.letters_of(match.start, match.end)
     if resembles(wanted.letters, run, wanted.saved.letters, min_similarity):
         return wanted.brought(match, min_tokens)
-    least = 2 * min_tokens
     return (
-        wanted.is_new
-        and is_part(wanted.letters, run, least, share=0.95)
-        and wanted.new_tokens(match) >= least
+        _is_its_part(wanted, run, 2 * min_tokens)
+        and wanted.new_tokens(match) >= 2 * min_tokens
+        and wanted.brought(match, min_tokens)
     )
+
+
+def _is_its_part(wanted: Wanted, run: str, least: int) -> bool:
+    """Whether a run is a part of the code, or most of it with other names."""
+    if is_part(wanted.letters, run, least, share=PIECE):
+        return True
+    most = max(2 * least, int(MOST * len(wanted.letters)))
+    if len(run) < most or alike(wanted.letters, run) < REPEATED:
+        return False
+    named = wanted.letters.translate(renaming(wanted.letters, run, wanted.saved.letters))
+    return is_part(named, run, most, share=PIECE)
 
 
 def _one_of_several(wanted: Wanted, before: str, min_tokens: int) -> Match | None:
@@ -196,53 +226,3 @@ def _paragraphs(lines: Sequence[str]) -> list[str]:
         elif paragraphs[-1]:
             paragraphs.append([])
     return ["\n".join(p) for p in paragraphs if p]
-
-
-def _around(
-    pieces: Sequence[str], before: str, saved: Saved, min_similarity: float
-) -> Match | None:
-    """The lines from the first to the last piece of a suggestion that leaves out the rest.
-
-    One of them brought something new, and together they are alike enough.
-    """
-    added, old = saved.changes_since(before).added, set(saved.old(before).spelt)
-    came = {letters for i in added if (letters := saved.spelt[i])}
-    came_as_it_is = {saved.lines[i].strip() for i in added}
-    found: list[tuple[Match, int]] = []
-    size, fresh = 0, False
-    for piece in pieces:
-        lines = piece.split("\n")
-        spelt = [saved.letters.of(tokens) for tokens in tokens_by_line(lines)]
-        letters = "".join(spelt)
-        size += len(letters)
-        start, at = (found[0][0].start, found[-1][0].end) if found else (0, 0)
-        match = _next(spelt, saved, at, start if piece is pieces[-1] else None)
-        if match is None or match.similarity < min_similarity:
-            continue
-        found.append((match, len(letters)))
-        new = telling(spelt, lines, old)
-        as_it_is = {line.strip() for line, each in zip(lines, spelt, strict=True) if each in new}
-        fresh = fresh or bool(new & came or as_it_is & came_as_it_is)
-    similarity = sum(m.similarity * weight for m, weight in found) / size if size else 0.0
-    if not fresh or similarity < min_similarity:
-        return None
-    return Match(found[0][0].start, found[-1][0].end, similarity, "tokens")
-
-
-def _next(spelt: Sequence[str], saved: Saved, at: int, start: int | None) -> Match | None:
-    """The first lines from `at` on that are some code, else those most like it.
-
-    `start`: where the first of all pieces stands, if this is the last of them: no bracket is left
-    open from there on.
-    """
-    own = [letters for letters in spelt if letters]
-    coded = saved.coded[bisect_left(saved.coded, at) :]
-    lines = [saved.spelt[i] for i in coded]
-    for n in range(len(lines) - len(own) + 1):
-        if lines[n : n + len(own)] == own:
-            end = coded[n + len(own) - 1] + 1
-            if start is None or depth(saved.letters_of(start, end), saved) == 0:
-                return Match(coded[n], end, 1.0, "tokens")
-    runs = most_alike("".join(own), lines)
-    best = max(runs, key=lambda run: (run[2], -run[0]), default=None)
-    return best and Match(coded[best[0]], coded[best[1] - 1] + 1, best[2], "tokens")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from qi_learn.lexer import code_tokens, is_comment
 from qi_learn.records import Suggestion
-from qi_learn.track.lexer import code_tokens, is_comment
 from qi_learn.track.region import Region
 
 _IMPORT = re.compile(

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from qi_learn.code_text import code_tokens, similarity
+from qi_learn.code_text import similarity
+from qi_learn.lexer import code_tokens
 from qi_learn.records import Tracked
 from qi_learn.track.match import Saved
 from qi_learn.track.suggestions import place_of
@@ -30,7 +31,7 @@ TAKEN = 0.5
 def left_out(tracked: Tracked, text: Saved, *, min_tokens: int) -> bool:
     """Whether the file has the completion's own place, and something else or nothing there.
 
-    `min_tokens`: how much code its neighbours are at least.
+    `min_tokens`: how much code, or words of comments, its neighbours are at least.
     """
     gap = place_of(tracked)
     if gap is None or not gap.certain:
@@ -38,7 +39,7 @@ def left_out(tracked: Tracked, text: Saved, *, min_tokens: int) -> bool:
     before = _solid(gap.prefix.split("\n")[:-1])
     after = _solid(gap.suffix.split("\n")[1:])
     known = (*before[-NEIGHBOURS:], *after[:NEIGHBOURS])
-    if not after or sum(len(code_tokens(line)) for line in known) < min_tokens:
+    if not after or sum(map(_size, known)) < min_tokens:
         return False
     between = _between(before, after, text)
     if between is None:
@@ -60,6 +61,11 @@ def _has_not(there: str, suggested: str, own: tuple[str, str]) -> bool:
     if not wanted or (wanted & found).total() >= TAKEN * wanted.total():
         return False
     return similarity(there, suggested) < TAKEN
+
+
+def _size(line: str) -> int:
+    """How much a line says: its tokens, and the words of a comment."""
+    return len(code_tokens(line)) or len(line.split())
 
 
 def _words(code: str) -> Counter[str]:

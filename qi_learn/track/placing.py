@@ -118,10 +118,11 @@ def placements(
                     beaten.append(chance.tracked.suggestion)
                 continue
             match = match_in(chance.lines, chance.before, save)
-            if match is None:
+            found = None if match is None else PlacedMatch(chance.tracked, match)
+            if found is None or _is_too_little(found, save):
                 missed.append(chance.tracked)
             else:
-                candidates.append(PlacedMatch(chance.tracked, match))
+                candidates.append(found)
     best, others = _best(candidates, save)
     credited, replaced = _not_taken(best, taken, save)
     beaten += [c.tracked.suggestion for c in (*others, *best) if c not in credited]
@@ -194,6 +195,14 @@ def match_in(suggested: str, before: str | None, save: Save) -> Match | None:
         min_tokens=save.settings.min_tokens,
         min_similarity=save.settings.placed_similarity,
     )
+
+
+def _is_too_little(found: PlacedMatch, save: Save) -> bool:
+    """Whether its region would be so much more than it that to be there is no sign of it.
+
+    To stand in a definition that is another one from the first save on is no rejection.
+    """
+    return (placed_there(found, save).similarity or 0.0) < save.settings.accepted_similarity
 
 
 def _best(

@@ -4,8 +4,8 @@ It has no lines that could be followed. What is kept is the seam: the lines next
 what is left of a line of which a part went. The invariant: both that the text went and that it is
 back is seen at the seam, word for word; a place whose neighbours changed says nothing.
 
-Not covered: one of two equal places with equal neighbours, a text that was moved away with its
-neighbours, a file that was emptied.
+Not covered: one of two equal places with equal neighbours, a text that is back changed, one that
+was moved away with its neighbours, a file that was emptied.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ def taken_out(tracked: Tracked, save: Save) -> Suggestion | None:
 
 def in_text(suggestion: Suggestion, text: str, ts: float) -> Suggestion:
     """A placed removal by a text of its file: undone, done again, or as it was."""
-    back = _count(_with_it(suggestion), text) > 0
+    if suggestion.sign == "superseded":  # it is among those that may be placed
+        return suggestion
+    back = _is_back(suggestion, text)
     if suggestion.region is not None:
         return gone(suggestion, ts) if back else suggestion
-    if back or not _count(_without_it(suggestion), text):
+    if back is not False:
         return suggestion
     again = replace(suggestion, state="placed", region="", similarity=1.0)
     return replace(again, touched_at=ts, reverted=False)
@@ -76,6 +78,8 @@ def in_commit(
     if facts.hidden or facts.committed is None:
         return suggestion
     after = in_text(suggestion, facts.committed, now)
+    if facts.other_branch and after.region is None and suggestion.region is not None:
+        return suggestion  # it is not undone, only not here
     if after.region is not None:
         known = None if facts.other_branch else suggestion.commit
         return settled(after, frame, now, commit=known or committed.commit)
@@ -124,18 +128,33 @@ def _seams(suggestion: Suggestion, before: str) -> Iterator[Suggestion]:
         at = text.find(old, at + 1)
 
 
-def _with_it(seam: Suggestion) -> list[str]:
-    """The lines at the place with the text that is to go, and one line on each side."""
-    return _at(seam, seam.lead + _plain(seam.old or "").strip("\n") + seam.trail)
+def _is_back(seam: Suggestion, text: str) -> bool | None:
+    """Whether the text that went stands in its place again; None if that cannot be told.
+
+    If the seam stands in a text both ways, that is in two places: more of the lines around it tell
+    which of them is its own.
+    """
+    for around in range(1, AROUND + 1):
+        there = _count(_with_it(seam, around), text) > 0
+        if there != (_count(_without_it(seam, around), text) > 0):
+            return there
+        if not there:
+            return None
+    return None
 
 
-def _without_it(seam: Suggestion) -> list[str]:
+def _with_it(seam: Suggestion, around: int = 1) -> list[str]:
+    """The lines at the place with the text that is to go, and so many lines on each side."""
+    return _at(seam, seam.lead + _plain(seam.old or "").strip("\n") + seam.trail, around)
+
+
+def _without_it(seam: Suggestion, around: int = 1) -> list[str]:
     """The lines at the place without it."""
-    return _at(seam, seam.lead + seam.trail)
+    return _at(seam, seam.lead + seam.trail, around)
 
 
-def _at(seam: Suggestion, inside: str) -> list[str]:
-    above, below = seam.before[-1:] or (_HEAD,), seam.after[:1] or (_FOOT,)
+def _at(seam: Suggestion, inside: str, around: int) -> list[str]:
+    above, below = seam.before[-around:] or (_HEAD,), seam.after[:around] or (_FOOT,)
     return [*above, *_solid(inside), *below]
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qi_learn.code_text import code_tokens
 from qi_learn.errors import NotFound
+from qi_learn.lexer import code_tokens
 from qi_learn.outside import git
 from qi_learn.outside.git_history import (
     CommitSaid,

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
+from qi_learn.lexer import code_tokens, tokens_by_line
 from qi_learn.track.alike import Letters
-from qi_learn.track.lexer import code_tokens, tokens_by_line
+from qi_learn.track.boilerplate import is_boilerplate, listed
 from qi_learn.track.line_changes import LineChanges, NotCompared, line_changes
 
 
@@ -47,6 +48,14 @@ class Saved:
     def coded(self) -> list[int]:
         """Numbers of the lines with code."""
         return [i for i, letters in enumerate(self.spelt) if letters]
+
+    @cached_property
+    def _listed(self) -> set[int]:
+        return listed(self.lines)
+
+    def says(self, i: int) -> bool:
+        """Whether a line says something of its own, and is no boilerplate."""
+        return i not in self._listed and not is_boilerplate(self.lines[i])
 
     @cached_property
     def solid(self) -> list[tuple[int, str]]:

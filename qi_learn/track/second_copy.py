@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from qi_learn.code_text import code_tokens
 from qi_learn.errors import NotFound, ToolMissing
+from qi_learn.lexer import code_tokens
 from qi_learn.outside import git
 from qi_learn.outside.git_search import commit_before, files_with
 from qi_learn.records import Suggestion, Tracked

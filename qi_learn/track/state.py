@@ -67,12 +67,20 @@ def is_exact(suggestion: Suggestion) -> bool:
     return suggestion.match_method == METHOD
 
 
+def is_fragment(suggestion: Suggestion) -> bool:
+    """Whether the suggestion is an edit of some lines: its region is they and nothing else.
+
+    Also if a formatter came in between, so that it was not found as it is.
+    """
+    return is_exact(suggestion) or suggestion.old is not None
+
+
 def is_its_lines(tracked: Tracked) -> bool:
     """Whether the region is the lines that were found and no more: the rest is the person's.
 
     So it is with an edit, and with a completion in code that goes on behind it.
     """
-    return is_exact(tracked.suggestion) or goes_on_behind(tracked)
+    return is_fragment(tracked.suggestion) or goes_on_behind(tracked)
 
 
 def trace_of(suggestion: Suggestion) -> Trace:
@@ -82,8 +90,8 @@ def trace_of(suggestion: Suggestion) -> Trace:
         suggestion.name,
         suggestion.before,
         suggestion.after,
-        defines(suggestion.text) and not is_exact(suggestion),
-        is_exact(suggestion),
+        defines(suggestion.text) and not is_fragment(suggestion),
+        is_fragment(suggestion),
     )
 
 
@@ -100,7 +108,7 @@ def stands_at(
     file that are younger than the suggestion; None if unknown.
     """
     lines = saved.text.split("\n")
-    if not is_exact(suggestion):
+    if not is_fragment(suggestion):
         region = grown(region, lines, frame.whole_lines(suggestion.text))
     text = text_of(lines, region)
     head = moved_imports(suggestion, lines, region, added)

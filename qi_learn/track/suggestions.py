@@ -10,6 +10,7 @@ that a completion can be found in whole lines of a file and cut out of them agai
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from qi_learn.edits.dialects import passages_of, tool_edits
 from qi_learn.edits.edit import Edit
 from qi_learn.fim import Gap, find_gap, is_chat
 from qi_learn.records import Suggestion, Tracked, Turn
+
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +141,13 @@ def _is_code(answer: str) -> bool:
 def is_completion(endpoint: str, request: Mapping[str, Any], answer: str) -> bool:
     """Whether the answer itself is code.
 
-    It is if the prompt was continued or filled in, and the answer shows no fence.
+    It is if the prompt was continued or filled in, and the answer shows no fence: one within a
+    comment of the code is none.
     """
     continued = endpoint == "/v1/completions" or (
         endpoint == "/api/generate" and bool(request.get("raw") or request.get("suffix"))
     )
-    return continued and "```" not in answer and "~~~" not in answer
+    return continued and _FENCE.search(answer) is None
 
 
 def frame_of(tracked: Tracked) -> Frame:

@@ -52,6 +52,7 @@ from qi_learn.track.state import (
     turn_changes,
 )
 from qi_learn.track.suggestions import frame_of
+from qi_learn.track.taken_by_others import taken_by_others
 from qi_learn.track.trees import left_out, tree_of
 from qi_learn.workspace.changes import FileSaved
 from qi_learn.workspace.files import read_text
@@ -87,8 +88,9 @@ def on_saved(tracked: Sequence[Tracked], save: Save, now: float) -> tuple[TurnCh
             after.append(suggestion)
             if region is not None:
                 taken.append(Taken(suggestion, region))
-    after += placements(waiting, save, taken)
-    return turn_changes(tracked, after, settings, project=told.project)
+    placed = list(placements(waiting, save, taken))
+    placed += taken_by_others(tracked, after, placed, told.ts)
+    return turn_changes(tracked, [*after, *placed], settings, project=told.project)
 
 
 def settle(
@@ -169,9 +171,7 @@ def _stands(tracked: Tracked, texts: CleanTexts) -> bool:
 def _after_save(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None]:
     """A placed suggestion after a save, and its lines if it stands in that file."""
     if is_removal(tracked.suggestion):
-        suggestion, saved = tracked.suggestion, save.saved
-        own = suggestion.file == saved.place
-        return in_text(suggestion, saved.text, saved.ts) if own else suggestion, None
+        return _removal_after_save(tracked.suggestion, save.saved), None
     if tracked.suggestion.region is None:
         return _come_again(tracked, save)
     if tracked.suggestion.file == save.saved.place:
@@ -179,6 +179,14 @@ def _after_save(tracked: Tracked, save: Save) -> tuple[Suggestion, Region | None
     if _is_replaced(tracked.suggestion, save):
         return _come_again(tracked, save)
     return tracked.suggestion, None
+
+
+def _removal_after_save(suggestion: Suggestion, saved: FileSaved) -> Suggestion:
+    if suggestion.file != saved.place:
+        return suggestion
+    after = in_text(suggestion, saved.text, saved.ts)
+    undone = after.region is None and suggestion.region is not None
+    return suggestion if undone and _elsewhere_in_git(suggestion, saved) else after
 
 
 def _is_replaced(suggestion: Suggestion, save: Save) -> bool:

@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 
 from rapidfuzz.distance import Levenshtein
 
+from qi_learn.lexer import tokens_by_line
 from qi_learn.track.alike import LEAST_OVERLAP, alike, most_alike, renaming
 from qi_learn.track.boilerplate import is_boilerplate
-from qi_learn.track.lexer import tokens_by_line
 from qi_learn.track.saved_text import Saved
 from qi_learn.track.sketch import remembered
+from qi_learn.track.trimming import Trimming
 
 REPEATED = 0.5
 """A suggestion so much like code that was there changes that code; one less like it is new."""
+NEW_NAMES = 2
+"""So many names that a file did not have are no chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Wanted:
         self.letters = "".join(self.spelt)
         self.changes = saved.changes_since(before)
         self._old = saved.old(before)
+        self._trimming = Trimming(self.spelt, saved)
 
     def runs(self) -> list[Match]:
         """The runs of lines most like the code, near a line that was added."""
@@ -53,24 +56,13 @@ class Wanted:
         last = len(self.saved.lines) - 1
         return {min(i, last) for i in self.changes.near}
 
-    def trimmed(self, start: int, end: int) -> tuple[int, int]:
-        """A run without lines at its ends that are neither new nor lines of the code.
+    def trimmed(self, match: Match, *, own_alone: bool) -> tuple[int, int]:
+        """The lines of a match without those at its ends that are neither new nor its own.
 
-        They only have some of the same tokens. Nor does it end with an old `}` of other code.
+        `own_alone`: new lines that are none of the code are no part of it either.
         """
-        own, saved, added = set(self.spelt), self.saved, self.changes.added
-        coded = [i for i in range(start, end) if saved.spelt[i]]
-        telling = [
-            i
-            for i in coded
-            if i in added or (saved.spelt[i] in own and not is_boilerplate(saved.lines[i]))
-        ]
-        if not telling:
-            return start, start
-        last = telling[-1]
-        tail = list(takewhile(lambda i: saved.spelt[i] in own, (i for i in coded if i > last)))
-        whole = bool(tail) and tail[-1] == coded[-1]
-        return telling[0], (tail if whole else telling)[-1] + 1
+        added = () if own_alone else self.changes.added
+        return self._trimming.trimmed(match.start, match.end, added)
 
     def brought(self, match: Match, min_tokens: int) -> bool:
         """Whether the lines of a match brought what the code changes."""
@@ -88,8 +80,8 @@ class Wanted:
         lines, added = self.saved.lines, self.changes.added
         if self._old.runs_of(remembered(self.code).lines):
             return False
-        new = (lines[i] for i in range(match.start, match.end) if i in added)
-        return any(len(line.split()) > 1 and not is_boilerplate(line) for line in new)
+        new = (i for i in range(match.start, match.end) if i in added)
+        return any(len(lines[i].split()) > 1 and self.saved.says(i) for i in new)
 
     def new_tokens(self, match: Match) -> int:
         """How many of its tokens are in new lines of the match, but boilerplate."""
@@ -97,7 +89,7 @@ class Wanted:
         new = Counter(
             token
             for i in range(match.start, match.end)
-            if i in added and not is_boilerplate(saved.lines[i])
+            if i in added and saved.says(i)
             for token in saved.tokens[i]
         )
         return (Counter(remembered(self.code).counts) & new).total()
@@ -127,7 +119,31 @@ class Wanted:
             left = Levenshtein.distance(self.letters.translate(names), run)
             if 2 * left <= asked or any(line.translate(names) in came for line in fresh):
                 return True
-        return False
+        return self._came_under_old_names(fresh, came, run, repeats) or self._brought_names(came)
+
+    def _came_under_old_names(
+        self, fresh: set[str], came: set[str], run: str, repeats: Sequence[str]
+    ) -> bool:
+        """Whether a line came with the names that its code had before.
+
+        It has more that is new than another name.
+        """
+        letters = self.saved.letters
+        names = renaming(self.letters, run, letters)
+        kept = {*"".join(repeats), *map(chr, names)}
+        shapes = {letters.shape(line) for line in repeats}
+        return any(
+            line.translate(names) in came
+            and (set(line) - kept or letters.shape(line) not in shapes)
+            for line in fresh
+        )
+
+    def _brought_names(self, came: set[str]) -> bool:
+        """Whether most of the names came that the file did not have, and that the code has."""
+        old, letters = {*"".join(self._old.spelt)}, self.saved.letters
+        asked = {c for c in self.letters if c not in old and letters.is_name(c)}
+        new = {c for c in "".join(came) if c not in old and letters.is_name(c)}
+        return len(asked & new) >= NEW_NAMES and 2 * len(asked & new) >= len(asked | new)
 
 
 def telling(spelt: Sequence[str], lines: Sequence[str], known: set[str]) -> set[str]:

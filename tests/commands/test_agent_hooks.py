@@ -24,6 +24,7 @@ BEFORE = {
     "nothing": None,
     "an empty file": b"",
     "white space": b"\n\n",
+    "a mark and nothing": b"\xef\xbb\xbf",
     "an empty object": b"{}",
     "an empty object with a line": b"{\n}\n",
     "other settings": b'{\n  "model": "opus",\n  "permissions": {"allow": ["Read"]}\n}\n',
@@ -87,7 +88,8 @@ def test_the_settings_stay_json_with_all_that_was_in_them(
     places: HookPlaces, before: bytes
 ) -> None:
     file = settings_of(places, before)
-    was = json.loads(before.decode("utf-8-sig")) if before.strip() else {}
+    text = before.decode("utf-8-sig")
+    was = json.loads(text) if text.strip() else {}
     hooks.install("claude", places)
     now = json.loads(file.read_text(encoding="utf-8-sig"))
     assert {name: now[name] for name in was if name != "hooks"} == {

@@ -18,15 +18,18 @@ from qi_learn.errors import NotFound, QiError
 
 CODE = """#!/bin/sh
 # As `code` does: it writes down what is installed, and keeps what is in the file.
-list="$HOME/.vscode/extensions/extensions.json"
-mkdir -p "$HOME/.vscode/extensions"
+case $0 in *codium) own=.vscode-oss ;; *) own=.vscode ;; esac
+list="$HOME/$own/extensions/extensions.json"
+mkdir -p "$HOME/$own/extensions"
 echo "$@" >>"$HOME/called"
 [ ! -e "$HOME/refuse" ] || { echo "no room for it" >&2; exit 1; }
 case $1 in
 --install-extension)
     cp "$2" "$HOME/given.vsix"
     echo '[{"identifier": {"id": "qi-learn.qi-learn"}, "version": "0.1.0"}]' >"$list" ;;
---uninstall-extension) echo '[]' >"$list" ;;
+--uninstall-extension)
+    grep -q "$2" "$list" 2>/dev/null || { echo "Extension '$2' is not installed." >&2; exit 1; }
+    echo '[]' >"$list" ;;
 esac
 """
 
@@ -93,6 +96,25 @@ def test_vs_code_puts_the_extension_in_and_out(places: HookPlaces, code: Path) -
     assert not hooks.hook_state("vscode", places).installed
     assert not hooks.uninstall("vscode", places)
     assert not (places.home / "home/data/qi-learn.vsix").exists()
+
+
+def test_of_two_programs_each_is_given_and_loses_what_it_lacks_or_has(
+    places: HookPlaces, code: Path
+) -> None:
+    lists = [places.home / own / "extensions/extensions.json" for own in (".vscode", ".vscode-oss")]
+    assert hooks.install("vscode", places)
+    codium = code.with_name("codium")
+    codium.symlink_to(code)
+    assert hooks.uninstall("vscode", places)  # `codium` never had it
+    assert hooks.install("vscode", places)
+    assert all("qi-learn" in file.read_text() for file in lists)
+    lists[0].write_text("[]")
+    assert hooks.install("vscode", places)
+    assert not hooks.install("vscode", places)
+    codium.unlink()
+    with pytest.raises(NotFound, match="`codium` has the extension"):
+        hooks.uninstall("vscode", places)
+    assert "qi-learn" not in lists[0].read_text()
 
 
 def test_without_vs_code_the_extension_is_made_and_named(places: HookPlaces) -> None:

@@ -172,6 +172,10 @@ CONTINUE = {
     "models without an indent, in the middle": "models: # mine\n\n- name: other\nrules: []\n",
     "Windows's ends": "name: mine\r\nmodels:\r\n  - name: other\r\n",
     "no UTF-8": "name: \udcff\n",
+    "a mark of its encoding": "\ufeffmodels:\n- name: other\n",
+    "a name in quotes": '"models":\n  - name: other\n',
+    "a dash by itself": "models:\n    -\n      name: other\n",
+    "a document": "---\nname: mine\nmodels:\n-\n  name: other\n",
 }
 CLINE = {
     "nothing": None,
@@ -243,10 +247,80 @@ def test_what_cline_wrote_meanwhile_stays(machine: Machine, url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("tool", "old", "new"), [("continue", "# end", "# mine"), ("cline", '"modes"', '"mine"')]
+)
+def test_what_the_person_wrote_between_two_configs_stays(
+    machine: Machine, url: str, tool: str, old: str, new: str
+) -> None:
+    before = {"continue": CONTINUE["models"], "cline": '{"version": 1, "modes": {}}'}[tool]
+    file = file_of(machine, tool, before)
+    machine.terminal.qi("launch", tool, "--config")
+    file.write_text(file.read_text().replace(old, new))
+    machine.terminal.qi("launch", tool, "--config")
+    machine.terminal.qi("launch", tool, "--restore")
+    assert url not in file.read_text()
+    assert new in file.read_text()
+    assert old not in file.read_text()
+
+
+@pytest.mark.parametrize("tool", ["continue", "cline"])
+def test_killed_before_the_settings_were_written_they_are_what_they_were(
+    machine: Machine, url: str, tool: str
+) -> None:
+    before = {"continue": CONTINUE["models"], "cline": CLINE["another choice"]}[tool]
+    file = file_of(machine, tool, before)
+    was = file.read_bytes()
+    machine.terminal.qi("launch", tool, "--config")
+    file.write_bytes(was)  # what was kept is put down first
+    said = machine.terminal.qi("launch", tool, "--restore", "--json").json
+    assert (said["restored"], file.read_bytes()) == ("as it was", was)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [["# qi-learn: end"], ["# qi-learn: begin"], ["# qi-learn: begin", "# qi-learn: end"]],
+    ids=["the end", "the beginning", "both"],
+)
+def test_without_the_marks_around_ours_nothing_is_taken_out(
+    machine: Machine, url: str, gone: list[str]
+) -> None:
+    """Tools that write YAML anew leave comments out."""
+    file = file_of(machine, "continue", CONTINUE["models"])
+    machine.terminal.qi("launch", "continue", "--config")
+    text = "".join(
+        line for line in file.read_text().splitlines(keepends=True) if line.strip() not in gone
+    )
+    file.write_text(text)
+    for option in ("--restore", "--config", "--restore"):
+        said = machine.terminal.qi("launch", "continue", option)
+        assert (said.code, "by hand" in said.err) == (EXIT_FAILED, True)
+        assert file.read_text() == text
+
+
+def test_taken_out_by_hand_there_is_nothing_left_to_take_out(machine: Machine, url: str) -> None:
+    file = file_of(machine, "continue", CONTINUE["models"])
+    machine.terminal.qi("launch", "continue", "--config")
+    file.write_text("name: mine\n")
+    assert "only ours" in machine.terminal.qi("launch", "continue", "--restore").out
+    assert file.read_text() == "name: mine\n"
+
+
+def test_a_file_that_was_deleted_is_not_called_as_it_was(machine: Machine, url: str) -> None:
+    file = file_of(machine, "cline", CLINE["another choice"])
+    machine.terminal.qi("launch", "cline", "--config")
+    file.unlink()
+    assert "is as it was" not in machine.terminal.qi("launch", "cline", "--restore").out
+    assert list(file.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("tool", "text"),
     [
         ("continue", "models: []\n"),
         ("continue", "models: [{name: x}]\n"),
+        ("continue", '{"name": "mine"}\n'),
+        ("continue", "name: mine\n...\n"),
+        ("continue", "---\nname: mine\n---\nname: other\n"),
         ("cline", "[]"),
         ("cline", "{"),
         ("cline", '{"providers": []}'),

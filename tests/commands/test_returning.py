@@ -296,6 +296,18 @@ def test_a_line_whose_evidence_cannot_be_read_is_counted(
     assert "'loved' is not one of" in said.examples[1]
 
 
+def test_a_commit_that_is_an_option_of_git_does_not_come_in(
+    home: ImportedHome, elsewhere: Elsewhere
+) -> None:
+    _, turn = map(json.loads, elsewhere.export().read_text().splitlines())
+    turn["became"]["suggestions"][0]["commit"] = "--output=/tmp/written"
+    file = home.root / "odd.jsonl"
+    file.write_text(f"{json.dumps(turn)}\n")
+    said = home.bring("jsonl", file, project=home.project)
+    assert (said.turns, said.not_understood) == (0, 1)
+    assert "a commit whose id is none" in said.examples[0]
+
+
 def test_on_the_command_line(home: ImportedHome, elsewhere: Elsewhere) -> None:
     terminal = Terminal(home.root, OFFLINE)
     file = str(elsewhere.export())

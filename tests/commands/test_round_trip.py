@@ -110,7 +110,7 @@ YES = st.none() | st.booleans()
 def suggestions(draw: st.DrawFn, of: Turn, ordinal: int) -> Suggestion:
     state = draw(st.sampled_from(get_args(SuggestionState)))
     placed = state in ("placed", "settled")
-    return Suggestion(
+    made = Suggestion(
         of.id,
         ordinal,
         draw(WORDS),
@@ -139,6 +139,7 @@ def suggestions(draw: st.DrawFn, of: Turn, ordinal: int) -> Suggestion:
         repaired_by=draw(st.none() | st.just("d" * 40)),
         head=("import os",),
     )
+    return replace(made, said="declined") if made.inferred == "rejected" else made
 
 
 @st.composite

@@ -10,17 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.first_day_changed import CHANGED
 from tests.support.first_day_completions import COMPLETIONS
 from tests.support.first_day_drops import DROPS
 from tests.support.first_day_edits import EDITS
 from tests.support.first_day_forms import FORMS
+from tests.support.first_day_languages import LANGUAGES
 from tests.support.first_day_places import PLACES
 from tests.support.played_day import TAKEN, Day, Scene, final, said
 from tests.support.played_home import PlayedHome
 
 ROWS = [
     pytest.param(scene, language, id=f"{scene.__name__}-{language}")
-    for scene, languages in (*PLACES, *FORMS, *EDITS, *DROPS, *COMPLETIONS)
+    for scene, languages in (
+        *(*PLACES, *FORMS, *EDITS, *DROPS),
+        *(*COMPLETIONS, *CHANGED, *LANGUAGES),
+    )
     for language in languages
 ]
 

@@ -43,8 +43,11 @@ FAST = (
 SERVICE = FAST.replace("'daemon']", "'daemon', '--gateway-service']")
 
 
-def install(site: Path, version: str, *, package: bool = False, works: bool = True) -> None:
-    """As an installer does: the old one goes, the files come, and last the list of files."""
+def install(site: Path, version: str, *, package: bool = False, more: str = "") -> None:
+    """As an installer does: the old one goes, the files come, and last the list of files.
+
+    `more`: what the other version does besides when it is loaded.
+    """
     for old in site.glob("qi_learn-*.dist-info"):
         shutil.rmtree(old)
     if package:
@@ -53,7 +56,7 @@ def install(site: Path, version: str, *, package: bool = False, works: bool = Tr
         shutil.copytree(here.parent / "modelfiles", site / "modelfiles", dirs_exist_ok=True)
         init = site / "qi_learn" / "__init__.py"
         text = init.read_text().replace(qi_learn.__version__, version)
-        init.write_text(text if works else f"{text}\nraise RuntimeError('half a program')\n")
+        init.write_text(text + more)
     about = site / f"qi_learn-{version}.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: qi-learn\nVersion: {version}\n")
@@ -264,6 +267,21 @@ def test_what_does_not_start_is_told_and_never_takes_over(running: tuple[Termina
     now = client.running(terminal.paths)
     assert now is not None
     assert (now.pid, now.version, ask(now.gateway)) == (before.pid, before.version, 200)
+
+
+def test_a_stop_while_the_other_version_is_tried_is_no_renewal(
+    running: tuple[Terminal, Path], tmp_path: Path
+) -> None:
+    terminal, site = running
+    before = client.running(terminal.paths)
+    assert before is not None
+    tried = tmp_path / "tried"
+    slow = f"import time; open({os.fspath(tried)!r}, 'w').close(); time.sleep(3)\n"
+    install(site, NEW, package=True, more=slow)
+    wait_until(tried.exists, 120)
+    os.kill(before.pid, signal.SIGTERM)
+    wait_until(lambda: not locked(terminal.paths), 60)
+    assert client.listening(terminal.paths) == {}
 
 
 def test_the_engine_is_made_anew_too_and_requests_wait_for_it(tmp_path: Path) -> None:

@@ -322,13 +322,19 @@ def _sources(store: Store, server: RenderingServer, vocabulary: Vocabulary) -> l
     ("seen", "pairs"),
     [
         (_waits("unknown", "unknown"), ["fork"]),
+        (_waits("unknown", "unknown", said="failed"), ["fork"]),
+        (_waits("unknown", "unknown", said="applied"), []),
+        (_waits("unknown", "kept", said="accepted"), []),
         (_waits("waiting", None), []),
         (_waits("placed", None, file="a.py", placed_at=1.0, region=FIRST), []),
         (_waits("unknown", "unknown", file="a.py", placed_at=1.0, region=FIRST), []),
         (_waits("settled", "superseded", placed_at=1.0, sign="superseded"), ["fork"]),
         (_waits("settled", "rejected", placed_at=1.0), ["fork"]),
     ],
-    ids=["window over", "may still come", "stands", "lost sight of", "superseded", "rejected"],
+    ids=[
+        *("window over", "failed", "applied where nobody looks", "accepted, so it was kept"),
+        *("may still come", "stands", "lost sight of", "superseded", "rejected"),
+    ],
 )
 def test_the_first_answer_is_compared_once_nothing_of_it_can_stand_any_more(
     store: Store,

@@ -169,6 +169,7 @@ WRITERS = {
     "followed": {"save_changes"},
     "events": {"save_event"},
     "ratings": {"save_rating", "keep_rating"},
+    "returning": {"keep_became"},
     "command_results": {"save_command"},
     "tool_signs": {"apply_sign"},
     "runs": {"apply_cycle"},

@@ -8,13 +8,13 @@ import pytest
 
 from qi_learn.records import Suggestion
 from qi_learn.score.next_message import names_of, what_it_says
-from tests.support.next_messages import ASIDE, LOOKED_AT, Labelled
+from tests.support.next_messages import ASIDE, LOOKED_AT, TURNED, Labelled
 
 CODE = "def apply_discount(total, rate):\n    return total * rate\n"
 NAMES = names_of([Suggestion("T", 0, CODE, 0, 9, file="src/cart.py")])
 
 
-@pytest.mark.parametrize(("message", "says"), LOOKED_AT)
+@pytest.mark.parametrize(("message", "says"), [*LOOKED_AT, *TURNED])
 def test_a_message_says_what_it_says(message: str, says: str | None) -> None:
     assert what_it_says(message, NAMES) == says
 
@@ -55,6 +55,22 @@ def test_an_error_counts_only_if_it_names_the_answers_file_or_function() -> None
     assert what_it_says(error, NAMES) == "failed"
     assert what_it_says(error, frozenset()) is None
     assert what_it_says(error.replace("apply_discount", "apply_discounts"), NAMES) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "src/cart.py ....                  [ 40%]",
+        "src/cart.py::test_total PASSED",
+        "src/cart.py      20      0   100%",
+        "test apply_discount ... ok",
+    ],
+)
+def test_a_line_that_says_that_its_tests_passed_names_no_error(line: str) -> None:
+    told = f"{line}\nFAILED tests/test_tax.py::test_rate - TypeError: rate() takes 1 argument\n"
+    assert what_it_says(told, NAMES) is None
+    assert what_it_says(f"{told}{line}", NAMES) is None
+    assert what_it_says(f"{told}src/cart.py:3: in apply_discount", NAMES) == "failed"
 
 
 def test_names_that_stand_anywhere_are_none() -> None:

@@ -208,6 +208,19 @@ def test_a_conversation_whose_beginning_is_cut_off_belongs_to_the_newest(ask: As
     assert ask(120.0, talk("three", "four", "five", system="It is 10:02.")) == one
 
 
+def test_conversations_that_a_client_begins_with_the_same_words_of_a_model_are_two(
+    ask: Ask,
+) -> None:
+    """Qwen Code puts an answer of its own, which no model gave, in front of each conversation."""
+    ours = ("We set up the chat.",)
+    one = ask(0.0, talk(*ours, "skip what is missing"))
+    assert ask(5.0, talk(*ours, "skip what is missing", "the result of a tool")) == one
+    two = ask(60.0, talk(*ours, "round it"))
+    assert two != one
+    assert ask(65.0, talk(*ours, "round it", "the result of a tool")) == two
+    assert ask(70.0, talk(*ours, "skip what is missing", "the result of a tool", "go on")) == one
+
+
 # --- completions ----------------------------------------------------------------------------------
 
 

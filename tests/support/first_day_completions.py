@@ -56,6 +56,38 @@ def taken_and_typed_on(day: Day) -> Fate:
     return day.edited(turn, more)
 
 
+def taken_and_typed_on_at_once(day: Day) -> Fate:
+    """The person goes on on its last line, and saves then."""
+    turn, prefix, middle, suffix = _completed(day)
+    more = (
+        f"{middle}  # in cents" if day.language == "python" else f"{middle.rstrip(';')} as never;"
+    )
+    day.repo.save(day.file, prefix + more + suffix, after=6.0)
+    day.settle()
+    return Fate(turn, ("kept", "edited"), more, day.repo.root)
+
+
+def taken_with_a_block_behind_it(day: Day) -> Fate:
+    """The person writes more below it, and saves then."""
+    turn, prefix, middle, suffix = _completed(day)
+    margin = middle.split("\n")[-1]
+    margin = margin[: len(margin) - len(margin.lstrip())]
+    call = "log.debug(invoice, late, today)" if day.language == "python" else "log(row, name, key);"
+    day.repo.save(day.file, f"{prefix}{middle}\n{margin}{call}{suffix}", after=12.0)
+    day.settle()
+    return Fate(turn, ("kept", "edited"), None, day.repo.root)
+
+
+def its_first_lines_alone(day: Day) -> Fate:
+    """Taken line by line, as far as it was right."""
+    turn, prefix, middle, suffix = _completed(day)
+    lines = middle.split("\n")
+    part = "\n".join(lines[: len(lines) // 2 + 1])
+    day.repo.save(day.file, prefix + part + suffix, after=6.0)
+    day.settle()
+    return Fate(turn, ("edited",), part, day.repo.root)
+
+
 def something_else_typed(day: Day) -> Fate:
     other = "raise NotImplementedError(self.describe(kind, separator, today, len(kind)))"
     turn, prefix, middle, suffix = _completed(day, other)
@@ -77,6 +109,9 @@ COMPLETIONS: Scenes = (
     (taken_with_the_suffix_in_a_field, PYTHON),
     (taken_in_the_middle_of_a_line, BOTH),
     (taken_and_typed_on, BOTH),
+    (taken_and_typed_on_at_once, BOTH),
+    (taken_with_a_block_behind_it, BOTH),
+    (its_first_lines_alone, PYTHON),
     (something_else_typed, BOTH),
     (taken_and_deleted, PYTHON),
 )

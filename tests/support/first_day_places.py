@@ -216,7 +216,7 @@ def pasted_into_the_other_project(day: Day) -> Fate:
 def in_a_worktree(day: Day) -> Fate:
     tree = day.home.root / "tree"
     day.repo.git("worktree", "add", "-q", "-b", "topic", str(tree))
-    day.home.rest()
+    day.repo.until_text(day.file, day.text(), root=tree)
     turn = day.ask(day.code, at=tree)
     day.home.wait(20.0)
     (tree / day.file).write_text(day.added(day.code))

@@ -166,6 +166,25 @@ def test_a_place_like_another_is_told_by_more_of_the_lines_around_it(world: Worl
     assert world.fate(turn).fate == "rejected"
 
 
+def test_a_place_among_comments_is_told_by_their_words(world: World) -> None:
+    before = "# How the mean of values is found\n# when some of them are missing:\n"
+    after = "# And that was all there is\n# to be said of means here.\n"
+    world.begin("noted.py", f"{before}\n{after}")
+    turn = completion(world, COMPLETED, prefix=before, suffix=f"\n{after}")
+    world.save("noted.py", f"{before}missing = [None, 'n/a', '']\n{after}")
+    world.work(2000)
+    assert world.fate(turn).fate == "rejected"
+
+
+def test_what_keeps_its_head_alone_was_not_taken(world: World) -> None:
+    head = "".join(SUGGESTED.splitlines(keepends=True)[:2])
+    turn = world.ask(SUGGESTED)
+    body = "    table = Table.of(values)\n    return table.since(START).column('mean').one()\n"
+    world.save("stats.py", with_mean(head + body))
+    world.wait(700)
+    assert world.fate(turn).fate != "rejected", "it never stood there"
+
+
 def test_a_place_that_is_there_twice_says_nothing(world: World) -> None:
     before, after = "    def go(self):\n", "        return self.left + self.right\n"
     place = f"class A:\n    left = right = 1\n\n{before}        pass\n{after}\n"

@@ -131,6 +131,34 @@ def test_a_deleted_file_leaves_nothing(world: World) -> None:
     assert _share(world, of) == 0.0
 
 
+def test_a_revert_that_was_reverted_takes_nothing_away(world: World) -> None:
+    _, of = _committed(world)
+    world.repo.git("revert", "--no-edit", of.commit)
+    world.repo.git("revert", "--no-edit", "HEAD")
+    assert _share(world, of) == 1.0
+    _rewrite(world, "stats.py", "total = 0", "total = 0.0", "Floats")
+    assert _share(world, of) == pytest.approx(5 / OWN)
+
+
+def test_a_file_that_was_restored_has_its_lines_again(world: World) -> None:
+    _, of = _committed(world)
+    (world.repo.root / "stats.py").unlink()
+    world.repo.commit("Delete")
+    world.repo.write("other.py", "x = 1\n")
+    world.repo.commit("Something else")
+    world.repo.git("checkout", of.commit, "--", "stats.py")
+    world.repo.commit("Restore")
+    assert _share(world, of) == 1.0
+
+
+def test_a_list_of_commits_to_look_through_that_is_missing_hides_nothing(world: World) -> None:
+    world.repo.git("config", "blame.ignoreRevsFile", ".git-blame-ignore-revs")
+    _, of = _committed(world)
+    _rewrite(world, "stats.py", "total = 0", "total = 0.0", "Floats")
+    assert of.share == 1.0
+    assert _share(world, of) == pytest.approx(5 / OWN)
+
+
 def _on_a_branch(world: World) -> Brought:
     world.repo.git("checkout", "-q", "-b", "feature")
     world.head_moved()

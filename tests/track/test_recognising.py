@@ -53,6 +53,53 @@ BRACES = (
     "\nfn g() {\n}\n"
 )
 SPLIT = "def split(self, rv: str) -> t.Sequence[str]:\n    return rv.split(self.list_splitter)\n"
+OLD_REMINDED = OLD.replace("late.append(invoice)", "late.append(with_reminder(invoice, today))")
+WRAPPED = (
+    "\n\ndef as_table(\n    rows,\n    left,\n    right,\n):\n    out = []\n"
+    "    for row in chunked(rows, 3):\n        out.append(\n            join(\n"
+    "                left,\n                row,\n                right,\n            ),\n"
+    "        )\n"
+    "    return tidied(\n        out,\n        rows,\n    )\n"
+)
+UNWRAPPED = (
+    "def as_table(rows, left, right):\n    out = []\n    for row in chunked(rows, 3):\n"
+    "        out.append(join(left, row, right))\n    return tidied(out, rows)\n"
+)
+JAVA = (
+    "class A {{\n  @Override\n  List<Row> first(List<Row> rows) {{\n    List<Row> found = {0};\n"
+    "    log(found{1});\n    return sorted(found, rows);\n  }}\n}}\n"
+)
+METHOD = "".join(JAVA.splitlines(keepends=True)[1:-1])
+DOTTED = (
+    "def dotted(version):\n    parts = version.split({0})\n    first = int(parts[0])\n"
+    "    if first == 1 and len(parts) > 1:\n        return int(parts[1])\n    return first\n"
+)
+MANY = (
+    "def handler({0}):\n    table = Table(console)\n    rows = {1}\n    return table.filled(rows)\n"
+)
+OLD_MANY = MANY.format(
+    "console: Console, width: int = 80, keys: list[str] = [], safe: bool = True",
+    "rows_of(width, keys, safe)",
+)
+NEW_MANY = MANY.format(
+    "console: Console, width: int = 80, code_width: int = 88, max_frames: int = 9, "
+    "keys: list[str] = [], safe: bool = True",
+    "rows_of(width, code_width, max_frames, keys, safe, self.more)",
+)
+BARE_MANY = MANY.format(
+    "console, width = 80, code_width = 88, max_frames = 9, keys = [], safe = True",
+    "rows_of(width, code_width, max_frames, keys, safe)",
+)
+NEXT = (
+    "  public boolean next{0}() throws IOException {{\n    expect(Token.{0});\n"
+    "    boolean result = ((Primitive) pop()).getAs{0}();\n"
+)
+REST = "    if (size > 0) {\n      indices[size - 1]++;\n    }\n    return result;\n"
+BOOLEAN = NEXT.format("Boolean")
+PAUSED = (
+    "def run_next({0}):\n    found = first(queue.of(scope_for({0})), lambda m: m is not {0})\n"
+    "    {1}return found.go({0}) if found else resolved(scope_for({0}))\n"
+)
 
 
 def found(before: str, suggestion: str, after: str) -> Match | None:
@@ -166,6 +213,49 @@ TAKEN = {
         BRACES.replace("if x {", "if x && ready(x) {"),
         BRACES.replace("if x {", "if x && ready(x) {").removesuffix("\nfn g() {\n}\n"),
     ),
+    "lines left out below the comment that it begins with": (
+        f"# Those that are late, oldest first.\n{OLD}",
+        "# Those that are late, oldest first.\n# ... existing code ...\n"
+        "            late.append(with_reminder(invoice, today))\n    return late\n",
+        f"# Those that are late, oldest first.\n{OLD_REMINDED}",
+        f"# Those that are late, oldest first.\n{OLD_REMINDED}",
+    ),
+    "one line changed of code that stands in another wrapping": (
+        FILE + WRAPPED,
+        UNWRAPPED.replace("(rows, 3)", "(rows, width=left + right)"),
+        FILE + WRAPPED.replace("(rows, 3)", "(rows, width=left + right)"),
+        WRAPPED.replace("(rows, 3)", "(rows, width=left + right)").lstrip("\n"),
+    ),
+    "its annotation was there": (
+        JAVA.format("take(rows, 1)", ""),
+        METHOD.format("take(rows, limitOf(rows), 1)", ""),
+        JAVA.format("take(rows, limitOf(rows), 1)", ", rows"),
+        METHOD.format("take(rows, limitOf(rows), 1)", ", rows"),
+    ),
+    "one line changed, under the names that were there": (
+        HEAD + DOTTED.format("SIGNS"),
+        DOTTED.format("SIGNS, 3").replace("parts", "pieces").replace("first", "major"),
+        HEAD + DOTTED.format("SIGNS, 3"),
+        DOTTED.format("SIGNS, 3"),
+    ),
+    "two names that the file did not have, with hints": (
+        HEAD + OLD_MANY,
+        BARE_MANY,
+        HEAD + NEW_MANY,
+        NEW_MANY,
+    ),
+    "half of one like its neighbour": (
+        "class A {\n" + NEXT.format("String") + REST + "  }\n}\n",
+        BOOLEAN + REST + "  }\n",
+        "class A {\n" + NEXT.format("String") + REST + "  }\n\n" + BOOLEAN + "  }\n}\n",
+        BOOLEAN + "  }\n",
+    ),
+    "with other names and without a line": (
+        FILE,
+        PAUSED.format("mutation", "found = first(found, lambda m: m.paused)\n    "),
+        FILE + "\n\n" + PAUSED.format("change", "").replace("found", "waiting"),
+        PAUSED.format("change", "").replace("found", "waiting"),
+    ),
     "a method put into a class": (
         "class A:\n    def one(self):\n        return compute(1, self.rate, self.size)\n",
         "    def two(self):\n        return compute(2, self.rate, self.size)\n",
@@ -240,6 +330,16 @@ NOT_TAKEN = {
         FILE,
         MENDED,
         FILE.replace("invoice.day < today", "invoice.day - GRACE < today"),
+    ),
+    "another word was put in its place": (
+        HEAD + DOTTED.format("SIGNS"),
+        DOTTED.format("MARKS"),
+        HEAD + DOTTED.format("version"),
+    ),
+    "it repeats a function, and one like that was written": (
+        FILE,
+        OLD,
+        FILE + "\n\n" + OLD.replace("def due", "def early").replace("<", ">"),
     ),
     "written from the idea": (FILE, NEW, FILE + "\n\n" + REWRITTEN),
     "another function of the kind": (

@@ -28,8 +28,8 @@ from qi_learn.track.region import (
     find_again,
     region_at,
     text_of,
-    track,
 )
+from qi_learn.track.run_of_lines import track
 
 
 def _pasted(function: DemoFunction, other: DemoFunction, chance: random.Random) -> str:

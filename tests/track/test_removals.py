@@ -160,6 +160,47 @@ def test_of_two_equal_places_nothing_is_told(work: World) -> None:
     assert work.fate(turn).state == "waiting"
 
 
+PRINTS = "def a(x):\n    y = x\n    print(y)\n    return y\n"
+SILENT = PRINTS.replace("    print(y)\n", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SILENT}\n\n{PRINTS.replace('def a', 'def b')}",
+        f"{PRINTS.replace('def a', 'def b')}\n\n{SILENT}",
+        f"{SILENT}\n\n{PRINTS}",
+    ],
+    ids=["behind it", "before it", "in a copy"],
+)
+def test_the_same_lines_in_another_place_bring_nothing_back(work: World, text: str) -> None:
+    work.begin("a.py", PRINTS)
+    turn = edited(work, "    print(y)\n", "", file="a.py")
+    work.save("a.py", SILENT)
+    work.save("a.py", text)
+    work.wait(700)
+    assert work.fate(turn).fate == "kept"
+    work.save("a.py", PRINTS)
+    work.wait(700)
+    assert work.fate(turn).fate == "rejected"
+
+
+def test_on_another_branch_it_is_not_here_and_not_undone(work: World) -> None:
+    turn = edited(work, CHECK, "")
+    work.save("cli.py", WITHOUT[CHECK])
+    work.commit()
+    work.repo.git("checkout", "-q", "-b", "older", "HEAD~1")
+    work.head_moved()
+    work.save("cli.py", f"{BEFORE}\n# Of the older branch.\n")
+    work.commit()
+    work.wait(700)
+    assert work.fate(turn).fate == "kept"
+    work.repo.git("checkout", "-q", "main")
+    work.head_moved()
+    work.wait(700)
+    assert work.fate(turn).fate == "kept"
+
+
 # --- which edits are removals ---------------------------------------------------------------------
 
 DIFF = "```diff\n--- a/tax.py\n+++ b/tax.py\n@@ -1,3 +1,2 @@\n import os\n-RATE = 1\n x = 2\n```\n"

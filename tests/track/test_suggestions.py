@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qi_learn.records import Message
 from qi_learn.store import feedback
 from tests.support.tracked_code import AUTHORS, MARK, SUGGESTED, World, with_mean
@@ -39,6 +41,19 @@ def test_fill_in_the_middle_by_tokens(world: World) -> None:
     world.save("stats.py", with_mean("def mean(values):\n    " + body + "\n\nx = 1\n"))
     world.commit()
     assert (world.fate(turn).final_text, world.fate(turn).similarity) == (body, 1.0)
+
+
+def test_a_fence_within_a_comment_of_a_completion_is_none(world: World) -> None:
+    shown = "/// let mean = mean(&values);\n/// ```\npub fn mean(values: &[f64]) -> f64 {\n"
+    given: dict[str, Any] = {
+        "fenced": False,
+        "endpoint": "/api/generate",
+        "request": {"suffix": "\n}\n"},
+    }
+    turn = world.ask(shown, **given, messages=(Message("prompt", "/// ```\n"),))
+    assert world.fate(turn).text == shown
+    said = world.ask("So:\n```text\nfn mean()\n```", **given)
+    assert world.fate(said).text == "fn mean()\n", "an answer with a fence is a chat's"
 
 
 def test_texts_of_tool_calls_are_suggestions(world: World) -> None:

@@ -255,7 +255,7 @@ def in_worktree(play: Play) -> Truth:
     """Asked and taken in another working tree of the repository."""
     tree = play.home.root / "tree"
     play.repo.git("worktree", "add", "-q", "-b", "topic", str(tree))
-    play.home.rest()
+    play.repo.until_text(play.sample.path, play.sample.before, root=tree)
     turn = play.ask(at=tree)
     play.home.wait(20.0)
     (tree / play.sample.path).write_bytes(play.sample.after.encode("utf-8"))

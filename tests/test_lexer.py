@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qi_learn.track.lexer import code_tokens, is_comment, tokens_by_line
+from qi_learn.lexer import code_tokens, is_comment, tokens_by_line
 
 LONG = "first_of_them + second_of_them"
 
@@ -70,3 +70,8 @@ def test_tokens_stand_in_their_lines_and_are_read_in_their_context() -> None:
         [],
         ["c"],
     ]
+
+
+def test_slashes_divide_unless_they_start_a_comment() -> None:
+    found = code_tokens("a // b\nlet c = 1; // note\n// note")
+    assert found == ["a", "/", "/", "b", "let", "c", "=", "1"]

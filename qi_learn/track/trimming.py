@@ -1,0 +1,105 @@
+"""Where a run of lines that is like some code begins and ends.
+
+The invariant: at its ends stand lines that are new or lines of the code. A line of the code is one
+also if a formatter wrapped it in another way or its names are others: then most of it is in the
+code, at the place where it has to be.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from itertools import takewhile
+
+from rapidfuzz.distance import Levenshtein
+
+from qi_learn.track.line_changes import MOST_CELLS
+from qi_learn.track.saved_text import Saved
+
+MOSTLY = 0.7
+"""So much of a line is in the code if it is one of its lines in another form."""
+WORDS = 3
+"""A line with fewer tokens is found in any code."""
+
+
+class Trimming:
+    """Some code, its lines in letters, whose ends are looked for in a saved file."""
+
+    def __init__(self, spelt: Sequence[str], saved: Saved) -> None:
+        self._saved = saved
+        self._lines = set(spelt)
+        self._letters = "".join(spelt)
+
+    def trimmed(self, start: int, end: int, added: Collection[int]) -> tuple[int, int]:
+        """A run without lines at its ends that are neither in `added` nor lines of the code.
+
+        They only have some of the same tokens. Nor does it end with an old `}` of other code.
+        """
+        coded = [i for i in range(start, end) if self._saved.spelt[i]]
+        if self._saved.letters_of(start, end) == self._letters:
+            return coded[0], coded[-1] + 1
+        own = self._own(coded)
+        telling = [i for i in coded if i in added or (i in own and self._says(i))]
+        if not telling:
+            return start, start
+        last = telling[-1]
+        tail = list(takewhile(own.__contains__, (i for i in coded if i > last)))
+        whole = bool(tail) and tail[-1] == coded[-1]
+        return self._above(telling[0]), self._below((tail if whole else telling)[-1]) + 1
+
+    def _own(self, coded: Sequence[int]) -> set[int]:
+        """The lines that are lines of the code."""
+        spelt = self._saved.spelt
+        own = {i for i in coded if spelt[i] in self._lines}
+        run = "".join(spelt[i] for i in coded)
+        if len(own) == len(coded) or len(run) * len(self._letters) > MOST_CELLS:
+            return own
+        same = [False] * len(run)
+        for step in Levenshtein.opcodes(self._letters, run):
+            if step.tag == "equal":
+                same[step.dest_start : step.dest_end] = [True] * (step.dest_end - step.dest_start)
+        at = 0
+        for i in coded:
+            size = len(spelt[i])
+            if sum(same[at : at + size]) >= MOSTLY * size:
+                own.add(i)
+            at += size
+        return own
+
+    def _says(self, i: int) -> bool:
+        """Whether a line is more than a word, a bracket or boilerplate."""
+        letters = self._saved.spelt[i]
+        enough = len(letters) >= WORDS or letters in self._lines
+        return enough and self._saved.says(i)
+
+    def _above(self, first: int) -> int:
+        """The first line moved up over lines that stand above it in the code as well.
+
+        They are old, and anybody's: `@Override`. Brackets may be other code's.
+        """
+        spelt, coded = self._saved.spelt, self._saved.coded
+        at = self._only_place(spelt[first])
+        for i in reversed(coded[: bisect_left(coded, first)]):
+            if at is None or not self._letters.endswith(spelt[i], 0, at) or not self._has_word(i):
+                break
+            first, at = i, at - len(spelt[i])
+        return first
+
+    def _below(self, last: int) -> int:
+        """The last line moved down in the same way."""
+        spelt, coded = self._saved.spelt, self._saved.coded
+        at = self._only_place(spelt[last])
+        end = 0 if at is None else at + len(spelt[last])
+        for i in coded[bisect_left(coded, last) + 1 :]:
+            if not end or not self._letters.startswith(spelt[i], end) or not self._has_word(i):
+                break
+            last, end = i, end + len(spelt[i])
+        return last
+
+    def _only_place(self, line: str) -> int | None:
+        """Where a line stands in the code, if it does once."""
+        at = self._letters.find(line)
+        return at if at >= 0 and self._letters.find(line, at + 1) < 0 else None
+
+    def _has_word(self, i: int) -> bool:
+        return any(map(str.isalnum, self._saved.lines[i]))
