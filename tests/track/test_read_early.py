@@ -41,7 +41,7 @@ def with_body(body: str) -> str:
 
 
 def learned(world: World, turn: str) -> list[str]:
-    """The turns over the threshold of a settled text that the data set takes; this one is scored."""
+    """The turns over a settled text's threshold that the data set takes; this one is scored."""
     save_score(world.store, as_redacted(score_now(world.store, turn, Settings(), world.now)))
     found = scored_turns(world.store, threshold=0.5)
     return [t for t in found if judged(load_turn_evidence(world.store, t)).key is not None]
