@@ -39,7 +39,7 @@ from qi_learn.track.state import (
     brought_by,
     gone,
     is_followed,
-    is_fragment,
+    is_its_lines,
     name_of,
     settled,
     stands_at,
@@ -202,7 +202,7 @@ def _brought_back(
         )
     if match is None:
         return None
-    exact = is_fragment(tracked.suggestion)
+    exact = is_its_lines(tracked)
     region = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, region, frame_of(tracked))
 

@@ -22,7 +22,13 @@ from qi_learn.track.region import Region
 from qi_learn.track.removals import is_removal, taken_out
 from qi_learn.track.save import Save
 from qi_learn.track.sketch import remembered
-from qi_learn.track.state import each_guarded, is_fragment, name_of, stands_at, superseded
+from qi_learn.track.state import (
+    each_guarded,
+    is_its_lines,
+    name_of,
+    stands_at,
+    superseded,
+)
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.waiting import CLOSELY
 
@@ -286,8 +292,6 @@ def _excludes(taken: PlacedMatch, one: PlacedMatch) -> bool:
 def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
     """The suggestion placed where it was found."""
     tracked, match, saved = placement.tracked, placement.match, save.saved
-    exact = match.method == METHOD or is_fragment(tracked.suggestion)
-    region = regions.region_at(saved.text, saved.place, match.start, match.end, exact=exact)
     suggestion = replace(
         tracked.suggestion,
         state="placed",
@@ -295,5 +299,7 @@ def placed_there(placement: PlacedMatch, save: Save) -> Suggestion:
         match_method=match.method,
         match_confidence=match.similarity,
     )
+    exact = is_its_lines(replace(tracked, suggestion=suggestion))
+    region = regions.region_at(saved.text, saved.place, match.start, match.end, exact=exact)
     added = save.added_since(tracked.turn.started)
     return stands_at(suggestion, saved, region, frame_of(tracked), added)

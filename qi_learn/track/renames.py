@@ -17,7 +17,7 @@ from qi_learn.settings import CaptureSettings
 from qi_learn.track import region as regions
 from qi_learn.track.clean_texts import CleanTexts
 from qi_learn.track.match import NotCompared, Saved, find
-from qi_learn.track.state import is_fragment, stands_at
+from qi_learn.track.state import is_its_lines, stands_at
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out
 from qi_learn.workspace.changes import Committed, FileSaved
@@ -64,7 +64,7 @@ def follow_rename(
         )
     if match is None:
         return None
-    exact = is_fragment(suggestion)
+    exact = is_its_lines(tracked)
     region = regions.region_at(renamed.text, renamed.place, match.start, match.end, exact=exact)
     after = stands_at(suggestion, renamed, region, frame)
     return replace(after, touched_at=suggestion.touched_at)

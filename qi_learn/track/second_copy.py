@@ -23,7 +23,7 @@ from qi_learn.track.match import NotCompared, Saved, find
 from qi_learn.track.placing import PlacedMatch, match_in, placed_there
 from qi_learn.track.removals import is_removal
 from qi_learn.track.save import Save
-from qi_learn.track.state import is_exact, stands_at
+from qi_learn.track.state import is_exact, is_its_lines, stands_at
 from qi_learn.track.suggestions import frame_of
 from qi_learn.track.trees import left_out
 from qi_learn.workspace.changes import Committed, FileSaved
@@ -83,7 +83,7 @@ def stands_in(
         )
     if match is None:
         return None
-    exact = is_exact(tracked.suggestion)
+    exact = is_its_lines(tracked)
     place = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
     return stands_at(tracked.suggestion, seen, place, frame_of(tracked))
 

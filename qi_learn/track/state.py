@@ -21,7 +21,7 @@ from qi_learn.track.growth import grown
 from qi_learn.track.likeness import TAKEN, likeness
 from qi_learn.track.moved_imports import moved_imports, with_imports
 from qi_learn.track.region import Region, Trace, around, defines, text_of
-from qi_learn.track.suggestions import Frame
+from qi_learn.track.suggestions import Frame, goes_on_behind
 from qi_learn.workspace.changes import FileSaved
 
 T = TypeVar("T")
@@ -73,6 +73,14 @@ def is_fragment(suggestion: Suggestion) -> bool:
     Also if a formatter came in between, so that it was not found as it is.
     """
     return is_exact(suggestion) or suggestion.old is not None
+
+
+def is_its_lines(tracked: Tracked) -> bool:
+    """Whether the region is the lines that were found and no more: the rest is the person's.
+
+    So it is with an edit, and with a completion in code that goes on behind it.
+    """
+    return is_fragment(tracked.suggestion) or goes_on_behind(tracked)
 
 
 def trace_of(suggestion: Suggestion) -> Trace:

@@ -162,6 +162,12 @@ def frame_of(tracked: Tracked) -> Frame:
     return Frame(gap.prefix.rsplit("\n", 1)[-1], trail)
 
 
+def goes_on_behind(tracked: Tracked) -> bool:
+    """Whether code of the person stands on the lines behind a completion: it is none of it."""
+    gap = place_of(tracked)
+    return gap is not None and gap.certain and bool(gap.suffix.partition("\n")[2].strip())
+
+
 def place_of(tracked: Tracked) -> Gap | None:
     """What stands before and behind a completion; None for every other suggestion."""
     suggestion, request = tracked.suggestion, tracked.request

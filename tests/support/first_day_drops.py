@@ -150,6 +150,16 @@ def pasted_outside_of_every_project(day: Day) -> Fate:
     return day.unused(turn)
 
 
+def a_file_with_a_secrets_name(day: Day) -> Fate:
+    """It is never looked at, so nothing can be told."""
+    turn = day.ask(day.code)
+    place = Path(day.file)
+    day.repo.save(f"{place.parent}/credentials{place.suffix}", day.code, seen=False)
+    day.repo.save(f"{place.parent}/secrets/store{place.suffix}", day.code, seen=False)
+    day.later()
+    return day.unused(turn)
+
+
 def a_file_that_git_ignores(day: Day) -> Fate:
     day.repo.save(".gitignore", "local/\n")
     turn = day.ask(day.code)
@@ -206,6 +216,7 @@ DROPS: Scenes = (
     (the_taken_one_of_three, PYTHON),
     (rated_five_and_not_pasted, PYTHON),
     (pasted_outside_of_every_project, PYTHON),
+    (a_file_with_a_secrets_name, PYTHON),
     (a_file_that_git_ignores, PYTHON),
     (what_the_file_has_already, BOTH),
     (a_colleagues_same_code_by_merge, PYTHON),

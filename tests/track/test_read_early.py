@@ -41,9 +41,10 @@ def with_body(body: str) -> str:
 
 
 def learned(world: World, turn: str) -> list[str]:
-    """The turns over a threshold that a settled text has, after this one was scored."""
+    """The turns over a settled text's threshold that the data set takes; this one is scored."""
     save_score(world.store, as_redacted(score_now(world.store, turn, Settings(), world.now)))
-    return scored_turns(world.store, threshold=0.5)
+    found = scored_turns(world.store, threshold=0.5)
+    return [t for t in found if judged(load_turn_evidence(world.store, t)).key is not None]
 
 
 def test_a_completion_that_was_cut_at_a_line_and_taken_is_learned_as_it_was_taken(
