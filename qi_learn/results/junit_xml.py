@@ -1,8 +1,7 @@
 """JUnit's XML: what pytest, Maven, Gradle, jest-junit, vitest, phpunit and many more write.
 
 There is no one form of it. The counts are those of the test cases themselves, not of the suites'
-attributes, which are counted differently. Entities that a file declares itself are not expanded:
-such a file is no report.
+attributes, which are counted differently.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
 from qi_learn.results.mypy_output import mypy_report
+from qi_learn.results.report_xml import report_root
 from qi_learn.results.tool_report import ToolReport, kept
 
 _SCRIPT = re.compile(r"\.[cm]?[jt]sx?$")
@@ -20,13 +20,8 @@ _BAD = ("failure", "error", "rerunFailure")
 
 def junit_report(text: str) -> ToolReport | None:
     """The report in a JUnit file; None if it is none."""
-    if "<!ENTITY" in text:
-        return None
-    try:
-        root = ElementTree.fromstring(text.encode("utf-8", "replace"))
-    except (ElementTree.ParseError, ValueError):
-        return None
-    if root.tag not in ("testsuites", "testsuite"):
+    root = report_root(text, "testsuites", "testsuite")
+    if root is None:
         return None
     suites = [root, *root.iter("testsuite")]
     if any(suite.get("name") == "mypy" for suite in suites):

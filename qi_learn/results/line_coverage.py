@@ -7,12 +7,12 @@ report. A report in which a file is listed several times (once a test) has its l
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
 from qi_learn.record_class import dataclass
+from qi_learn.results.report_xml import report_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,8 @@ def _of_lcov(text: str) -> LineCoverage | None:
 
 
 def _of_cobertura(text: str) -> LineCoverage | None:
-    if "<!ENTITY" in text:
-        return None
-    try:
-        root = ElementTree.fromstring(text.encode("utf-8", "replace"))
-    except (ElementTree.ParseError, ValueError):
-        return None
-    if root.tag != "coverage":
+    root = report_root(text, "coverage")
+    if root is None:
         return None
     sources = [source.text.strip() for source in root.iter("source") if source.text]
     found: dict[str, dict[int, bool]] = {}
