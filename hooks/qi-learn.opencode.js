@@ -68,7 +68,7 @@ function projectOf(data, directory) {
 let written = 0
 
 // Append an event to a file of its own, whose name puts it behind the answer that it is about.
-function tell(directory, body) {
+function tell(directory, body, time = Date.now()) {
   const { data, state } = places()
   const spool = join(state, "spool")
   if (paused(state)) return
@@ -77,7 +77,7 @@ function tell(directory, body) {
   if (readdirSync(spool).filter((name) => name.startsWith("opencode-")).length >= FILES) return
   const line = {
     v: 1,
-    ts: new Date().toISOString(),
+    ts: new Date(time).toISOString(),
     kind: "hook",
     source: "opencode",
     author: "agent",
@@ -89,10 +89,21 @@ function tell(directory, body) {
   appendFileSync(file, `${JSON.stringify(line)}\n`, { mode: 0o600 })
 }
 
+// Whether a part tells of a call that has ended just now. OpenCode also writes parts of old calls
+// again: if it prunes their outputs, or copies a session.
+function isNews({ callID, state }, began, told) {
+  const end = state?.time?.end
+  if (state?.status !== "completed" && state?.status !== "error") return false
+  if (state.time?.compacted || end < began) return false
+  const key = `${callID} ${end}`
+  if (told.has(key)) return false
+  told.add(key)
+  return true
+}
+
 // What is told of a call of a tool that has ended; undefined if it is neither edit nor command.
 function ended(part, attended) {
-  const state = part.state ?? {}
-  if (state.status !== "completed" && state.status !== "error") return undefined
+  const state = part.state
   const told = { event: "tool", tool: part.tool, call: part.callID, status: state.status, attended }
   const error = state.error === undefined ? undefined : String(state.error).slice(0, MOST)
   if (EDITS.includes(part.tool)) return { ...told, error }
@@ -110,13 +121,16 @@ function ended(part, attended) {
 
 export const QiLearn = async ({ directory }) => {
   const attended = !process.argv.includes("run") // `opencode run` refuses by itself what is asked
+  const began = Date.now()
+  const known = new Set()
   const share = process.env.XDG_DATA_HOME || join(homedir(), ".local", "share")
   return {
     event: async ({ event }) => {
       try {
         if (event.type === "message.part.updated" && event.properties.part.type === "tool") {
-          const told = ended(event.properties.part, attended)
-          if (told) tell(directory, { ...told, directory })
+          const { part } = event.properties
+          const told = isNews(part, began, known) && ended(part, attended)
+          if (told) tell(directory, { ...told, directory }, part.state.time?.end)
         } else if (event.type === "session.idle") {
           tell(directory, { event: "idle", log: join(share, "opencode"), directory })
         }

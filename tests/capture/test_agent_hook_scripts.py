@@ -42,6 +42,12 @@ class Agent:
         add_project(self.paths, self.project)
         self.env = {"PATH": os.environ["PATH"], "HOME": str(root)}
         self.home = {"QI_LEARN_HOME": str(root / "home")}
+        self.played: dict[str, str] = {}
+
+    def play(self, *parts: dict[str, Any]) -> list[Event]:
+        """Have the plug-in told that parts of a message were written."""
+        self.played = {"PARTS": json.dumps(parts)}
+        return self.tell()
 
     def tell(self, directory: Path | None = None, payload: str = PAYLOAD) -> list[Event]:
         """Have it report an edit; the events that lie in the spool then."""
@@ -56,7 +62,7 @@ class Agent:
             argv,
             input=payload.encode(),
             cwd=where,
-            env={**self.env, **self.home},
+            env={**self.env, **self.home, **self.played},
             capture_output=True,
             check=False,
             timeout=60,
@@ -74,8 +80,12 @@ PLAY = """
 const [file, directory] = process.argv.slice(1)
 const exported = Object.values(await import(file))
 const hooks = await exported[0]({ directory })
-const part = { type: "tool", tool: "edit", callID: "c1", state: { status: "completed" } }
-await hooks.event({ event: { type: "message.part.updated", properties: { part } } })
+const given = process.env.PARTS ? JSON.parse(process.env.PARTS) : [{ state: {} }]
+for (const { state, ...more } of given) {
+  const part = { type: "tool", tool: "edit", callID: "c1", ...more }
+  part.state = { status: "completed", ...state }
+  await hooks.event({ event: { type: "message.part.updated", properties: { part } } })
+}
 await hooks.event({ event: { type: "message.part.updated", properties: {} } })
 await hooks.event({})
 """
@@ -183,3 +193,33 @@ def test_a_payload_that_is_too_large_is_read_to_its_end_and_left(tmp_path: Path)
     (event,) = agent.tell(payload=json.dumps({"a": "x" * 900_000}))
     assert len(event.body["raw"]["payload"]) > 900_000
     assert len(agent.tell(payload="")) == 1
+
+
+def ended_in(seconds: float, **more: Any) -> dict[str, Any]:
+    """A command that ends so many seconds after now, as OpenCode has its part."""
+    end = round((time.time() + seconds) * 1000)
+    state = {"input": {"command": "pytest"}, "metadata": {"exit": 0}, "output": "1 passed"}
+    return {"tool": "bash", "state": {**state, "time": {"start": end - 2000, "end": end, **more}}}
+
+
+@pytest.fixture
+def opencode(tmp_path: Path) -> Agent:
+    if shutil.which("node") is None:
+        pytest.skip("there is no node")
+    return Agent(tmp_path, "opencode")
+
+
+def test_a_call_whose_part_is_written_again_is_told_once(opencode: Agent) -> None:
+    part = ended_in(60)
+    (event,) = opencode.play(part, part, {**part, "id": "prt_of_a_fork"})
+    assert event.body["command"] == "pytest"
+    assert abs(event.ts - part["state"]["time"]["end"] / 1000) < 0.001, "when it ended, not now"
+    assert len(opencode.play({**part, "callID": "c2"}, ended_in(61))) == 3, "other calls"
+
+
+def test_an_old_call_whose_output_opencode_prunes_is_not_told(opencode: Agent) -> None:
+    assert opencode.play(ended_in(60, compacted=round(time.time() * 1000))) == []
+
+
+def test_what_ended_before_the_plug_in_began_is_not_told(opencode: Agent) -> None:
+    assert opencode.play(ended_in(-60)) == []
