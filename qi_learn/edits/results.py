@@ -2,7 +2,8 @@
 
 Invariant: only the client's own words count. A refusal or a failure stands at the beginning of a
 result, where the client puts it: a file that is quoted further on may have the same words in it.
-What is in no list here says nothing.
+What is in no list here says nothing. Nor do the words with which OpenCode refuses, if no reason of
+the person's is behind them: `opencode run` does so by itself. Its plug-in and its log know which.
 
 Words as the clients have them, by dialect: Claude Code (its published tool results), Codex
 (codex-rs/core/src/tools), Cline and Roo Code (src/core/prompts/responses.ts), aider
@@ -23,6 +24,7 @@ from qi_learn.edits.edit import calls_of, parsed
 from qi_learn.edits.search_replace import blocks_in
 from qi_learn.record_class import dataclass
 from qi_learn.records import Message, Said
+from qi_learn.refusals import OPENCODE_ANSWERED, OPENCODE_REFUSED
 
 MOST = 2000
 """Characters of a result that are kept."""
@@ -114,6 +116,8 @@ def word_of(text: str) -> Said | None:
     """What a tool's result says of the edit; None if nothing."""
     code, text = _unwrapped(text)
     head = _IN_FRONT.sub("", text[:_HEAD], count=1)
+    if head.startswith(OPENCODE_REFUSED) and not head.startswith(OPENCODE_ANSWERED):
+        return None
     if _DECLINED.match(head):
         return "declined"
     stated = _EXIT.search(head)

@@ -32,10 +32,9 @@ from qi_learn.importers.json_lines import (
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.outside.foreign_database import ForeignDatabase, foreign_database
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ReadTo, ToolSign
+from qi_learn.refusals import OPENCODE_REFUSED
 
 DATABASE = "opencode.db"
-DECLINED = "The user rejected permission to use this specific tool"
-"""How the error of a tool begins that the person did not allow."""
 
 
 def usual_place(home: Path, environment: Mapping[str, str]) -> Path:
@@ -212,7 +211,7 @@ def _answered(
         cancelled=inner(info, "error").get("name") == "MessageAbortedError",
     )
     for part in _tools(message) if session.attended else ():
-        if text(inner(part, "state").get("error")).startswith(DECLINED):
+        if text(inner(part, "state").get("error")).startswith(OPENCODE_REFUSED):
             call = text(part.get("callID"))
             yield ToolSign(message.id, str(message.completed), ended, "declined", call or None)
 

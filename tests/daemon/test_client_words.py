@@ -88,7 +88,8 @@ RESULTS = (
     {
         "role": "tool",
         "tool_call_id": "c2",
-        "content": "Error: The user rejected permission to use this specific tool call.",
+        "content": "Error: The user rejected permission to use this specific tool call with the "
+        "following feedback: no",
     },
 )
 
@@ -114,6 +115,16 @@ def test_a_failed_edit_is_not_rejected(gateway: Gateway) -> None:
     failed = tuple({**r, "content": "Error: oldString not found in content"} for r in RESULTS)
     gateway.exchange(chat(BOTH, *failed), answer({"role": "assistant", "content": "Again."}))
     assert gateway.said(first) == ["failed", "failed"]
+    assert [s.fate for s in gateway.suggestions(first)] == [None, None]
+
+
+def test_what_opencode_run_refuses_by_itself_is_not_rejected(gateway: Gateway) -> None:
+    """Its words are those of a person's refusal; the plug-in and the log know which it was."""
+    first = gateway.exchange(chat(), answer(BOTH))
+    words = "Error: The user rejected permission to use this specific tool call."
+    refused = tuple({**result, "content": words} for result in RESULTS)
+    gateway.exchange(chat(BOTH, *refused), answer({"role": "assistant", "content": "Well."}))
+    assert gateway.said(first) == [None, None]
     assert [s.fate for s in gateway.suggestions(first)] == [None, None]
 
 

@@ -19,8 +19,6 @@ DECLINED = [
     "The user denied this operation.",
     "The user denied this operation and provided the following feedback:\n<feedback>\nno",
     '{"status":"denied","message":"The user denied this operation.","feedback":"no"}',
-    "The user rejected permission to use this specific tool call.",
-    "Error: The user rejected permission to use this specific tool call.",
     "The user rejected permission with feedback: not so",
     "The user has declined to run this tool. DO NOT attempt to call this tool again.",
     "The user declined to execute the tool",
@@ -32,6 +30,8 @@ DECLINED = [
     "Permission to run tool denied by user",
     "Permission denied by user",
     "The user rejected permission to use this specific tool call with the following feedback: no",
+    "Error: The user rejected permission to use this specific tool call with the following "
+    "feedback: no",
 ]
 FAILED = [
     "<tool_use_error>String to replace not found in file.\nString: x = 1</tool_use_error>",
@@ -73,6 +73,9 @@ APPLIED = [
     "OK",
 ]
 SILENT = [
+    "The user rejected permission to use this specific tool call.",  # or `opencode run` by itself
+    "Error: The user rejected permission to use this specific tool call.",
+    '{"error": "The user rejected permission to use this specific tool call."}',
     "",
     "def f():\n    # The user doesn't want to proceed with this tool use\n    return 1",
     "1 failed, 3 passed in 0.2s",

@@ -21,7 +21,8 @@ CODEX: dict[Said, str] = {
 OPENCODE: dict[Said, str] = {
     "applied": "Edit applied successfully.",
     "failed": "Error: oldString not found in content",
-    "declined": "The user rejected permission to use this specific tool call.",
+    "declined": "The user rejected permission to use this specific tool call with the following "
+    "feedback: not so",
 }
 QWEN: dict[Said, str] = {
     "applied": "Successfully modified file: {whole} (1 replacements).",
@@ -63,5 +64,6 @@ CLINE: dict[Said, str] = {
 SHELL: dict[Said, str] = {
     "applied": "",
     "failed": "bash: {path}: Permission denied\nExit code 1",
-    "declined": "The user rejected permission to use this specific tool call.",
+    "declined": "The user rejected permission to use this specific tool call with the following "
+    "feedback: not so",
 }
