@@ -23,11 +23,8 @@ from qi_learn.capture.shell_outcomes import outcomes_of
 from qi_learn.capture.told_in_requests import agent_command
 from qi_learn.record_class import dataclass
 from qi_learn.records import Event, Said
+from qi_learn.refusals import CLAUDE_DECLINED, OPENCODE_REFUSED
 
-_DECLINED = re.compile(
-    r"The user doesn't want to (?:proceed with this tool use|take this action)"
-    r"|The user rejected permission to use this specific tool"
-)
 _STOPPED = re.compile(r"Tool execution aborted|\[?Request interrupted by user", re.IGNORECASE)
 _EXIT_CODE = re.compile(r"\A\s*(?:Error: )?Exit code:? (\d+)\b\n?")
 _CLAUDE_EDITS = ("Edit", "MultiEdit", "Write", "NotebookEdit")
@@ -122,7 +119,7 @@ def _claude(event: Event, told: Mapping[str, Any]) -> Iterator[tuple[Any, dict[s
 
 
 def _said(error: str, *, stopped: bool, attended: bool = True) -> Said | None:
-    if _DECLINED.match(error):
+    if error.startswith((CLAUDE_DECLINED, OPENCODE_REFUSED)):
         return "declined" if attended else None
     return None if stopped or _STOPPED.match(error) else "failed"
 

@@ -24,7 +24,7 @@ from qi_learn.edits.edit import calls_of, parsed
 from qi_learn.edits.search_replace import blocks_in
 from qi_learn.record_class import dataclass
 from qi_learn.records import Message, Said
-from qi_learn.refusals import OPENCODE_ANSWERED, OPENCODE_REFUSED
+from qi_learn.refusals import CLAUDE_DECLINED, OPENCODE_ANSWERED, OPENCODE_REFUSED
 
 MOST = 2000
 """Characters of a result that are kept."""
@@ -53,8 +53,7 @@ _IN_FRONT = re.compile(
     re.IGNORECASE,
 )
 _DECLINED = re.compile(
-    r"the user doesn['\u2019]t want to proceed with this tool use"
-    r"|(?:the )?user denied this operation"
+    CLAUDE_DECLINED.replace("'", "['\u2019]") + r"|(?:the )?user denied this operation"
     r"|(?:exec command|patch|edit|tool call|changes?) (?:was )?(?:rejected|declined|denied) by"
     r" (?:the )?user"
     r"|rejected by (?:the )?user\b"

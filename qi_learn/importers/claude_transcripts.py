@@ -31,13 +31,8 @@ from qi_learn.importers.json_lines import (
 )
 from qi_learn.importers.json_lines import text_of as text
 from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
+from qi_learn.refusals import CLAUDE_DECLINED
 
-DECLINED = "The user doesn't want to proceed with this tool use"
-"""How the result of a tool begins that the person did not allow.
-
-Not "... to take this action right now": so end those that stood behind it, or were interrupted,
-and nobody was asked about them.
-"""
 NO_PROMPTS = ("[Request interrupted by user", "<command-name>", "<local-command-", "Caveat: ")
 """How a message of the person's begins that the program wrote."""
 
@@ -226,7 +221,7 @@ def _results(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _is_declined(result: Mapping[str, Any]) -> bool:
-    return result.get("is_error") is True and _words(result).lstrip().startswith(DECLINED)
+    return result.get("is_error") is True and _words(result).lstrip().startswith(CLAUDE_DECLINED)
 
 
 def _words(value: Mapping[str, Any]) -> str:

@@ -96,6 +96,10 @@ def test_what_opencode_really_sent() -> None:
             failed("Edit", {}, "The user doesn't want to proceed with this tool use. STOP"),
             [("sign", "declined", "toolu_1")],
         ),
+        (  # what stood behind a call that was declined: nobody was asked about it
+            failed("Edit", {}, "The user doesn't want to take this action right now. STOP"),
+            [("sign", "failed", "toolu_1")],
+        ),
         (failed("Edit", {}, "Request interrupted by user", is_interrupt=True), []),
         (after("Read", {"file_path": "/a"}), []),
         (after("mcp__files__edit", {"path": "/a"}), []),
