@@ -1,8 +1,8 @@
 """Settings of tools that name their server nowhere else: written by `launch --config`, and undone.
 
 The invariant: what the file was before is kept beside it, and `launch --restore` gives those bytes
-back. If the file was changed since, only what is ours is taken out of it, and the rest stays as it
-is now. A file that is not understood is left and told.
+back, also if the file is gone. If it was changed since, only what is ours is taken out of it, and
+the rest stays as it is now. A file that is not understood is left and told.
 """
 
 from __future__ import annotations
@@ -68,11 +68,9 @@ def restore_settings(settings: ToolSettings, file: Path) -> Restored:
         after = before if _is_ours(now, kept) else _base(settings, now, kept)
     except ValueError as error:
         raise _not_known(file, error) from error
-    if now is not None:
-        _put(file, after)
+    _put(file, after)
     _beside(file).unlink(missing_ok=True)
-    as_it_was = after == before and (now is not None or before is None)
-    return "as it was" if as_it_was else "only ours taken out"
+    return "as it was" if after == before else "only ours taken out"
 
 
 def _is_ours(now: str | None, kept: Mapping[str, Any]) -> bool:

@@ -305,12 +305,15 @@ def test_taken_out_by_hand_there_is_nothing_left_to_take_out(machine: Machine, u
     assert file.read_text() == "name: mine\n"
 
 
-def test_a_file_that_was_deleted_is_not_called_as_it_was(machine: Machine, url: str) -> None:
-    file = file_of(machine, "cline", CLINE["another choice"])
+def test_a_file_that_was_deleted_comes_back_as_it_was(machine: Machine, url: str) -> None:
+    """The copy beside it is the only one left of the person's own settings."""
+    text = CLINE["another choice"]
+    file = file_of(machine, "cline", text)
     machine.terminal.qi("launch", "cline", "--config")
     file.unlink()
-    assert "is as it was" not in machine.terminal.qi("launch", "cline", "--restore").out
-    assert list(file.parent.iterdir()) == []
+    assert "is as it was" in machine.terminal.qi("launch", "cline", "--restore").out
+    assert file.read_text() == text
+    assert list(file.parent.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(
