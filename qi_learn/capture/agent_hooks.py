@@ -158,7 +158,8 @@ def _claude_command(
         output = "\n".join(_text(answer.get(name)) for name in ("stdout", "stderr"))
     else:
         return
-    yield from _outcome(event, script, code, output, where=where or None)
+    call = _text(told.get("tool_use_id")) or None
+    yield from _outcome(event, script, code, output, where=where or None, call=call)
 
 
 def _unsure(answer: Mapping[str, Any]) -> bool:
@@ -185,9 +186,10 @@ def _opencode(event: Event, told: Mapping[str, Any]) -> Iterator[tuple[Any, dict
         if isinstance(code, int) and not isinstance(code, bool) and code >= 0:
             where = os.path.join(_text(told.get("directory")), _text(told.get("workdir")))
             seconds = told.get("seconds")
-            timed = {"seconds": seconds} if isinstance(seconds, (int, float)) else {}
+            timed = isinstance(seconds, (int, float)) and seconds > 0
+            more: dict[str, Any] = {"seconds": seconds} if timed else {"call": call or None}
             script, output = _text(told.get("command")), _text(told.get("output"))
-            yield from _outcome(event, script, code, output, where=where or None, **timed)
+            yield from _outcome(event, script, code, output, where=where or None, **more)
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,8 @@ Only what stands behind the last answer of a request is new: a client sends the 
 request. A command counts if the client's own words name its exit code, or if its tool's report of
 tests or errors is in the output; if its directory is known, by the call, a `cd` in front of it or
 what the client says of its surroundings; and if no other tool was called behind it, which may have
-changed a file. Else nothing is known of it.
+changed a file. Else nothing is known of it. When it began is not told either: `command_times` in
+the store knows that.
 
 The clients' words for an exit code and a directory are those of Claude Code, Codex, OpenCode, Cline
 and Roo Code, OpenHands, Gemini CLI and Qwen Code, as they stand in published conversations.

@@ -239,7 +239,7 @@ class CommandResult:
     exit_code: int
     """128 + n if signal n ended it."""
     seconds: float
-    """How long it took."""
+    """How long it took, at most: of an agent's command the time since it was called for."""
     failed: int | None = None
     """Failed tests or errors, if the output says."""
     passed: int | None = None

@@ -13,6 +13,7 @@ from dataclasses import replace
 from qi_learn.fates import inferred_fate
 from qi_learn.records import Message, Said, Suggestion, Turn
 from qi_learn.redact import Redactor
+from qi_learn.store.command_times import call_ids
 from qi_learn.store.database import Store
 from qi_learn.store.feedback import suggestions_of, update_suggestion
 
@@ -69,19 +70,11 @@ def hear(store: Store, turn: Turn, say: Hear, redactor: Redactor) -> None:
 
 def _concerned(store: Store, turn: Turn, recent: Sequence[Message]) -> Iterable[str]:
     """The turns whose answers may be among the messages, and that still wait for a word."""
-    ids = [str(id) for message in recent for id in _call_ids(message)]
+    ids = [id for message in recent if message.role == "assistant" for id in call_ids(message)]
     named = [row[0] for row in store.rows(_NAMED, (json.dumps(ids),))] if ids else []
     about = {"session": turn.session, "project": turn.project, "until": turn.started + 0.001}
     others = [row[0] for row in store.rows(_UNNAMED, {**about, "id": turn.id})]
     return dict.fromkeys((*named, *others))
-
-
-def _call_ids(message: Message) -> list[str]:
-    if message.role != "assistant":
-        return []
-    calls = message.extra.get("tool_calls")
-    listed = calls if isinstance(calls, (list, tuple)) else ()
-    return [str(call["id"]) for call in listed if isinstance(call, Mapping) and call.get("id")]
 
 
 def keep_word(store: Store, suggestion: Suggestion, word: Said, redactor: Redactor) -> bool:

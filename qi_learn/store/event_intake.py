@@ -16,6 +16,7 @@ from qi_learn.redact import Redacted
 from qi_learn.storable import storable_value
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
+from qi_learn.store.command_times import last_calls, since_called
 from qi_learn.store.database import Store
 from qi_learn.store.editor_signs import EditorSigns, editor_sign, is_of_editor
 from qi_learn.store.events import drop_turn_event, save_event
@@ -129,7 +130,7 @@ def take_event(intake: EventIntake, event: Event) -> None:
     elif event.kind == "rating":
         keep_rating(store, clean, known=intake.known)
     elif event.kind == "outcome":
-        save_command(store, intake.memory.redactor.clean(_command(event)))
+        save_command(store, intake.memory.redactor.clean(_command(store, event)))
         if event.body.get(JOINED) is True:
             mark_joined(store, [event.id])
     elif event.kind == "cycle":
@@ -176,7 +177,8 @@ def _take_turn(intake: EventIntake, decoded: Turn, became: Became | None) -> Non
     if became is None:
         hear(store, whole.value, intake.say, redactor)
     note_reply(store, whole.value, known[1])
-    ran = intake.ran(turn)
+    calls = last_calls(turn)
+    ran = [since_called(store, command, calls) for command in intake.ran(turn)]
     for command in ran:
         save_command(store, redactor.clean(command))
     if became is not None:
@@ -194,12 +196,15 @@ def _take_what_became(intake: EventIntake, turn: Turn, became: Became) -> None:
     keep_became(store, turn.id, clean)
 
 
-def _command(event: Event) -> CommandResult:
+def _command(store: Store, event: Event) -> CommandResult:
     names = (
         *("kind", "command", "exit_code", "seconds", "failed", "passed", "commit", "value"),
         *("cwd", "interrupted", "tests", "loaded", "failing", "covered"),
     )
     fields = {name: event.body[name] for name in names if name in event.body}
-    return codec.build(
-        CommandResult, {"id": event.id, "ts": event.ts, "project": event.project or "", **fields}
-    )
+    named = {"id": event.id, "ts": event.ts, "project": event.project or ""}
+    command = codec.build(CommandResult, {**named, **fields})
+    if "call" not in event.body or command.seconds > 0:
+        return command
+    call = event.body["call"]
+    return since_called(store, command, [call] if isinstance(call, str) and call else ())

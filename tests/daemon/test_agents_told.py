@@ -18,6 +18,7 @@ from qi_learn.records import Suggestion
 from qi_learn.rundir.recording_pause import Pause
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
+from qi_learn.store.command_times import AT_MOST
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.events import events_of
 from qi_learn.store.feedback import suggestions_of
@@ -157,6 +158,22 @@ def test_a_command_of_the_agents_is_an_outcome_of_the_agents(home: Home) -> None
     (event,) = events_of(home.store, "outcome")
     assert (event.author, event.project) == ("agent", home.project)
     assert SECRET not in home.paths.database.read_bytes().decode("latin-1")
+
+
+def test_a_command_of_a_hook_began_after_the_answer_with_its_call(home: Home) -> None:
+    called = time.time() - 200.0
+    home.answer("toolu_1", at=called)
+    ran: dict[str, Any] = {
+        "tool_name": "Bash",
+        "tool_input": {"command": "pytest -q"},
+        "tool_response": {"stdout": "2 passed in 0.1s", "interrupted": False},
+    }
+    home.tell(**ran, tool_use_id="toolu_1")
+    home.tell(**ran)
+    home.take()
+    known, unknown = home.store.rows("SELECT ts, seconds FROM commands ORDER BY seconds")
+    assert abs(known["ts"] - known["seconds"] - called) < 0.01
+    assert unknown["seconds"] == AT_MOST, "older versions name no call"
 
 
 def test_the_payload_itself_is_not_kept(home: Home) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from qi_learn.capture.told_in_requests import outcomes_told
 from qi_learn.capture.wire import decode
-from qi_learn.records import ForgetRequest
+from qi_learn.records import CommandResult, ForgetRequest
 from qi_learn.spool import Spool
+from qi_learn.store.command_times import AT_MOST
 from qi_learn.store.database import open_store
 from qi_learn.store.forget import forget_rest
 from qi_learn.store.forget_choice import choose
@@ -30,6 +31,46 @@ def _asked_by_an_agent(project: Path) -> dict[str, Any]:
         {"role": "tool", "tool_call_id": "c1", "content": "...\n3 passed in 0.01s\n"},
     ]
     return {**body, "request": json.dumps({"model": "qi-agent", "messages": messages})}
+
+
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "bash", "arguments": '{"command": "pytest -q"}'},
+}
+
+
+def _answer_with_the_call(at: float) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    body = turn_body(0, "", session="s", at=at)
+    return {**body, "response": json.dumps({"message": message, "done": True})}
+
+
+def _taken(root: Path, *bodies: dict[str, Any]) -> CommandResult:
+    """The one command that turns, one after the other, tell."""
+    project = str(root / "work")
+    spool = Spool(root / "spool", "gateway")
+    for body in bodies:
+        spool.append("turn", body, project=project, ts=body["ended"])
+    spool.close()
+    told: Any = {"decode": decode, "suggest": suggestions_of, "ran": outcomes_told}
+    with open_store(root / "qi.db") as store:
+        drain(store, root / "spool", **told, now=time.time())
+        (command,) = commands_of(store, project)
+        return command
+
+
+def test_a_command_began_when_the_answer_that_called_for_it_had_ended(tmp_path: Path) -> None:
+    """What is saved while the tests run was not tested."""
+    asked = _asked_by_an_agent(tmp_path / "work")
+    called = _answer_with_the_call(asked["started"] - 180.0)
+    command = _taken(tmp_path, called, asked)
+    assert command.ts == asked["started"]
+    assert abs(command.ts - command.seconds - called["ended"]) < 0.01
+
+
+def test_without_that_answer_a_command_may_have_taken_the_longest_time(tmp_path: Path) -> None:
+    assert _taken(tmp_path, _asked_by_an_agent(tmp_path / "work")).seconds == AT_MOST
 
 
 def test_the_results_in_a_request_are_stored_once_and_forgotten_with_it(tmp_path: Path) -> None:
