@@ -30,9 +30,11 @@ from qi_learn.importers.json_lines import (
     seconds,
 )
 from qi_learn.importers.json_lines import text_of as text
-from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, ToolSign
+from qi_learn.records import ImportedItem, ImportedTurn, NotUnderstood, Said, ToolSign
 from qi_learn.refusals import CLAUDE_DECLINED
 
+FAILED = "<tool_use_error>"
+"""How the result of a tool begins that could not do what it was to; older versions have no mark."""
 NO_PROMPTS = ("[Request interrupted by user", "<command-name>", "<local-command-", "Caveat: ")
 """How a message of the person's begins that the program wrote."""
 
@@ -48,7 +50,7 @@ def files(path: Path) -> list[Path]:
 
 
 def read(file: Path, after: str, *, ended: bool) -> Iterator[ImportedItem]:
-    """The turns behind a cursor (bytes), and what the person declined.
+    """The turns behind a cursor (bytes), and what the person declined or a tool could not do.
 
     `ended`: whether nothing is written to the file any more; else an answer whose end is not
     certain waits. Raises NotFound if the file cannot be read.
@@ -158,7 +160,7 @@ class _Thread:
         self.asked = seconds(value.get("timestamp")) or self.asked
 
     def flush(self) -> Iterator[ImportedItem]:
-        """The answer, now that all of it is there, and what was declined of it."""
+        """The answer, now that all of it is there, and what its tools told."""
         answer, self.answer = self.answer, None
         if answer is not None and answer.blocks:
             if answer.end > self.since:
@@ -208,8 +210,9 @@ class _Thread:
         ts = seconds(value.get("timestamp")) or self.asked or 0.0
         for result in _results(_message(value)):
             call = text(result.get("tool_use_id"))
-            if call in self.calls and _is_declined(result):
-                yield ToolSign(self.calls[call], str(cursor), ts, "declined", call)
+            said = _said(result)
+            if call in self.calls and said is not None:
+                yield ToolSign(self.calls[call], str(cursor), ts, said, call)
 
 
 def _message(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -220,8 +223,14 @@ def _results(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [b for b in objects(message.get("content")) if b.get("type") == "tool_result"]
 
 
-def _is_declined(result: Mapping[str, Any]) -> bool:
-    return result.get("is_error") is True and _words(result).lstrip().startswith(CLAUDE_DECLINED)
+def _said(result: Mapping[str, Any]) -> Said | None:
+    """What a result says of its call: that the person declined it, or that the tool failed."""
+    if result.get("is_error") is not True:
+        return None
+    words = _words(result).lstrip()
+    if words.startswith(CLAUDE_DECLINED):
+        return "declined"
+    return "failed" if words.startswith(FAILED) else None
 
 
 def _words(value: Mapping[str, Any]) -> str:

@@ -174,3 +174,17 @@ def test_calls_that_stood_behind_a_refused_one_were_not_declined(tmp_path: Path)
     session.results("t2", behind, error=True)
     signs = [i for i in read(session.file, "", ended=True) if isinstance(i, ToolSign)]
     assert [(sign.call, sign.said) for sign in signs] == [("t1", "declined")]
+
+
+def test_an_edit_that_the_tool_could_not_make_is_told_also_of_the_last_answer(
+    session: ClaudeSession,
+) -> None:
+    session.asks("Rename x, y and z.")
+    session.answers("msg_1", *(edits(f"t{n}", "a.py", "x", "z") for n in range(4)))
+    missing = "<tool_use_error>String to replace not found in file.\nString: x</tool_use_error>"
+    session.results("t0", missing, error=True)
+    session.results("t1", missing)
+    session.results("t2", "[Request interrupted by user for tool use]", error=True)
+    session.results("t3", "The file a.py has been updated.")
+    signs = [item for item in items(session) if isinstance(item, ToolSign)]
+    assert [(sign.key, sign.call, sign.said) for sign in signs] == [("msg_1", "t0", "failed")]
