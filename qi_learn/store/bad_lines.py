@@ -1,8 +1,8 @@
 """Lines of the spool that could not be understood, kept for who looks into it.
 
 `spool/bad/<file>` has one line of JSON for each: where it stood, what was wrong, its sha256, and
-its text without secrets. The line as it came may hold some, so it is nowhere kept. Bounded: the
-oldest files go.
+its text without secrets. The line as it came may hold some, so it is nowhere kept; nor is what a
+hook was given, which may be whole files. Bounded: the oldest files go.
 """
 
 from __future__ import annotations
@@ -145,9 +145,17 @@ def _kept(bad: BadLine, redactor: Redactor) -> bytes:
         "problem": redactor.text(bad.problem),
         "bytes": len(raw),
         "sha256": hashlib.sha256(raw).hexdigest(),
-        "text": redacted_line(raw, redactor)[:MOST_TEXT],
+        "text": _told(bad.line, redactor)[:MOST_TEXT],
     }
     return json.dumps(value).encode("ascii") + b"\n"
+
+
+def _told(line: Line, redactor: Redactor) -> str:
+    event = line.event
+    if event is None or event.kind != "hook":
+        return redacted_line(line.raw, redactor)
+    known = {"ts": event.ts, "kind": event.kind, "source": event.source, "project": event.project}
+    return json.dumps(redactor.value(known), ensure_ascii=False)
 
 
 def redacted_line(raw: bytes, redactor: Redactor) -> str:

@@ -197,12 +197,17 @@ def test_in_a_pause_it_says_nothing(home: Home) -> None:
 
 
 def test_a_payload_that_is_no_json_is_set_aside(home: Home) -> None:
-    home.hook.append("hook", {"raw": {"payload": "{"}}, project=home.project)
+    payload = '{"tool_input": {"content": "all of the file'
+    home.hook.append("hook", {"raw": {"payload": payload}}, project=home.project)
     home.hook.close()
     turn = home.answer("toolu_1")
     home.tell(tool_use_id="toolu_1", tool_input=EDIT)
     assert home.said(turn) == ["applied"]
-    assert list((home.paths.spool / "bad").iterdir())
+    (file,) = (home.paths.spool / "bad").iterdir()
+    kept = json.loads(file.read_text())
+    assert "JSON" in kept["problem"]
+    assert "all of the file" not in file.read_text(), "what the agent sent is not kept"
+    assert json.loads(kept["text"])["project"] == home.project, "it is forgotten with that"
 
 
 def test_what_was_declined_last_of_all_is_read_from_the_transcript(home: Home) -> None:
