@@ -64,8 +64,6 @@ class CodingTool:
     program: str = ""
     needs_ollama: bool = False
     """Whether it speaks an API that the embedded engine refuses."""
-    settings: bool = False
-    """Whether `--config` writes its settings."""
 
     @property
     def command(self) -> str:
@@ -220,7 +218,6 @@ TOOLS: Mapping[str, CodingTool] = {
             "npm install -g @continuedev/cli",
             _continue,
             program="cn",
-            settings=True,
         ),
         CodingTool(
             "cline",
@@ -228,7 +225,6 @@ TOOLS: Mapping[str, CodingTool] = {
             "its providers.json (--config)",
             "npm install -g cline",
             None,
-            settings=True,
         ),
     )
 }
