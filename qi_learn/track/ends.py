@@ -35,24 +35,36 @@ def with_ends(spelt: Sequence[str], saved: Saved, start: int, end: int) -> tuple
 def with_comments(
     code: str, lines: Sequence[str], start: int, end: int, added: Collection[int]
 ) -> tuple[int, int]:
-    """The run with the comments above it that the code begins with, and those below it has.
+    """The run with the comments above it that the code has there, and those below it has.
 
     Comments have no tokens, so they were not matched. `added`: the lines that are new.
     """
-    own = [line.strip() for line in code.split("\n") if line.strip()]
-    leading = list(takewhile(is_comment, own))
-    above = start - _of_leading(leading, lines, start)
-    while leading and above - 1 in added and lines[above - 1].strip():
-        if not is_comment(lines[above - 1]):
-            break
-        above -= 1
-    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
+    own = [line.strip() for line in code.split("\n")]
+    above = start
+    if leading := _leading(own, lines[start].strip()):
+        above -= max(_of_leading(each, lines, start) for each in leading)
+        while above - 1 in added and lines[above - 1].strip() and is_comment(lines[above - 1]):
+            above -= 1
+    there = {line for line in own if line}
+    while end < len(lines) and lines[end].strip() in there and is_comment(lines[end]):
         end += 1
     return above, end
 
 
+def _leading(own: Sequence[str], first: str) -> list[list[str]]:
+    """The comments directly above a line of the code, each time it is there; else at its head."""
+    head = next((i for i, line in enumerate(own) if line and not is_comment(line)), len(own))
+    places = [i for i, line in enumerate(own) if line == first] or [head]
+    found = []
+    for at in places:
+        above = takewhile(lambda line: bool(line) and is_comment(line), reversed(own[:at]))
+        if comments := list(above)[::-1]:
+            found.append(comments)
+    return found
+
+
 def _of_leading(leading: Sequence[str], lines: Sequence[str], start: int) -> int:
-    """How many of the comments above a line are those that the code begins with.
+    """How many of the comments above a line are these of the code.
 
     They stand in the same order, some of them changed; what stands above them is other code's, also
     if the same words come again in it.

@@ -47,7 +47,7 @@ class Trimming:
         tail = list(takewhile(own.__contains__, (i for i in coded if i > last)))
         whole = bool(tail) and tail[-1] == coded[-1]
         last = self._before_next((tail if whole else telling)[-1], coded)
-        return self._above(telling[0]), self._below(last) + 1
+        return self._above(self._after_other(telling)), self._below(last) + 1
 
     def _own(self, coded: Sequence[int]) -> set[int]:
         """The lines that are lines of the code."""
@@ -67,6 +67,15 @@ class Trimming:
                 own.add(i)
             at += size
         return own
+
+    def _after_other(self, telling: Sequence[int]) -> int:
+        """The first line that tells, but for brackets that close other code: the upper of two ends.
+
+        Of two such lines either may seem new.
+        """
+        spelt, letters = self._saved.spelt, self._letters
+        its = (i for i in telling if self._has_word(i) or letters.startswith(spelt[i]))
+        return next(its, telling[0])
 
     def _before_next(self, last: int, coded: Sequence[int]) -> int:
         """The last line moved up if it is the code's first one again: `#[test]` of the next test.

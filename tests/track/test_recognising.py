@@ -491,6 +491,14 @@ def test_comments_that_came_with_code_typed_from_memory_are_of_it() -> None:
     assert lines_found(RECALLED, f"{head}}}\n", f"{head}{RESET}}}\n") == RESET.rstrip()
 
 
+def test_comments_within_an_answer_are_found_above_what_they_stand_above() -> None:
+    asked = "use std::cmp::Ordering;\n\n" + DOCUMENTED.split("\n", 1)[1] + COMPLETED
+    head = "use std::fmt;\n\nimpl Version {\n    fn zero() -> Self {\n        Version(0)\n    }\n"
+    documented = DOCUMENTED.split("\n", 1)[1] + COMPLETED
+    after = f"use std::cmp::Ordering;\n{head}\n{documented}}}\n"
+    assert lines_found(asked, f"{head}}}\n", after) == documented.rstrip()
+
+
 def test_the_attribute_of_the_next_test_is_not_of_the_one_before_it() -> None:
     last = "#[test]\nfn check_last"
     after = TESTS.replace(last, f"{HALF_TEST}}}\n\n{last}")
