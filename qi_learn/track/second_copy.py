@@ -6,6 +6,7 @@ known by what git had then, so outside a repository there is none.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -99,13 +100,13 @@ def copy_in_commit(
     if is_removal(tracked.suggestion) or len(code_tokens(region)) < settings.min_tokens:
         return None
     own = committed.name_of(tracked.suggestion.file or "")
-    names = (committed.name_of(file) for file in committed.files)
-    files = [name for name in names if name is not None and name != own][:MOST]
-    hidden = left_out(str(committed.tree), files) if files else set()
+    files = [name for name in committed.names if name != own][:MOST]
+    places = {f: os.path.relpath(committed.tree / f, committed.project) for f in files}
+    hidden = left_out(committed.project, places.values()) if files else set()
     for file in files:
         text, before = (
             texts.of_file(git.text_at(committed.tree, commit, file), file)
-            if commit and file not in hidden
+            if commit and places[file] not in hidden
             else None
             for commit in (committed.commit, committed.previous)
         )
