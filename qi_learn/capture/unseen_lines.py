@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 
 _DEFINES = re.compile(
     r"\s*(?:@|(?:export |default |async |public |private |protected |static |pub(?:\([a-z]+\))? )*"
@@ -32,21 +33,25 @@ def is_unseen(
     if not region.strip() or at < 0 or text.find(region, at + 1) >= 0:
         return False
     first = text.count("\n", 0, at) + 1
-    own = {
+    own = [
         first + n
         for n, line in enumerate(region.split("\n"))
         if line.strip() and not _DEFINES.match(line)
-    }
-    did = own & set(_lines(ran))
-    if did:
+    ]
+    if _any_within(own, ran):
         return False
-    could = set(_lines(missed)) if missed is not None else _statements(text) if python else set()
-    return bool(own & could)
+    if missed is not None:
+        return _any_within(own, missed)
+    return python and not _statements(text).isdisjoint(own)
 
 
-def _lines(ranges: Sequence[int]) -> Iterator[int]:
+def _any_within(lines: Sequence[int], ranges: Sequence[int]) -> bool:
+    """Whether one of some lines, in order, lies in a range; these may have any length."""
     for first, last in zip(ranges[::2], ranges[1::2], strict=False):
-        yield from range(first, last + 1)
+        at = bisect_left(lines, first)
+        if at < len(lines) and lines[at] <= last:
+            return True
+    return False
 
 
 def _statements(text: str) -> set[int]:

@@ -197,6 +197,14 @@ def test_lines_are_unseen_if_they_could_run_and_none_did(
     assert is_unseen(region.rstrip("\n"), SOURCE, True, ran, missed) is unseen
 
 
+@pytest.mark.parametrize(("ran", "unseen"), [((30, 10**15), True), ((0, 10**15), False)])
+def test_ranges_longer_than_any_file_are_compared_at_once(
+    ran: tuple[int, ...], unseen: bool
+) -> None:
+    """A run that came back in a file of a person's may say what it likes."""
+    assert is_unseen(CART.rstrip("\n"), SOURCE, True, ran, (0, 10**15)) is unseen
+
+
 def test_lines_that_stand_there_twice_are_not_told_apart() -> None:
     assert not is_unseen(
         "    x = 1", "def a():\n    x = 1\n\ndef b():\n    x = 1\n", True, (), None
