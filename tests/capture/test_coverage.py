@@ -125,6 +125,7 @@ def test_cobertura_is_read_from_its_source() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '{"files": {"a.py": {"executed_lines": [-Infinity], "missing_lines": []}}}',
         *("", "{}", '{"files": 3}', '{"files": {"a": {}}}', "<coverage", "<a/>", "SF", "[1]"),
         '<!DOCTYPE c [<!ENTITY x "y">]><coverage/>',
         '{"files": {"a.py": {"executed_lines": ["x"], "missing_lines": []}}}',
@@ -170,6 +171,35 @@ def test_a_damaged_report_breaks_nothing(tmp_path: Path, content: bytes) -> None
     for name in (".coverage", "coverage.json", "lcov.info"):
         (tmp_path / name).write_bytes(content)
     assert own_coverage(read_words(["pytest"]), tmp_path, time.time() - 60) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("coverage.json", '{"files": {"a": {"executed_lines": [Infinity], "missing_lines": []}}}'),
+        ("coverage.json", '{"files": {"\\ud800": {"executed_lines": [1], "missing_lines": []}}}'),
+        ("lcov.info", "TN:\nSF:cart\0.py\nDA:1,1\nend_of_record\n"),
+    ],
+    ids=["a number without end", "half a character", "a name that no file has"],
+)
+def test_a_report_that_no_tool_writes_takes_no_result_away(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    """The command's exit code is the person's, whatever it left behind."""
+    (tmp_path / "told").write_text(content)
+    argv = ["sh", "-c", f"cp told {name}; exit 3"]
+    result, _ = run_command(argv, project=str(tmp_path), kind="test", cwd=tmp_path)
+    assert (result.exit_code, result.covered or None) == (3, None)
+
+
+def test_a_data_file_that_names_no_file_takes_no_result_away(tmp_path: Path) -> None:
+    data_file(tmp_path / "told", tmp_path, branches=True)
+    with closing(sqlite3.connect(tmp_path / "told")) as data:
+        data.execute("UPDATE file SET path = NULL")
+        data.commit()
+    argv = ["sh", "-c", "cp told .coverage; exit 3"]
+    result, _ = run_command(argv, project=str(tmp_path), kind="test", cwd=tmp_path)
+    assert (result.exit_code, result.covered or None) == (3, None)
 
 
 # --- lines ----------------------------------------------------------------------------------------
