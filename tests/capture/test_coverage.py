@@ -17,7 +17,7 @@ from qi_learn.capture.command_words import read_words
 from qi_learn.capture.coverage_files import own_coverage
 from qi_learn.capture.joined_outcome import CommandRuns, join_new_commands
 from qi_learn.capture.outcome import run_command
-from qi_learn.capture.unseen_lines import is_unseen
+from qi_learn.capture.unseen_lines import SourceLines
 from qi_learn.commands.run import record_outcome
 from qi_learn.paths import Paths
 from qi_learn.records import Message, Suggestion, Turn
@@ -224,7 +224,7 @@ def test_lines_are_unseen_if_they_could_run_and_none_did(
     region: str, missed: tuple[int, ...] | None, unseen: bool
 ) -> None:
     ran = (1, 1, 3, 3, 6, 6, 8, 8, 10, 12, 16, 17)
-    assert is_unseen(region.rstrip("\n"), SOURCE, True, ran, missed) is unseen
+    assert SourceLines(SOURCE, python=True).is_unseen(region.rstrip("\n"), ran, missed) is unseen
 
 
 @pytest.mark.parametrize(("ran", "unseen"), [((30, 10**15), True), ((0, 10**15), False)])
@@ -232,17 +232,17 @@ def test_ranges_longer_than_any_file_are_compared_at_once(
     ran: tuple[int, ...], unseen: bool
 ) -> None:
     """A run that came back in a file of a person's may say what it likes."""
-    assert is_unseen(CART.rstrip("\n"), SOURCE, True, ran, (0, 10**15)) is unseen
+    assert SourceLines(SOURCE, python=True).is_unseen(CART.rstrip("\n"), ran, (0, 10**15)) is unseen
 
 
 def test_lines_that_stand_there_twice_are_not_told_apart() -> None:
-    assert not is_unseen(
-        "    x = 1", "def a():\n    x = 1\n\ndef b():\n    x = 1\n", True, (), None
-    )
+    source = SourceLines("def a():\n    x = 1\n\ndef b():\n    x = 1\n", python=True)
+    assert not source.is_unseen("    x = 1", (), None)
 
 
 def test_without_missed_lines_only_pythons_statements_could_run() -> None:
-    assert not is_unseen("  total += 1;", "function f() {\n  total += 1;\n}\n", False, (1, 1), None)
+    source = SourceLines("function f() {\n  total += 1;\n}\n", python=False)
+    assert not source.is_unseen("  total += 1;", (1, 1), None)
 
 
 # --- a run, to the outcome ------------------------------------------------------------------------
