@@ -7,14 +7,16 @@ says beats what was inferred.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from qi_learn.records import Fate, Feedback, Suggestion
+from qi_learn.records import Fate, Feedback, GivenRating, Suggestion
 
 ACCEPTED_SIMILARITY, KEPT_SIMILARITY = 0.5, 0.98
 """Of the final text to the suggestion: from the first on it is edited, from the second on kept."""
 GOOD_RATING, BAD_RATING = 4, 2
 """From the first on a rating says that the answer was wanted, up to the second that it was not."""
+EXPLICIT = ("rating", "correction", "comment", "mark")
+"""The fields of `Feedback` that a person gives."""
 _MARKED: dict[str, Fate] = {
     "kept": "kept",
     "edited": "edited",
@@ -65,6 +67,21 @@ def refused(suggestion: Suggestion, *, kept: float = KEPT_SIMILARITY) -> bool:
         suggestion.final_text is not None and not suggestion.reverted
     )
     return not (stands and (suggestion.similarity or 0.0) >= kept)
+
+
+def said_in(ratings: Iterable[GivenRating]) -> Feedback:
+    """What a person said of a turn: of several ratings the newest of each field."""
+    said = Feedback()
+    for given in sorted(ratings, key=lambda g: (g.ts, g.id)):
+        said = Feedback(
+            rating=said.rating if given.rating is None else given.rating,
+            correction=said.correction if given.correction is None else given.correction,
+            comment=said.comment if given.comment is None else given.comment,
+            mark=said.mark if given.mark is None else given.mark,
+            match_method=given.match_method,
+            match_confidence=given.match_confidence,
+        )
+    return said
 
 
 def fate_of(inferred: Fate | None, said: Feedback) -> Fate | None:

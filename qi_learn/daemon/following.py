@@ -62,7 +62,12 @@ def follow_save(
     turns, new = _concerned(store, waiting, save, sketches, texts)
     placed, file = now - FOLLOWED, saved.place
     tracked = load_followed(
-        store, saved.project, guard, placed=placed, ended=since, file=file, turns=turns
+        *(store, saved.project, guard),
+        placed=placed,
+        ended=since,
+        file=file,
+        turns=turns,
+        accepted=settings.accepted_similarity,
     )
     tracked = texts.as_today(tracked)
     sketches.learn([t for t in tracked if t.turn.id in new], guard, since=since)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from qi_learn.fates import KEPT_SIMILARITY
-from qi_learn.records import Became, Suggestion
+from qi_learn.fates import fate_of, inferred_fate, said_in
+from qi_learn.records import Became, Feedback, Suggestion
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _END_OF_TIME = 1e11
@@ -40,27 +40,25 @@ def checked(became: Became) -> Became:
 
 
 def _with_signs(became: Became) -> Became:
-    """What was called rejected without a sign is unknown, and its turn is scored anew."""
-    unsigned = [s for s in became.suggestions if s.inferred == "rejected" and not _has_sign(s)]
-    if not unsigned:
+    """The same by today's rules: rejections without a sign are unknown, fates are named anew.
+
+    What was said of a turn is in its ratings, and in no fate that they do not give. If that changes
+    something, the turn is scored anew.
+    """
+    said = said_in(became.ratings)
+    mended = tuple(_named(s, said) for s in became.suggestions)
+    if mended == became.suggestions:
         return became
-    said = any(given.rating or given.correction or given.mark for given in became.ratings)
-    mended = tuple(
-        replace(s, inferred="unknown", fate=s.fate if said else "unknown") if s in unsigned else s
-        for s in became.suggestions
-    )
     verdicts = {s.inferred for s in mended} & {"kept", "edited", "rejected"}
     seen = became.seen if verdicts else replace(became.seen, accepted=None, modified=None)
     return replace(became, suggestions=mended, seen=seen, score=None)
 
 
-def _has_sign(suggestion: Suggestion) -> bool:
-    if suggestion.said == "declined" or suggestion.sign == "left_out":
-        return True
-    if suggestion.placed_at is None:
-        return False
-    went = suggestion.final_text is None or suggestion.reverted
-    return went or (suggestion.similarity or 0.0) < KEPT_SIMILARITY
+def _named(suggestion: Suggestion, said: Feedback) -> Suggestion:
+    inferred = suggestion.inferred
+    if inferred == "rejected" and inferred_fate(suggestion) != "rejected":
+        inferred = "unknown"
+    return replace(suggestion, inferred=inferred, fate=fate_of(inferred, said))
 
 
 def _commits(ids: Iterable[str | None]) -> None:

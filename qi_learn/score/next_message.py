@@ -46,7 +46,7 @@ _COMMON = frozenset(
         *("value", "index", "__init__"),
     )
 )
-_TAG = re.compile(r"<([A-Za-z][\w-]*)\b[^<>]*>")
+_TAG = re.compile(r"<([A-Za-z][\w-]{0,39})(?![\w-])[^<>]*>")
 _OWN_TAGS = frozenset(("task", "feedback", "user_message", "user_query", "answer"))
 """Tags in which clients put the person's own words; what stands in others, they added."""
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)

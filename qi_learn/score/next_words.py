@@ -18,8 +18,12 @@ _NOT = (
 )
 _ERRS = (
     r"(?:error|exception|traceback|\w+error|\w+exception)s?\b"
-    r"(?! (?:bar|page|rate|margin|to the)s?\b)"
+    r"(?=$|[^\w -]| \W| \d| (?:now|again|here|there|still|too|also|when|whenever|if|once|since"
+    r"|while|because|after|before|during|in|inside|on|at|with|for|by|about|like|saying|says|that"
+    r"|which|where|and|but|or|instead|though|even|every|each|running|trying|is|was|i|below"
+    r"|above|messages?(?! only)|codes?)\b)"
 )
+"""An error, by what follows: a noun (a handler, a page, a free build) makes it a name."""
 FAILED = re.compile(
     rf"^(?:(?:and|but|now|unfortunately|sadly|hm+|still|{_THIS})\b[ ]*)*{_NOT} (?:\w+ )?"
     r"(?:(?:work|compile|fix|solve|correct|right|what i)\b"

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qi_learn.errors import NotFound
-from qi_learn.fates import fate_of
+from qi_learn.fates import EXPLICIT, fate_of
 from qi_learn.records import (
     Complexity,
     Feedback,
@@ -27,7 +27,7 @@ from qi_learn.records import (
     Suggestion,
 )
 from qi_learn.store.database import Store
-from qi_learn.store.named_fates import EXPLICIT, said_of, with_fates
+from qi_learn.store.named_fates import said_of, with_fates
 from qi_learn.store.rows import columns, record, values
 from qi_learn.store.turns import load_turn
 

@@ -50,9 +50,12 @@ _RECENT = """
 """Of every project: the one that is believed says nothing of where an answer is put."""
 _IN_A_PROJECT = _TRACKED.format(turns=f"{_PLACED} {_RECENT}")
 _OF_FILE = f"""
-    {_PLACED} AND s.file = :file UNION {_PLACED}
-    AND (s.region IS NULL OR s.similarity < {ACCEPTED_SIMILARITY}) AND s.touched_at >= :ended
+    {_PLACED} AND s.file = :file
+    UNION {_PLACED} AND s.region IS NULL AND s.touched_at >= :ended
+    UNION {_PLACED} AND s.region IS NOT NULL AND s.similarity < :accepted
+          AND s.touched_at >= :ended
 """
+"""Each part has its own index: an OR would read all that was placed, at every save."""
 _NAMED = "SELECT value FROM json_each(:turns)"
 _IN_A_FILE = _TRACKED.format(turns=f"{_OF_FILE} {_RECENT}")
 _IN_A_FILE_OF_TURNS = _TRACKED.format(turns=f"{_OF_FILE} UNION {_NAMED}")
@@ -93,16 +96,18 @@ def load_followed(
     ended: float = math.inf,
     file: str | None = None,
     turns: Collection[str] | None = None,
+    accepted: float = ACCEPTED_SIMILARITY,
 ) -> tuple[Tracked, ...]:
     """What a save or a commit in a project may change, oldest first.
 
     These are the turns with a suggestion that was placed at `placed` or later, and those that ended
     at `ended` or later. The latter may be of any project: that the answer is found in a file is
     what makes it known. With `file`, of what was placed only what is in that file, and what went,
-    or gave way to something else, since `ended` and may have come again in it. With `turns` too,
-    only those of the latter.
+    or gave way to something less like it than `accepted`, since `ended` and may have come again in
+    it. With `turns` too, only those of the latter.
     """
-    values: dict[str, object] = {"project": project, "placed": placed, "ended": ended, "file": file}
+    values: dict[str, object] = {"project": project, "placed": placed, "ended": ended}
+    values |= {"file": file, "accepted": accepted}
     if turns is not None:
         values["turns"] = _listed(turns)
         return _understood(store, _IN_A_FILE_OF_TURNS, values, guard)

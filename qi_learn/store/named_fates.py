@@ -8,26 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qi_learn.fates import accepted, fate_of, turn_fate
-from qi_learn.records import Fate, Feedback
+from qi_learn.fates import accepted, fate_of, said_in, turn_fate
+from qi_learn.records import Fate, Feedback, GivenRating
 from qi_learn.store.database import Store
-
-EXPLICIT = ("rating", "correction", "comment", "mark")
-"""The fields of `Feedback` that a person gives."""
+from qi_learn.store.rows import record
 
 
 def said_of(store: Store, turn_id: str) -> Feedback:
     """What was said of a turn: of several ratings the newest of each field."""
-    said = Feedback()
-    for row in store.rows("SELECT * FROM ratings WHERE turn_id = ? ORDER BY ts, id", (turn_id,)):
-        given = {name: row[name] for name in EXPLICIT if row[name] is not None}
-        said = replace(
-            said,
-            **given,
-            match_method=row["match_method"],
-            match_confidence=row["match_confidence"],
-        )
-    return said
+    rows = store.rows("SELECT * FROM ratings WHERE turn_id = ?", (turn_id,))
+    return said_in(record(GivenRating, row) for row in rows)
 
 
 def name_fates_anew(store: Store, turn_id: str) -> bool:

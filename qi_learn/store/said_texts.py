@@ -85,6 +85,7 @@ ON_TURNS: Mapping[str, Columns] = {
         **dict.fromkeys(("lead", "trail"), plain),
         **dict.fromkeys(("before", "after", "head"), in_json),
     },
+    "survival": {"file": plain},
     "feedback": dict.fromkeys(("final_version", "correction"), plain),
     "scores": {"target_text": plain},
     "ratings": dict.fromkeys(_OF_RATINGS, plain),

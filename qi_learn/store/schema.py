@@ -397,6 +397,10 @@ def m017_what_is_left_and_said_next(db: Database) -> None:
         ) WITHOUT ROWID
         """,
         "CREATE INDEX unseen_by_turn ON unseen (turn_id)",
+        # What gave way to something else and may come again in another file; `suggestions_gone` has
+        # what went.
+        "CREATE INDEX suggestions_unlike ON suggestions (touched_at, similarity) WHERE region IS "
+        "NOT NULL AND placed_at IS NOT NULL",
     )
 
 

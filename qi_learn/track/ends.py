@@ -5,7 +5,8 @@ The invariant: a run that is found for code whose brackets are closed does not l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import SequenceMatcher
 from itertools import takewhile
 
 from rapidfuzz.distance import LCSseq
@@ -31,24 +32,52 @@ def with_ends(spelt: Sequence[str], saved: Saved, start: int, end: int) -> tuple
     return start, with_closing(spelt, saved, start, end)
 
 
-def with_comments(code: str, lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
-    """The run with the comments above it if the code has one of them, and those below it has.
+def with_comments(
+    code: str, lines: Sequence[str], start: int, end: int, added: Collection[int]
+) -> tuple[int, int]:
+    """The run with the comments above it that the code has there, and those below it has.
 
-    Comments have no tokens, so they were not matched.
+    Comments have no tokens, so they were not matched. `added`: the lines that are new.
     """
-    own = [line.strip() for line in code.split("\n") if line.strip()]
-    leading = list(takewhile(is_comment, own))
+    own = [line.strip() for line in code.split("\n")]
     above = start
-    while above > 0 and lines[above - 1].strip() and is_comment(lines[above - 1]):
-        above -= 1
-    there = {line.strip() for line in lines[above:start]}
-    if not any(len(line.split()) > 2 and line in there for line in leading):
-        above = start
-        while above > 0 and lines[above - 1].strip() in own and is_comment(lines[above - 1]):
+    if leading := _leading(own, lines[start].strip()):
+        above -= max(_of_leading(each, lines, start) for each in leading)
+        while above - 1 in added and lines[above - 1].strip() and is_comment(lines[above - 1]):
             above -= 1
-    while end < len(lines) and lines[end].strip() in own and is_comment(lines[end]):
+    there = {line for line in own if line}
+    while end < len(lines) and lines[end].strip() in there and is_comment(lines[end]):
         end += 1
     return above, end
+
+
+def _leading(own: Sequence[str], first: str) -> list[list[str]]:
+    """The comments directly above a line of the code, each time it is there; else at its head."""
+    head = next((i for i, line in enumerate(own) if line and not is_comment(line)), len(own))
+    places = [i for i, line in enumerate(own) if line == first] or [head]
+    found = []
+    for at in places:
+        above = takewhile(lambda line: bool(line) and is_comment(line), reversed(own[:at]))
+        if comments := list(above)[::-1]:
+            found.append(comments)
+    return found
+
+
+def _of_leading(leading: Sequence[str], lines: Sequence[str], start: int) -> int:
+    """How many of the comments above a line are these of the code.
+
+    They stand in the same order, some of them changed; what stands above them is other code's, also
+    if the same words come again in it.
+    """
+    lowest = max(0, start - 2 * len(leading) - REACH)
+    above = (lines[i].strip() for i in range(start - 1, lowest - 1, -1))
+    block = list(takewhile(lambda line: bool(line) and is_comment(line), above))[::-1]
+    same = SequenceMatcher(None, leading, block, autojunk=False).get_matching_blocks()
+    matched = (line for each in same for line in leading[each.a : each.a + each.size])
+    if any(len(line.split()) > 2 for line in matched):
+        return len(block) - max(0, same[0].b - same[0].a)
+    pairs = zip(reversed(leading), reversed(block), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _with_head(spelt: Sequence[str], saved: Saved, start: int, end: int) -> int:

@@ -57,7 +57,8 @@ def find(
     )
     if match is None:
         return None
-    start, end = with_comments(suggestion, saved.lines, match.start, match.end)
+    added = wanted.changes.added
+    start, end = with_comments(suggestion, saved.lines, match.start, match.end, added)
     alike_enough = likeness("\n".join(saved.lines[start:end]), suggestion) >= TAKEN
     return replace(match, start=start, end=end) if alike_enough else None
 

@@ -29,6 +29,7 @@ class Trimming:
         self._saved = saved
         self._lines = set(spelt)
         self._letters = "".join(spelt)
+        self._head = next((line for line in spelt if line), "")
 
     def trimmed(self, start: int, end: int, added: Collection[int]) -> tuple[int, int]:
         """A run without lines at its ends that are neither in `added` nor lines of the code.
@@ -45,7 +46,8 @@ class Trimming:
         last = telling[-1]
         tail = list(takewhile(own.__contains__, (i for i in coded if i > last)))
         whole = bool(tail) and tail[-1] == coded[-1]
-        return self._above(telling[0]), self._below((tail if whole else telling)[-1]) + 1
+        last = self._before_next((tail if whole else telling)[-1], coded)
+        return self._above(self._after_other(telling)), self._below(last) + 1
 
     def _own(self, coded: Sequence[int]) -> set[int]:
         """The lines that are lines of the code."""
@@ -65,6 +67,24 @@ class Trimming:
                 own.add(i)
             at += size
         return own
+
+    def _after_other(self, telling: Sequence[int]) -> int:
+        """The first line that tells, but for brackets that close other code: the upper of two ends.
+
+        Of two such lines either may seem new.
+        """
+        spelt, letters = self._saved.spelt, self._letters
+        its = (i for i in telling if self._has_word(i) or letters.startswith(spelt[i]))
+        return next(its, telling[0])
+
+    def _before_next(self, last: int, coded: Sequence[int]) -> int:
+        """The last line moved up if it is the code's first one again: `#[test]` of the next test.
+
+        Of two such lines the lower one seems new.
+        """
+        at = bisect_left(coded, last)
+        again = self._saved.spelt[last] == self._head and not self._letters.endswith(self._head)
+        return coded[at - 1] if again and at > 0 else last
 
     def _says(self, i: int) -> bool:
         """Whether a line is more than a word, a bracket or boilerplate."""

@@ -86,7 +86,18 @@ def rejected(suggestion: Suggestion) -> Became:
     )
 
 
-@pytest.mark.parametrize("suggestion", [UNPLACED, KEPT], ids=["never found", "as it was"])
+@pytest.mark.parametrize(
+    "suggestion",
+    [
+        UNPLACED,
+        KEPT,
+        replace(KEPT, similarity=0.97),
+        replace(KEPT, similarity=None),
+        replace(KEPT, said="declined"),
+        replace(KEPT, region=None, final_text=None, sign="superseded"),
+    ],
+    ids=["never found", "as it was", "edited", "of no likeness", "typed by hand", "replaced"],
+)
 def test_a_rejection_without_a_sign_is_unknown_and_scored_anew(suggestion: Suggestion) -> None:
     mended = checked(rejected(suggestion))
     (own,) = mended.suggestions
@@ -97,6 +108,16 @@ def test_a_rejection_without_a_sign_is_unknown_and_scored_anew(suggestion: Sugge
 def test_but_what_the_person_said_of_it_stays() -> None:
     given = replace(rejected(UNPLACED), ratings=(GivenRating("R", AT, 1),))
     assert checked(given).suggestions[0].fate == "rejected"
+
+
+def test_a_fate_that_neither_what_was_seen_nor_what_was_said_gives_is_named_anew() -> None:
+    mended = checked(suggested(fate="rejected")())
+    assert [(s.inferred, s.fate) for s in mended.suggestions] == [("kept", "kept")]
+    assert mended.score is None
+    said = replace(suggested(fate="rejected")(), ratings=(GivenRating("R", AT, 1),))
+    assert checked(said) == said
+    again = (GivenRating("S", AT + 1, 5), *said.ratings)
+    assert checked(replace(said, ratings=again)).suggestions[0].fate == "kept"
 
 
 @pytest.mark.parametrize(

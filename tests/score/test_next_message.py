@@ -50,6 +50,28 @@ def test_only_the_persons_own_words_count(message: str, says: str | None) -> Non
     assert what_it_says(message, NAMES) == says
 
 
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("Now I get an error free build", None),
+        ("now i get an error-free build, next the docs", None),
+        ("I am seeing an exception handler in there", None),
+        ("I get the error handling now", None),
+        ("I see the error class in errors.py", None),
+        ("I still see the error banner component in the tree", None),
+        ("I get the error message only if I ask for it", None),
+        ("I get an error", "failed"),
+        ("Now I get an error message", "failed"),
+        ("I'm getting errors in the console", "failed"),
+        ("I get a KeyError when the cart is empty", "failed"),
+        ("i am now seeing this exception: no rate", "failed"),
+        ("I get error 500", "failed"),
+    ],
+)
+def test_an_error_that_only_names_something_is_none(message: str, says: str | None) -> None:
+    assert what_it_says(message) == says
+
+
 def test_an_error_counts_only_if_it_names_the_answers_file_or_function() -> None:
     error = "TypeError: apply_discount() takes 1 argument"
     assert what_it_says(error, NAMES) == "failed"
@@ -82,7 +104,7 @@ def test_names_that_stand_anywhere_are_none() -> None:
     "message",
     [
         *("<a>" * 40_000, "\n" * 100_000, "it " * 40_000, "a.b" * 40_000, "x: error " * 12_000),
-        *("```" * 30_000, "<a b" * 30_000, "  at " * 25_000),
+        *("```" * 30_000, "<a b" * 30_000, "  at " * 25_000, f"<{'a-' * 45_000}"),
     ],
 )
 def test_no_message_takes_long(message: str) -> None:

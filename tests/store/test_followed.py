@@ -46,6 +46,46 @@ def test_whole_turns_are_chosen_by_file(store: Store) -> None:
     assert chosen(store, None) == [("T1", 0), ("T1", 1), ("T2", 0), ("T3", 0)]
 
 
+def test_what_gave_way_to_something_else_is_chosen_by_the_likeness_that_counts(
+    store: Store,
+) -> None:
+    for n, similarity in enumerate((0.3, 0.6, 0.9)):
+        keep(store, f"T{n}", replace(PLACED, similarity=similarity, touched_at=500.0))
+
+    def found(accepted: float) -> list[str]:
+        loaded = load_followed(
+            *(store, "p", StepGuard()),
+            placed=100.0,
+            ended=400.0,
+            file="b.py",
+            accepted=accepted,
+        )
+        return [t.turn.id for t in loaded]
+
+    assert found(accepted=0.5) == ["T0"]
+    assert found(accepted=0.7) == ["T0", "T1"]
+    assert found(accepted=0.2) == []
+
+
+def test_a_save_reads_nothing_of_what_was_placed_elsewhere_and_is_as_it_was(store: Store) -> None:
+    keep(store, "T1", PLACED)
+    keep(store, "T2", replace(PLACED, file="b.py", region=None, touched_at=500.0))
+    keep(store, "T3", replace(PLACED, file="b.py", similarity=0.3, touched_at=500.0))
+    few = _steps_of_a_save(store)
+    elsewhere = replace(PLACED, file="c.py", similarity=1.0)
+    keep(store, "T4", *(elsewhere for _ in range(500)))
+    assert _steps_of_a_save(store) <= few + 1
+
+
+def _steps_of_a_save(store: Store) -> int:
+    """Hundreds of steps that the database takes to choose what a save may change."""
+    steps: list[None] = []
+    store.conn.set_progress_handler(lambda: steps.append(None), 100)
+    assert [turn for turn, _ in chosen(store, "a.py", ended=400.0)] == ["T1", "T2", "T3"]
+    store.conn.set_progress_handler(None, 0)
+    return len(steps)
+
+
 def test_time_chooses_what_is_over(store: Store) -> None:
     keep(store, "T1", PLACED)
     keep(store, "T2", replace(WAITING, touched_at=105.0), at=90.0)

@@ -9,12 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.records import CommandResult, Event, ForgetRequest, Message, Score, Signal, Suggestion
+from qi_learn.records import (
+    CommandResult,
+    Event,
+    ForgetRequest,
+    Message,
+    Score,
+    Signal,
+    Suggestion,
+    Survival,
+)
 from qi_learn.store import feedback, turns
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.events import save_event
 from qi_learn.store.forget_choice import ForgetChoice, choose
+from qi_learn.store.lines_left import save_survivals
 from qi_learn.store.said_texts import DERIVED
 from qi_learn.workspace.project_context import ProjectContext
 from tests.support.forgotten_home import a_turn
@@ -65,6 +75,7 @@ def store(tmp_path: Path) -> Store:
     turns.save_turn(store, as_redacted(turn))
     shared = [Suggestion("T1", 0, "dunlin()", 0, 8, file="teal.py", before=("# smew",))]
     feedback.save_suggestions(store, as_redacted(shared))
+    save_survivals(store, [Survival("T1", 0, "c" * 40, "src/garganey.py", 1)])
     signals = (Signal("domain", 1.0, 0.3, "100% of the project's turns are in python"),)
     score = Score("T1", 0.9, 0.5, 0.9, "curlew()", signals, ("it was kept",), 1.0)
     feedback.save_score(store, as_redacted(score))
@@ -88,7 +99,7 @@ def chosen(store: Store, pattern: str) -> ForgetChoice:
     [
         *("kestrel", "the crane", 'say "hello"', "Hello!", "naïve.txt", "falcon_home"),
         *("write_file", "bittern", "<merlin>", "heron nests", "plover", "(rail)", "dunlin"),
-        *("teal.py", "smew", "curlew"),
+        *("teal.py", "smew", "curlew", "garganey"),
     ],
 )
 def test_what_was_said_of_an_answer_is_found(store: Store, word: str) -> None:

@@ -393,3 +393,113 @@ NOT_TAKEN = {
 def test_what_was_not_taken_is_not_found(case: str) -> None:
     before, suggestion, after = NOT_TAKEN[case]
     assert found(before, suggestion, after) is None
+
+
+# --- comments and attributes at the ends ----------------------------------------------------------
+
+DOCUMENTED = """\
+impl Version {
+    /// Compares.
+    ///
+    /// let mut versions = [
+    ///     "1.20.0+c144a98".parse().unwrap(),
+    ///     "1.20.0".parse().unwrap(),
+    ///     "1.0.0".parse().unwrap(),
+"""
+COMPLETED = """\
+    ///     "1.0.0-alpha".parse().unwrap(),
+    /// ];
+    ///
+    /// assert_eq!(versions, [
+    ///     "1.0.0".parse().unwrap(),
+    ///     "1.20.0".parse().unwrap(),
+    /// ]);
+    pub fn cmp_precedence(&self, other: &Self) -> Ordering {
+        Ord::cmp(
+            &(self.major, self.minor, self.patch, &self.pre),
+            &(other.major, other.minor, other.patch, &other.pre),
+        )
+    }
+"""
+RESET = """\
+    /**
+     * Resets the stream to the point when mark was last called.
+     *
+     * @throws IOException If no position has been marked
+     * or the read limit has been exceeded since.
+     */
+    @Override
+    public synchronized void reset() throws IOException {
+        if (mark < 0) {
+            throw new IOException("No position has been marked");
+        }
+        if (position > mark + readLimit) {
+            throw new IOException("no longer valid");
+        }
+        position = mark;
+        eof = false;
+    }
+"""
+RECALLED = RESET.replace("Resets the stream to the point when mark was last called", "Goes back")
+RECALLED = RECALLED.replace("     * or the read limit has been exceeded since.\n", "")
+RECALLED = RECALLED.replace("If no position has been marked\n", "if there is none\n")
+TESTS = """\
+#[test]
+fn check_one() {
+    assert_eq!(one().len(), 10);
+}
+
+#[test]
+fn check_last() {
+    assert_eq!(last().len(), 3);
+}
+"""
+HALF_TEST = """\
+#[test]
+fn check_split() {
+    let mut v1: Vec<_> = (0..1000).collect();
+    for m in 1..100 {
+        let a: Vec<_> = v1.split_mut(|x| x % m == 0).collect();
+        let b: Vec<_> = v2.par_split_mut(|x| x % m == 0).collect();
+        assert_eq!(a, b);
+    }
+"""
+WHOLE_TEST = f"""{HALF_TEST}
+    let mut v = [10, 40, 30, 20, 60, 50];
+    v.par_split_mut(|num| num % 3 == 0).for_each(|group| {{
+        group[group.len() - 1] = 1;
+    }});
+    assert_eq!(v, [10, 40, 1, 20, 1, 1]);
+}}
+"""
+
+
+def lines_found(suggestion: str, before: str, after: str) -> str:
+    match = find(suggestion, before, Saved(after), min_tokens=8, min_similarity=0.6)
+    return "" if match is None else "\n".join(after.split("\n")[match.start : match.end])
+
+
+def test_comments_above_that_were_there_are_not_of_a_completion_that_repeats_them() -> None:
+    after = DOCUMENTED + COMPLETED + "}\n"
+    assert (
+        lines_found(COMPLETED.strip("\n").lstrip(), DOCUMENTED + "}\n", after) == COMPLETED.rstrip()
+    )
+
+
+def test_comments_that_came_with_code_typed_from_memory_are_of_it() -> None:
+    head = "class Stream {\n"
+    assert lines_found(RECALLED, f"{head}}}\n", f"{head}{RESET}}}\n") == RESET.rstrip()
+
+
+def test_comments_within_an_answer_are_found_above_what_they_stand_above() -> None:
+    asked = "use std::cmp::Ordering;\n\n" + DOCUMENTED.split("\n", 1)[1] + COMPLETED
+    head = "use std::fmt;\n\nimpl Version {\n    fn zero() -> Self {\n        Version(0)\n    }\n"
+    documented = DOCUMENTED.split("\n", 1)[1] + COMPLETED
+    after = f"use std::cmp::Ordering;\n{head}\n{documented}}}\n"
+    assert lines_found(asked, f"{head}}}\n", after) == documented.rstrip()
+
+
+def test_the_attribute_of_the_next_test_is_not_of_the_one_before_it() -> None:
+    last = "#[test]\nfn check_last"
+    after = TESTS.replace(last, f"{HALF_TEST}}}\n\n{last}")
+    assert lines_found(WHOLE_TEST, TESTS, after) == f"{HALF_TEST}}}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qi_learn.records import Turn
@@ -211,6 +213,23 @@ def test_on_another_branch_it_is_not_here_and_not_undone(work: World) -> None:
     work.head_moved()
     work.wait(700)
     assert work.fate(turn).fate == "kept"
+
+
+def test_a_sign_that_stands_in_thousands_of_lines_takes_no_time(work: World) -> None:
+    calls = [f"    call_{n}(a, b_{n})" for n in range(4000)]
+    text = "\n".join(("def calls(a):", *calls)) + "\n"
+    work.begin("calls.py", text)
+    turn = edited(work, ",", "", file="calls.py")
+    started = time.monotonic()
+    work.save("calls.py", text.replace("call_3999(a,", "other(a,"))
+    assert time.monotonic() - started < 3
+    assert work.fate(turn).state == "waiting"
+    work.save("calls.py", text.replace("call_7(a,", "call_7(a"))
+    assert work.fate(turn).state == "placed"
+    work.save("calls.py", text)
+    assert time.monotonic() - started < 9
+    work.wait(700)
+    assert work.fate(turn).fate == "rejected"
 
 
 # --- which edits are removals ---------------------------------------------------------------------
