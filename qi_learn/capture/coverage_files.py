@@ -118,7 +118,7 @@ def _lately(placed: Mapping[Path, FileLines], began: float) -> list[tuple[Path, 
 def _changed(path: Path) -> float | None:
     try:
         return path.stat().st_mtime
-    except OSError:
+    except (OSError, ValueError):  # also what can be no file's name
         return None
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 from qi_learn.capture.command_runs import Runs, by_command
-from qi_learn.capture.unseen_lines import is_unseen
+from qi_learn.capture.unseen_lines import SourceLines
 from qi_learn.records import Outcome
 from qi_learn.step_guard import StepGuard
 from qi_learn.store import feedback
@@ -29,6 +29,7 @@ from qi_learn.store.outcome_evidence import (
     Coverage,
     NewCommand,
     PlacedSuggestion,
+    RanLines,
     Unseen,
     coverage_of,
     mark_joined,
@@ -84,7 +85,8 @@ def join_new_commands(
 ) -> Iterator[set[str]]:
     """Join the results that were not joined yet, to `at_once` turns a step.
 
-    Each step gives the turns whose outcome is as it should be now. A result counts as joined after
+    Each step gives the turns whose outcome is as it should be now; one that reads a file gives
+    none. A result counts as joined after
     its last step; if that is never done, the next call begins anew. Those of the projects `held`
     are left for later. Raises StoreError if the database cannot be written.
     """
@@ -94,7 +96,8 @@ def join_new_commands(
         times = [c.ts for c in commands]
         placed = placed_between(store, project, min(times) - REACH, max(times))
         turn_ids = list(dict.fromkeys(p.turn_id for p in placed))
-        _note_unseen(store, [c.id for c in commands], placed, guard)
+        for _ in _note_unseen(store, [c.id for c in commands], placed, guard):
+            yield set()
         for first in range(0, len(turn_ids), at_once):
             own = turn_ids[first : first + at_once]
             join_turns(store, project, own, runs, guard)
@@ -157,39 +160,50 @@ def _all(results: Iterable[bool | None]) -> bool | None:
 
 def _note_unseen(
     store: Store, ids: Sequence[str], placed: Sequence[PlacedSuggestion], guard: StepGuard
-) -> None:
-    """Store of which suggestions new commands did not run any line, by their own coverage.
+) -> Iterator[None]:
+    """Store of which suggestions new commands did not run any line, file by file.
 
     Told by the files as the commands saw them: one that was saved since says nothing.
     """
-    for coverage in coverage_of(store, ids):
-        unseen: list[Unseen] = []
-        with guard.step("coverage", coverage.command_id):
-            unseen = [
-                Unseen(coverage.command_id, p.turn_id, p.ordinal)
-                for p in placed
-                if p.touched_at <= coverage.began and _is_unseen(p, coverage)
-            ]
-        mark_unseen(store, unseen)
+    told = coverage_of(store, ids)
+    for path, same in groupby(sorted(placed, key=_path_of), key=_path_of):
+        own = list(same)
+        having = [
+            (coverage, lines)
+            for coverage in told
+            if (lines := coverage.files.get(os.path.relpath(path, coverage.cwd))) is not None
+        ]
+        if having and (read := _read(path, max(each.began for each, _ in having))) is not None:
+            changed, source = read
+            for coverage, lines in having:
+                if changed <= coverage.began:
+                    with guard.step("coverage", coverage.command_id):
+                        mark_unseen(store, list(_unseen(own, coverage, lines, source)))
+            yield
 
 
-def _is_unseen(placed: PlacedSuggestion, coverage: Coverage) -> bool:
-    lines = coverage.files.get(os.path.relpath(placed.path, coverage.cwd))
-    if lines is None or (text := _text_before(Path(placed.path), coverage.began)) is None:
-        return False
-    python = placed.path.endswith((".py", ".pyi"))
-    return is_unseen(placed.region, text, python, *lines)
+def _path_of(placed: PlacedSuggestion) -> str:
+    return placed.path
 
 
-def _text_before(path: Path, began: float) -> str | None:
-    """A file's text if it has not changed since a time."""
+def _unseen(
+    placed: Iterable[PlacedSuggestion], coverage: Coverage, lines: RanLines, source: SourceLines
+) -> Iterator[Unseen]:
+    for each in placed:
+        if each.touched_at <= coverage.began and source.is_unseen(each.region, *lines):
+            yield Unseen(coverage.command_id, each.turn_id, each.ordinal)
+
+
+def _read(path: str, latest: float) -> tuple[float, SourceLines] | None:
+    """When a file changed last, and its lines; None if it has changed since a time."""
     try:
-        status = path.stat()
-        if status.st_mtime > began or status.st_size > LARGEST_SOURCE:
+        status = os.stat(path)
+        if status.st_mtime > latest or status.st_size > LARGEST_SOURCE:
             return None
-        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+        text = Path(path).read_text(encoding="utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError):
         return None
+    return status.st_mtime, SourceLines(text, python=path.endswith((".py", ".pyi")))
 
 
 # --- one suggestion, one command ------------------------------------------------------------------

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from qi_learn.capture.command_kind import CommandKind, kind_of
-from qi_learn.capture.command_words import read_words
-from qi_learn.capture.coverage_files import own_coverage
+from qi_learn.capture.command_words import CommandWords, read_words
+from qi_learn.capture.coverage_files import CoveredFile, own_coverage
 from qi_learn.capture.own_reports import OutputFile, own_report
 from qi_learn.capture.pytest_told import REPORT_TO, told_in
 from qi_learn.errors import NotFound, QiError
@@ -72,7 +72,7 @@ def run_command(
         interrupted=True if interrupted else None,
     )
     if actual == "test":
-        result = replace(result, covered=own_coverage(words, cwd, since))
+        result = replace(result, covered=_covered(words, cwd, since))
     if seen is not None:
         fields = seen.seen_from(str(cwd))
         both = result.interrupted or fields["interrupted"]
@@ -87,6 +87,14 @@ def run_command(
             interrupted=result.interrupted or report.interrupted or None,
         )
     return result, value
+
+
+def _covered(words: CommandWords, cwd: Path, since: float) -> tuple[CoveredFile, ...] | None:
+    """What the command's own reports say that it covered; None if nothing can be told by them."""
+    try:
+        return own_coverage(words, cwd, since)
+    except Exception:  # noqa: BLE001  (others' files, in whatever state: the result is not theirs)
+        return None
 
 
 def _from(cwd: Path, files: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -206,7 +206,7 @@ class Intake:
             self._surviving.look_again()
             self._scoring.look_again()
         if now >= self._surviving.due:
-            self._surviving.count(store, now, self._seen.clean(store), over=over)
+            self._surviving.count(store, now, self._seen.clean(store))
         self._fetch(store, now)
         self._scoring.hold(self._projects.behind)
         if self._scoring.left:

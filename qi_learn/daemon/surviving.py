@@ -1,15 +1,15 @@
 """Counting, round by round, what is left of the lines of committed suggestions.
 
 Once when they are committed, and as the branch was a day and a week after that. What cannot be told
-then is tried again a day later. Lines of one file and commit are counted together, by a thread: in
-a long history that takes a quarter second. A round looks at new commits for a bounded time.
+then is tried again a day later, at the commit for as long as its suggestion is followed. A thread
+counts: in a long history that takes a quarter second. Lines of one file and commit are counted
+together then. What a round loads for that is bounded.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -40,13 +40,15 @@ logger = logging.getLogger(__name__)
 LINES = "lines"
 """The kind of job."""
 AT_ONCE = 50
-"""The most suggestions that one round loads of each kind."""
+"""The most suggestions that one round finds to be due."""
+FEW = 8
+"""The most of which is loaded at once what they were and what came of them."""
 LOOKS = (DAY, 2 * DAY, WEEK, WEEK + DAY)
 """Seconds after the commit at which is counted: what could not be told is tried a second time."""
 
 
 class Surviving:
-    """Counts lines: at once what a commit brought, beside the loop what is left of it."""
+    """Has lines counted beside the loop: what a commit brought, later what is left of it."""
 
     def __init__(self, background: Background, guard: StepGuard) -> None:
         self._background = background
@@ -59,45 +61,62 @@ class Surviving:
         """Take it that something was committed."""
         self.due = float("-inf")
 
-    def count(self, store: Store, now: float, texts: CleanTexts, *, over: float) -> None:
-        """Count what was committed, until `over` (monotonic clock) but one at least.
+    def count(self, store: Store, now: float, texts: CleanTexts) -> None:
+        """Hand to the thread what was committed, some at a time, and what is due."""
+        due = due_survivals(store, now, limit=AT_ONCE)
+        self._hand_over(store, now, [each for each in due if each.commit])
+        more = False
+        if all(group[0].commit for group, _ in self._asked.values()):
+            new = not_counted(store, placed=now - FOLLOWED, limit=FEW)
+            again = [_key(each) for each in due if not each.commit]
+            self._begin(store, now, [*new, *again][:FEW], texts)
+            more = len(new) == FEW
+        if self._asked or not more:  # what is kept of them makes it due again
+            waits = None if self._asked else next_survival(store)
+            self.due = math.inf if waits is None else waits
 
-        What is due is handed to the thread.
-        """
-        new = not_counted(store, placed=now - FOLLOWED, limit=AT_ONCE)
-        tracked = texts.as_today(load_turns(store, {turn for turn, _ in new}, self._guard))
+    def _begin(
+        self, store: Store, now: float, keys: Sequence[tuple[str, int]], texts: CleanTexts
+    ) -> None:
+        tracked = texts.as_today(load_turns(store, {turn for turn, _ in keys}, self._guard))
         wanted = {(t.suggestion.turn_id, t.suggestion.ordinal): t for t in tracked}
-        for key in new:
-            begun = _begun(key, wanted.get(key), self._guard, texts)
-            save_survivals(store, [_clean(store, begun)])
-            if time.monotonic() >= over:
-                return
-        if len(new) == AT_ONCE:
-            return
-        self._hand_over(store, now)
-        waits = None if self._asked else next_survival(store)
-        self.due = math.inf if waits is None else waits
+        own = CleanTexts(texts.redactor)  # the loop's is no other thread's
+        for key in keys:
+            one, job = wanted.get(key), (LINES, "/".join(map(str, key)))
+            if one is None or (one.suggestion.placed_at or 0.0) < now - FOLLOWED:
+                save_survivals(store, [Survival(*key)])
+            elif job not in self._asked:
+                self._asked[job] = [Survival(*key)], now
+                self._background.do(job, partial(_begun, key, one, own))
 
-    def _hand_over(self, store: Store, now: float) -> None:
-        due = sorted(due_survivals(store, now, limit=AT_ONCE), key=_place)
-        tracked = load_turns(store, {each.turn_id for each in due}, self._guard)
+    def _hand_over(self, store: Store, now: float, due: Sequence[Survival]) -> None:
+        waiting: dict[Key, list[Survival]] = {}
+        for (commit, file, _), same in groupby(sorted(due, key=_place), key=_place):
+            if (key := (LINES, f"{commit} {file}")) not in self._asked:
+                waiting.setdefault(key, list(same))
+        few = dict(list(waiting.items())[:FEW])
+        tracked = load_turns(store, {group[0].turn_id for group in few.values()}, self._guard)
         places = {(t.turn.id, t.suggestion.ordinal): t for t in tracked}
-        for (commit, file, _), same in groupby(due, key=_place):
-            group, key = list(same), (LINES, f"{commit} {file}")
-            if key not in self._asked:
-                self._asked[key] = group, now
-                place = places.get(_key(group[0]))
-                self._background.do(key, partial(_counted, group, place, now))
+        for key, group in few.items():
+            self._asked[key] = group, now
+            place = places.get(_key(group[0]))
+            self._background.do(key, partial(_counted, group, place, now))
 
     def keep(self, store: Store, done: Done) -> None:
         """Store what the thread counted; what it could not is tried again when it is due next."""
         if done.key not in self._asked:  # kept before the round failed
             return
         group, now = self._asked[done.key]
-        counted = group if done.error is not None else done.value
-        if done.error is not None:
+        if isinstance(done.error, NotFound):  # git refuses, or the project is not there
+            logger.info("lines of %s are not counted: %s", done.key[1], done.error.what)
+        elif done.error is not None:
             self._guard.note("survival", done.key[1], done.error)
-        save_survivals(store, [_clean(store, _next(each, now)) for each in counted])
+        counted = group if done.error is not None else done.value
+        if group[0].commit:
+            counted = [_next(each, now) for each in counted]
+        elif done.error is not None:
+            counted = [replace(each, due=now + DAY) for each in counted]
+        save_survivals(store, [_clean(store, each) for each in counted])
         del self._asked[done.key]
         self.due = float("-inf")
 
@@ -106,19 +125,15 @@ def _clean(store: Store, survival: Survival) -> Survival:
     return redactor_of(store).clean(survival).value
 
 
-def _begun(
-    key: tuple[str, int],
-    tracked: Tracked | None,
-    guard: StepGuard,
-    texts: CleanTexts,
-) -> Survival:
-    """What the commit of a suggestion has of it."""
-    found: Brought | None = None
-    with guard.step("survival", "/".join(map(str, key)), NotFound):
-        found = None if tracked is None else brought(tracked, texts)
+def _begun(key: tuple[str, int], tracked: Tracked, texts: CleanTexts) -> list[Survival]:
+    """What the commit of a suggestion has of it; asks git alone.
+
+    Raises NotFound if that cannot be told now.
+    """
+    found = brought(tracked, texts)
     if found is None or not found.own:
-        return Survival(*key)
-    return Survival(
+        return [Survival(*key)]
+    begun = Survival(
         *key,
         commit=found.commit,
         file=found.file,
@@ -128,6 +143,7 @@ def _begun(
         at_commit=found.share,
         due=found.made + DAY,
     )
+    return [begun]
 
 
 def _place(survival: Survival) -> tuple[str, str, float]:

@@ -45,7 +45,7 @@ def _of_json(text: str) -> LineCoverage | None:
             str(name): FileLines(_numbers(of["executed_lines"]), _numbers(of["missing_lines"]))
             for name, of in files.items()
         }
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 

@@ -81,14 +81,18 @@ class Unseen(NamedTuple):
     ordinal: int
 
 
+RanLines = tuple[list[int], list[int] | None]
+"""Ranges of lines that a command ran, and that it did not; None if it was not told."""
+
+
 class Coverage(NamedTuple):
     """The lines that a command ran, as it was told."""
 
     command_id: str
     began: float
     cwd: str
-    files: dict[str, tuple[list[int], list[int] | None]]
-    """By file as the command saw it, ranges of lines that it ran, and that it did not."""
+    files: dict[str, RanLines]
+    """By file as the command saw it."""
 
 
 def new_commands(store: Store, *, held: Collection[str] = ()) -> list[NewCommand]:
@@ -125,10 +129,15 @@ def coverage_of(store: Store, ids: Sequence[str]) -> list[Coverage]:
 
 
 def mark_unseen(store: Store, unseen: Iterable[Unseen]) -> None:
-    """Store of which suggestions commands did not run any line."""
+    """Store of which suggestions commands did not run any line; nothing of what is gone."""
+    sql = """
+        INSERT OR IGNORE INTO unseen SELECT ?1, ?2, ?3
+        WHERE EXISTS (SELECT 1 FROM commands WHERE id = ?1)
+              AND EXISTS (SELECT 1 FROM turns WHERE id = ?2)
+    """
     with store.transaction():
         for each in unseen:
-            store.execute("INSERT OR IGNORE INTO unseen VALUES (?, ?, ?)", each)
+            store.execute(sql, each)
 
 
 def unseen_of(store: Store, turn_ids: Sequence[str]) -> frozenset[Unseen]:

@@ -34,7 +34,7 @@ from qi_learn.track.region import Region, text_of
 from qi_learn.track.removals import in_commit, in_reset, is_removal
 from qi_learn.track.renames import follow_rename
 from qi_learn.track.repairs import repair_in, still_repaired
-from qi_learn.track.second_copy import copy_in_commit
+from qi_learn.track.second_copy import CommittedFiles
 from qi_learn.track.state import (
     brought_by,
     gone,
@@ -85,12 +85,12 @@ def on_committed(
         return ()
     move = _Move(committed, message, settings, now)
     change = _after_reset if reset else _after_commit
-    after: list[Suggestion] = []
+    others, after = CommittedFiles(committed, settings, texts), list[Suggestion]()
     for one, known in zip(concerned, facts, strict=True):
         with guard.step("suggestion", name_of(one)):
             done = change(one, known, move)
             if not reset and _only_went(one.suggestion, done, settings.accepted_similarity):
-                copy = copy_in_commit(one, committed, settings, texts)
+                copy = others.copy_of(one)
                 done = done if copy is None else _has(one, copy, known, move)
             changed = still_repaired(done, committed, message)
             repair = None if reset else repair_in(one.suggestion, committed, texts.of_file)

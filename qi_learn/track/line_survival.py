@@ -58,12 +58,14 @@ class Brought:
 def brought(tracked: Tracked, texts: CleanTexts) -> Brought | None:
     """What the commit of a suggestion brought of it; None if that cannot be told.
 
-    Raises NotFound if git does not answer.
+    Raises NotFound if git does not answer, or the project is not there.
     """
     suggestion, project = tracked.suggestion, tracked.turn.project
     commit, file = suggestion.commit, suggestion.file
-    if project is None or commit is None or file is None or not Path(project).is_dir():
+    if project is None or commit is None or file is None:
         return None
+    if not Path(project).is_dir():
+        raise NotFound(f"{project} is not there.", "If it lies on another disk: mount that.")
     if file.endswith(".ipynb") or left_out(project, [file]):
         return None
     tree, name = tree_with(project, file, commit)

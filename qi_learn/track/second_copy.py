@@ -6,8 +6,10 @@ known by what git had then, so outside a repository there is none.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from qi_learn.errors import NotFound, ToolMissing
@@ -31,6 +33,8 @@ from qi_learn.workspace.files import read_text
 
 MOST = 20
 """Files that are looked at."""
+LONGEST = 5
+"""How many of the longest lines of what a commit took away are looked for in its other files."""
 
 
 def second_copy(tracked: Tracked, save: Save) -> Suggestion | None:
@@ -62,22 +66,22 @@ def _in_another_file(tracked: Tracked, region: str, save: Save) -> Suggestion | 
             continue
         before = None if base is None else save.clean(git.text_at(directory, base, file))
         seen = FileSaved(project, directory / file, text, save.told.ts)
-        found = stands_in(tracked, region, before or "", seen, save.settings)
+        found = stands_in(tracked, before or "", Saved(text), seen, save.settings)
         if found is not None:
             return found
     return None
 
 
 def stands_in(
-    tracked: Tracked, region: str, before: str, seen: FileSaved, settings: CaptureSettings
+    tracked: Tracked, before: str, saved: Saved, seen: FileSaved, settings: CaptureSettings
 ) -> Suggestion | None:
     """The suggestion in another file, if that has its text as it was, and had not before."""
     match = None
     with suppress(NotCompared):
         match = find(
-            region,
+            tracked.suggestion.region or "",
             before,
-            Saved(seen.text),
+            saved,
             min_tokens=settings.min_tokens,
             min_similarity=settings.modified_similarity,
         )
@@ -88,31 +92,63 @@ def stands_in(
     return stands_at(tracked.suggestion, seen, place, frame_of(tracked))
 
 
-def copy_in_commit(
-    tracked: Tracked, committed: Committed, settings: CaptureSettings, texts: CleanTexts
-) -> Suggestion | None:
-    """The suggestion where a commit that took it away put it: in another file of that commit.
+class CommittedFiles:
+    """The files of a commit, for what it took away elsewhere; each is read once for all of that."""
 
-    Raises NotFound if git cannot answer.
-    """
-    region = tracked.suggestion.region or ""
-    if is_removal(tracked.suggestion) or len(code_tokens(region)) < settings.min_tokens:
+    def __init__(self, committed: Committed, settings: CaptureSettings, texts: CleanTexts) -> None:
+        self._committed = committed
+        self._settings = settings
+        self._texts = texts
+        self._saved: dict[str, Saved] = {}
+        self._after: dict[str, str] = {}
+        self._before: dict[str, str] = {}
+
+    def copy_of(self, tracked: Tracked) -> Suggestion | None:
+        """A suggestion that the commit took away where it put it: in another file of it.
+
+        Looked at are files that have one of its longest lines. Raises NotFound if git cannot
+        answer.
+        """
+        region = tracked.suggestion.region or ""
+        enough = len(code_tokens(region)) >= self._settings.min_tokens
+        if is_removal(tracked.suggestion) or not enough:
+            return None
+        own = self._committed.name_of(tracked.suggestion.file or "")
+        lines = sorted(filter(None, map(str.strip, region.split("\n"))), key=len)[-LONGEST:]
+        for name in self._names:
+            text = "" if name == own else self._text_after(name)
+            if not any(line in text for line in lines):
+                continue
+            path, committed = self._committed.tree / name, self._committed
+            seen = FileSaved(committed.project, path, text, committed.ts, committed.top)
+            if name not in self._saved:
+                self._saved[name] = Saved(text)
+            before, saved = self._text_before(name), self._saved[name]
+            found = stands_in(tracked, before, saved, seen, self._settings)
+            if found is not None:
+                return found
         return None
-    own = committed.name_of(tracked.suggestion.file or "")
-    names = (committed.name_of(file) for file in committed.files)
-    files = [name for name in names if name is not None and name != own][:MOST]
-    hidden = left_out(str(committed.tree), files) if files else set()
-    for file in files:
-        text, before = (
-            texts.of_file(git.text_at(committed.tree, commit, file), file)
-            if commit and file not in hidden
-            else None
-            for commit in (committed.commit, committed.previous)
-        )
-        if text is None:
-            continue
-        path = committed.tree / file
-        seen = FileSaved(committed.project, path, text, committed.ts, committed.top)
-        if (found := stands_in(tracked, region, before or "", seen, settings)) is not None:
-            return found
-    return None
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """The first of those that are not left out, by their names within the tree."""
+        committed = self._committed
+        names = committed.names[: MOST + 1]
+        places = {n: os.path.relpath(committed.tree / n, committed.project) for n in names}
+        hidden = left_out(committed.project, places.values())
+        return [name for name in names if places[name] not in hidden]
+
+    def _text_after(self, name: str) -> str:
+        if name not in self._after:
+            self._after[name] = self._text_in(self._committed.commit, name)
+        return self._after[name]
+
+    def _text_before(self, name: str) -> str:
+        if name not in self._before:
+            self._before[name] = self._text_in(self._committed.previous, name)
+        return self._before[name]
+
+    def _text_in(self, commit: str, name: str) -> str:
+        """A file's text in a commit, without secrets; empty if it is not there."""
+        text = git.text_at(self._committed.tree, commit, name) if commit else None
+        return self._texts.of_file(text, name) or ""

@@ -78,8 +78,20 @@ class Committed:
             above = os.path.dirname(above)
         return os.path.relpath(path, tree)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names within the tree of `files`; without those that lie in a tree within it."""
+        if self._is_elsewhere:
+            return self.files
+        return tuple(name for name in map(self.name_of, self.files) if name is not None)
+
     def changed(self, name: str) -> bool:
         """Whether a file, by its name within the tree, is among `files`."""
-        if not self.top or os.path.relpath(self.top, self.project).startswith(".."):
+        if not self.top or self._is_elsewhere:
             return name in self.files
         return f"{os.path.relpath(self.top, self.project)}/{name}" in self.files
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the tree lies outside the project: then `files` are its own names."""
+        return bool(self.top) and os.path.relpath(self.top, self.project).startswith("..")

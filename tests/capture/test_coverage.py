@@ -17,7 +17,7 @@ from qi_learn.capture.command_words import read_words
 from qi_learn.capture.coverage_files import own_coverage
 from qi_learn.capture.joined_outcome import CommandRuns, join_new_commands
 from qi_learn.capture.outcome import run_command
-from qi_learn.capture.unseen_lines import is_unseen
+from qi_learn.capture.unseen_lines import SourceLines
 from qi_learn.commands.run import record_outcome
 from qi_learn.paths import Paths
 from qi_learn.records import Message, Suggestion, Turn
@@ -125,6 +125,7 @@ def test_cobertura_is_read_from_its_source() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '{"files": {"a.py": {"executed_lines": [-Infinity], "missing_lines": []}}}',
         *("", "{}", '{"files": 3}', '{"files": {"a": {}}}', "<coverage", "<a/>", "SF", "[1]"),
         '<!DOCTYPE c [<!ENTITY x "y">]><coverage/>',
         '{"files": {"a.py": {"executed_lines": ["x"], "missing_lines": []}}}',
@@ -172,6 +173,35 @@ def test_a_damaged_report_breaks_nothing(tmp_path: Path, content: bytes) -> None
     assert own_coverage(read_words(["pytest"]), tmp_path, time.time() - 60) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("coverage.json", '{"files": {"a": {"executed_lines": [Infinity], "missing_lines": []}}}'),
+        ("coverage.json", '{"files": {"\\ud800": {"executed_lines": [1], "missing_lines": []}}}'),
+        ("lcov.info", "TN:\nSF:cart\0.py\nDA:1,1\nend_of_record\n"),
+    ],
+    ids=["a number without end", "half a character", "a name that no file has"],
+)
+def test_a_report_that_no_tool_writes_takes_no_result_away(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    """The command's exit code is the person's, whatever it left behind."""
+    (tmp_path / "told").write_text(content)
+    argv = ["sh", "-c", f"cp told {name}; exit 3"]
+    result, _ = run_command(argv, project=str(tmp_path), kind="test", cwd=tmp_path)
+    assert (result.exit_code, result.covered or None) == (3, None)
+
+
+def test_a_data_file_that_names_no_file_takes_no_result_away(tmp_path: Path) -> None:
+    data_file(tmp_path / "told", tmp_path, branches=True)
+    with closing(sqlite3.connect(tmp_path / "told")) as data:
+        data.execute("UPDATE file SET path = NULL")
+        data.commit()
+    argv = ["sh", "-c", "cp told .coverage; exit 3"]
+    result, _ = run_command(argv, project=str(tmp_path), kind="test", cwd=tmp_path)
+    assert (result.exit_code, result.covered or None) == (3, None)
+
+
 # --- lines ----------------------------------------------------------------------------------------
 
 
@@ -194,17 +224,25 @@ def test_lines_are_unseen_if_they_could_run_and_none_did(
     region: str, missed: tuple[int, ...] | None, unseen: bool
 ) -> None:
     ran = (1, 1, 3, 3, 6, 6, 8, 8, 10, 12, 16, 17)
-    assert is_unseen(region.rstrip("\n"), SOURCE, True, ran, missed) is unseen
+    assert SourceLines(SOURCE, python=True).is_unseen(region.rstrip("\n"), ran, missed) is unseen
+
+
+@pytest.mark.parametrize(("ran", "unseen"), [((30, 10**15), True), ((0, 10**15), False)])
+def test_ranges_longer_than_any_file_are_compared_at_once(
+    ran: tuple[int, ...], unseen: bool
+) -> None:
+    """A run that came back in a file of a person's may say what it likes."""
+    assert SourceLines(SOURCE, python=True).is_unseen(CART.rstrip("\n"), ran, (0, 10**15)) is unseen
 
 
 def test_lines_that_stand_there_twice_are_not_told_apart() -> None:
-    assert not is_unseen(
-        "    x = 1", "def a():\n    x = 1\n\ndef b():\n    x = 1\n", True, (), None
-    )
+    source = SourceLines("def a():\n    x = 1\n\ndef b():\n    x = 1\n", python=True)
+    assert not source.is_unseen("    x = 1", (), None)
 
 
 def test_without_missed_lines_only_pythons_statements_could_run() -> None:
-    assert not is_unseen("  total += 1;", "function f() {\n  total += 1;\n}\n", False, (1, 1), None)
+    source = SourceLines("function f() {\n  total += 1;\n}\n", python=False)
+    assert not source.is_unseen("  total += 1;", (1, 1), None)
 
 
 # --- a run, to the outcome ------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from qi_learn.daemon.background import Background
 from qi_learn.daemon.following import clean_texts
-from qi_learn.daemon.surviving import Surviving
+from qi_learn.daemon.surviving import FEW, Surviving
 from qi_learn.outside import git_call
 from qi_learn.records import Survival
 from qi_learn.step_guard import StepGuard
@@ -36,14 +37,13 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def _count(world: World, *, seconds: float = 60.0) -> float:
+def _count(world: World) -> float:
     """Count as rounds of the daemon do, until nothing is due; when something is next."""
     background, guard = Background("test-lines"), StepGuard()
     surviving = Surviving(background, guard)
     end = time.monotonic() + 60
     while surviving.due <= world.now or background.busy:
-        over = time.monotonic() + seconds
-        surviving.count(world.store, world.now, clean_texts(world.store), over=over)
+        surviving.count(world.store, world.now, clean_texts(world.store))
         for done in background.results():
             surviving.keep(world.store, done)
         assert time.monotonic() < end
@@ -75,6 +75,15 @@ def _edit(world: World, old: str, new: str) -> None:
     text = (world.repo.root / "stats.py").read_text()
     assert old in text
     world.repo.write("stats.py", text.replace(old, new))
+
+
+def _put_before_git(directory: Path, first: str, patch: pytest.MonkeyPatch) -> None:
+    """Have git do something else first."""
+    directory.mkdir()
+    git = directory / "git"
+    git.write_text(f'#!/bin/sh\n{first}\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    patch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
 
 
 def _taken(world: World) -> str:
@@ -168,19 +177,61 @@ def test_a_project_that_is_gone_is_unknown(world: World) -> None:
     assert _left(world, turn) == (1.0, None, None)
 
 
-def test_a_round_counts_for_a_moment_and_the_next_goes_on(world: World) -> None:
+def test_a_round_asks_git_nothing_and_loads_a_few_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     turns = []
-    for n in range(3):
+    for n in range(FEW + 1):
         code = SUGGESTED.replace("mean", f"mean_{n}")
         turns.append(world.ask(code))
         world.save(f"mean_{n}.py", code)
         world.commit(f"Add mean_{n}")
-    surviving = Surviving(Background("test-lines"), StepGuard())
-    for rounds in range(1, 4):
-        assert surviving.due <= world.now
-        surviving.count(world.store, world.now, clean_texts(world.store), over=0.0)
-        assert sum(bool(survivals_of(world.store, turn)) for turn in turns) == rounds
-    assert [_left(world, turn) for turn in turns] == [(1.0, None, None)] * 3
+    background = Background("test-lines")
+    surviving = Surviving(background, StepGuard())
+    with monkeypatch.context() as patch:
+        _put_before_git(tmp_path / "bin", "sleep 0.5", patch)
+        began = time.monotonic()
+        surviving.count(world.store, world.now, clean_texts(world.store))
+        assert time.monotonic() - began < 0.5
+        assert (background.length, surviving.due) == (FEW, math.inf)
+    background.close()
+    _count(world)
+    assert [_left(world, turn) for turn in turns] == [(1.0, None, None)] * len(turns)
+
+
+def test_a_project_that_is_away_at_the_commit_is_counted_when_it_is_back(world: World) -> None:
+    turn = _taken(world)
+    root = world.repo.root
+    root.rename(root.with_name("elsewhere"))
+    assert _count(world) == world.now + DAY
+    assert _left(world, turn) == (None, None, None)
+    world.now += DAY
+    assert _count(world) == world.now + DAY
+    root.with_name("elsewhere").rename(root)
+    world.now += DAY
+    _count(world)
+    assert _left(world, turn)[0] == 1.0
+
+
+def test_git_that_refuses_at_the_commit_is_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    turn = _taken(world)
+    with monkeypatch.context() as patch:
+        _put_before_git(tmp_path / "bin", "exit 128", patch)
+        assert _count(world) == world.now + DAY
+    world.now += DAY
+    _count(world)
+    assert _left(world, turn)[0] == 1.0
+
+
+def test_a_project_that_never_comes_back_is_not_asked_for_for_ever(world: World) -> None:
+    turn = _taken(world)
+    world.repo.root.rename(world.repo.root.with_name("elsewhere"))
+    for _ in range(9):
+        due = _count(world)
+        world.now += DAY
+    assert (due, _left(world, turn)) == (math.inf, (None, None, None))
 
 
 def test_suggestions_of_one_file_and_commit_take_one_process_together(
@@ -220,6 +271,7 @@ def test_the_daemon_counts_as_days_go_by(tmp_path: Path) -> None:
         day.paste(code)
         day.repo.commit("Mean")
         home.wait(60.0)
+        home.rest()  # the thread asks git
         found = survivals_of(home.store, turn)[0]
         assert (found.own, found.at_commit, found.after_day) == (OWN, 1.0, None)
         day.repo.git("mv", day.file, "invoicer/means.py")
@@ -228,7 +280,7 @@ def test_the_daemon_counts_as_days_go_by(tmp_path: Path) -> None:
         day.repo.save("invoicer/means.py", moved)
         day.repo.commit("Floats")
         home.wait(DAY)
-        home.rest()  # the thread asks git
+        home.rest()
         assert survivals_of(home.store, turn)[0].after_day == pytest.approx(5 / OWN)
         for _ in range(7):
             home.wait(DAY)

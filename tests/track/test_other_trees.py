@@ -125,6 +125,39 @@ def test_a_reset_there_takes_back_what_was_committed_there(trees: Trees) -> None
     assert (world.fate(turn).reverted, world.feedback(turn).accepted) == (True, False)
 
 
+def _moved_in_a_commit(trees: Trees, name: str) -> str:
+    """A turn whose code went to another file in a commit of which no save was seen."""
+    world, tree = trees.world, trees.tree
+    turn = world.ask(SUGGESTED)
+    trees.save(with_mean(SUGGESTED))
+    before = trees.commit("Mean")
+    trees.watcher.remove(world.repo.root)
+    tree.write("stats.py", FILE)
+    tree.write(name, f'"""Means."""\n\n\n{SUGGESTED}')
+    commit, project = tree.commit("Split"), world.repo.root
+    within = "" if not tree.root.is_relative_to(project) else f"{tree.root.relative_to(project)}/"
+    files = (f"{within}{name}", f"{within}stats.py")
+    world.now += 10
+    told = Committed(str(project), commit, files, "commit", world.now, before, str(tree.root))
+    follow_commit(world.store, told, world.settings, world.now)
+    return turn
+
+
+def test_what_a_commit_there_moves_to_another_file_of_it_is_found(trees: Trees) -> None:
+    fate = trees.world.fate(_moved_in_a_commit(trees, "means.py"))
+    assert (fate.final_text, Path(fate.file or "").name) == (SUGGESTED, "means.py")
+    there = (trees.world.repo.root / (fate.file or "")).resolve()
+    assert there == trees.tree.root / "means.py"
+
+
+def test_no_copy_there_is_read_that_the_projects_rules_leave_out(trees: Trees) -> None:
+    vendored = "/worktrees/" not in (trees.tree.root / ".git").read_text()
+    rule = "vendor/private/" if vendored else "private/"
+    trees.world.repo.write(".qi-learn-ignore", f"/{rule}\n")
+    fate = trees.world.fate(_moved_in_a_commit(trees, "private/means.py"))
+    assert Path(fate.file or "").name == "stats.py"
+
+
 def test_days_later_it_is_looked_at_in_its_own_repository(trees: Trees) -> None:
     """A commit that no daemon saw changed it."""
     world = trees.world

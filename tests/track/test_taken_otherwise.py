@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from qi_learn.daemon.following import follow_save
+from qi_learn.outside import git_call
 from qi_learn.workspace.changes import FileSaved
 from tests.support.tracked_code import FILE, SUGGESTED, World, with_mean
 
@@ -85,6 +88,46 @@ def test_so_is_one_that_went_there_in_a_commit_of_which_no_save_was_seen(world: 
     world.wait(700)
     fate = world.fate(turn)
     assert (fate.inferred, fate.file, fate.final_text) == ("kept", "overdue.py", LONG)
+
+
+def test_so_is_one_whose_longest_line_was_changed_on_the_way(world: World) -> None:
+    turn = world.ask(LONG)
+    world.save("stats.py", with_mean(LONG))
+    world.commit()
+    world.wait(7200)
+    changed = LONG.replace("amounts.get(bill.customer, 0) + rest", "rest")
+    world.repo.write("stats.py", with_mean("from overdue import overdue\n"))
+    world.repo.write("overdue.py", f'"""Overdue bills."""\n\n\n{changed}')
+    world.commit("Split")
+    world.wait(700)
+    assert (world.fate(turn).fate, world.fate(turn).file) == ("edited", "overdue.py")
+
+
+def test_what_a_commit_took_away_together_is_looked_for_in_files_that_are_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Counted by git's own trace."""
+    codes = [LONG.replace("overdue", f"overdue_{n}") for n in range(6)]
+    turns = [world.ask(code) for code in codes]
+    world.save("stats.py", with_mean("\n\n".join(codes)))
+    for n in range(6):
+        world.save(f"other_{n}.py", f"OTHER = {n}\n")
+    world.commit()
+    world.wait(7200)
+    world.repo.write("stats.py", FILE)
+    for n in range(6):
+        world.repo.write(f"other_{n}.py", f"OTHER = {n}\nMORE = {n}\n")
+    world.repo.write("overdue.py", codes[0])
+    world.repo.commit("Split")
+    world.repo.git("repack", "-adq")
+    trace, environment = tmp_path / "trace", git_call.environment
+    told = {"GIT_TRACE": str(trace)}
+    monkeypatch.setattr(git_call, "environment", lambda: environment() | told)
+    world.head_moved()
+    asked = [line for line in trace.read_text().split("\n") if "built-in: git" in line]
+    assert sum("other_" in line for line in asked) <= 6, asked
+    world.wait(700)
+    assert (world.fate(turns[0]).inferred, world.fate(turns[0]).file) == ("kept", "overdue.py")
 
 
 def test_one_that_another_file_of_the_commit_had_before_is_rejected(world: World) -> None:
