@@ -20,6 +20,7 @@ from qi_learn.commands.export_turns import export_turns
 from qi_learn.commands.import_ import bring_in
 from qi_learn.commands.import_request import ImportRequest
 from qi_learn.daemon.alone import TakingIn
+from qi_learn.fates import inferred_fate
 from qi_learn.paths import Paths
 from qi_learn.records import (
     AnswerFacts,
@@ -139,7 +140,12 @@ def suggestions(draw: st.DrawFn, of: Turn, ordinal: int) -> Suggestion:
         repaired_by=draw(st.none() | st.just("d" * 40)),
         head=("import os",),
     )
-    return replace(made, said="declined") if made.inferred == "rejected" else made
+    if made.inferred != "rejected":
+        return made
+    declined = replace(made, said="declined")
+    if inferred_fate(declined) == "rejected":
+        return declined
+    return replace(made, inferred="unknown")  # declined, and there word for word after all
 
 
 @st.composite
