@@ -9,6 +9,7 @@ own reports say it (`own_reports`). What a result says of suggestions is decided
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shlex
@@ -34,6 +35,7 @@ from qi_learn.ids import new_id
 from qi_learn.outside import git
 from qi_learn.records import CommandResult
 
+_log = logging.getLogger(__name__)
 EXIT_MAY_NOT_RUN, EXIT_NO_COMMAND = 126, 127
 """The exit codes of a shell for a command that may not be run, and for one that is not there."""
 
@@ -94,6 +96,7 @@ def _covered(words: CommandWords, cwd: Path, since: float) -> tuple[CoveredFile,
     try:
         return own_coverage(words, cwd, since)
     except Exception:  # noqa: BLE001  (others' files, in whatever state: the result is not theirs)
+        _log.info("what the tests covered could not be told", exc_info=True)
         return None
 
 

@@ -94,10 +94,8 @@ def import_(
 
 
 def _lines(report: ImportReport) -> Iterator[str]:
-    new, would = (
-        report.turns + report.signs + report.ratings + report.commands,
-        "would be " * report.dry_run,
-    )
+    new = report.turns + report.signs + report.ratings + report.commands
+    would = "would be " * report.dry_run
     files = f"{report.files} file{'s' * (report.files != 1)}"
     if report.unchanged == report.files:
         yield f"nothing new   {files}, unchanged since the last import"

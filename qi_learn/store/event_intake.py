@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 from qi_learn import codec
 from qi_learn.records import Became, CommandResult, Event, Suggestion, Turn
-from qi_learn.redact import Redacted
 from qi_learn.storable import storable_value
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
@@ -117,8 +116,9 @@ def take_event(intake: EventIntake, event: Event) -> None:
         event = replace(event, body={})
     if forgotten := intake.memory.tombstones.holds_event(event):
         event = replace(event, body={}, project=None)
-    clean = intake.memory.redactor.clean(event)
-    if not save_event(store, _kept(intake, event), taken=intake.now):
+    clean, kept = intake.memory.redactor.clean(event), _kept(event)
+    row = clean if kept is event else intake.memory.redactor.clean(kept)
+    if not save_event(store, row, taken=intake.now):
         if turn is not None and is_another(store, turn):
             raise ValueError(f"the id {turn.id} was used for another turn before")
         intake.repeated += 1
@@ -144,10 +144,11 @@ def take_event(intake: EventIntake, event: Event) -> None:
     intake.count += 1  # git, hook and edit events are kept as they came
 
 
-def _kept(intake: EventIntake, event: Event) -> Redacted[Event]:
+def _kept(event: Event) -> Event:
     """The event as its row has it: without what is needed only until it is joined."""
-    body = {name: value for name, value in event.body.items() if name != "covered"}
-    return intake.memory.redactor.clean(without_text(replace(event, body=body)))
+    if "covered" in event.body:
+        event = replace(event, body={k: v for k, v in event.body.items() if k != "covered"})
+    return without_text(event)
 
 
 def _take_turn(intake: EventIntake, decoded: Turn, became: Became | None) -> None:
