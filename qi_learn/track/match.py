@@ -154,7 +154,10 @@ def _is_its_part(wanted: Wanted, run: str, least: int) -> bool:
 
 
 def _one_of_several(wanted: Wanted, before: str, min_tokens: int) -> Match | None:
-    """The largest of several pieces at the margin, two functions for example, that is there."""
+    """The largest of several pieces at the margin, two functions for example, that is there.
+
+    One of which all is there comes before one of which a part is: code like it may be that.
+    """
     margin = indentation(wanted.code)
     pieces: list[list[str]] = []
     blank = True
@@ -176,7 +179,7 @@ def _one_of_several(wanted: Wanted, before: str, min_tokens: int) -> Match | Non
                 found.append((len(one.letters), match))
     if not found:
         return None
-    match = max(found, key=lambda each: each[0])[1]
+    match = max(found, key=lambda each: (each[1].similarity >= PART, each[0]))[1]
     run = wanted.saved.letters_of(match.start, match.end)
     return Match(match.start, match.end, alike(wanted.letters, run), "tokens")
 

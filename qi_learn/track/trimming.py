@@ -7,6 +7,7 @@ code, at the place where it has to be.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from itertools import takewhile
@@ -54,7 +55,7 @@ class Trimming:
         spelt = self._saved.spelt
         own = {i for i in coded if spelt[i] in self._lines}
         run = "".join(spelt[i] for i in coded)
-        if len(own) == len(coded) or len(run) * len(self._letters) > MOST_CELLS:
+        if run in self._letters or len(run) * len(self._letters) > MOST_CELLS:
             return own
         same = [False] * len(run)
         for step in Levenshtein.opcodes(self._letters, run):
@@ -63,8 +64,7 @@ class Trimming:
         at = 0
         for i in coded:
             size = len(spelt[i])
-            if sum(same[at : at + size]) >= MOSTLY * size:
-                own.add(i)
+            (own.add if sum(same[at : at + size]) >= MOSTLY * size else own.discard)(i)
             at += size
         return own
 
@@ -95,31 +95,35 @@ class Trimming:
     def _above(self, first: int) -> int:
         """The first line moved up over lines that stand above it in the code as well.
 
-        They are old, and anybody's: `@Override`. Brackets may be other code's.
+        They are old, and anybody's: `@Override`. Brackets may be other code's. A line that the code
+        has at several places is at the one where most lines above it are the same.
         """
         spelt, coded = self._saved.spelt, self._saved.coded
-        at = self._only_place(spelt[first])
-        for i in reversed(coded[: bisect_left(coded, first)]):
-            if at is None or not self._letters.endswith(spelt[i], 0, at) or not self._has_word(i):
-                break
-            first, at = i, at - len(spelt[i])
-        return first
+        above = coded[: bisect_left(coded, first)]
+        highest = first
+        for at in self._places(spelt[first]):
+            for i in reversed(above):
+                if not self._letters.endswith(spelt[i], 0, at) or not self._has_word(i):
+                    break
+                highest, at = min(i, highest), at - len(spelt[i])
+        return highest
 
     def _below(self, last: int) -> int:
         """The last line moved down in the same way."""
         spelt, coded = self._saved.spelt, self._saved.coded
-        at = self._only_place(spelt[last])
-        end = 0 if at is None else at + len(spelt[last])
-        for i in coded[bisect_left(coded, last) + 1 :]:
-            if not end or not self._letters.startswith(spelt[i], end) or not self._has_word(i):
-                break
-            last, end = i, end + len(spelt[i])
-        return last
+        below = coded[bisect_left(coded, last) + 1 :]
+        lowest = last
+        for place in self._places(spelt[last]):
+            end = place + len(spelt[last])
+            for i in below:
+                if not self._letters.startswith(spelt[i], end) or not self._has_word(i):
+                    break
+                lowest, end = max(i, lowest), end + len(spelt[i])
+        return lowest
 
-    def _only_place(self, line: str) -> int | None:
-        """Where a line stands in the code, if it does once."""
-        at = self._letters.find(line)
-        return at if at >= 0 and self._letters.find(line, at + 1) < 0 else None
+    def _places(self, line: str) -> list[int]:
+        """Where a line stands in the code."""
+        return [found.start() for found in re.finditer(re.escape(line), self._letters)]
 
     def _has_word(self, i: int) -> bool:
         return any(map(str.isalnum, self._saved.lines[i]))

@@ -61,6 +61,7 @@ def test_a_formatters_work_is_no_difference() -> None:
     code = "call(\n    one,\n    two,\n)\nx = 'a'\n"
     assert likeness(code, 'call(one, two)\nx = "a"  # so\n', "python") == 1.0
     assert likeness(code, code.replace("one", "three"), "python") < 0.95
+    assert likeness(code, "# nothing but a word\n", "python") == 0.0
 
 
 @pytest.mark.parametrize("language", ["python", "typescript", "java"])

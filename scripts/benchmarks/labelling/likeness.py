@@ -20,7 +20,7 @@ def tokens(text: str, language: str = "") -> list[str]:
     """The words and signs of a text that a formatter does not change."""
     text = re.sub(_COMMENT.get(language, _COMMENT[""]), " ", text, flags=re.DOTALL)
     found = [t for t in _TOKEN.findall(text) if t not in _QUOTES and t != ";"]
-    return [t for t, after in zip(found, [*found[1:], ""], strict=True) if not _trails(t, after)]
+    return [t for t, after in zip(found, [*found, ""][1:], strict=True) if not _trails(t, after)]
 
 
 def _trails(token: str, after: str) -> bool:
