@@ -80,6 +80,10 @@ class Example:
     """
     recall: Recall | None = None
     """Why it is replayed; None unless it is."""
+    person_mask: tuple[bool, ...] = ()
+    """For each of `target_ids`, whether the person wrote or changed it; empty if that is not known
+    (generic code, data sets of before this was recorded).
+    """
 
 
 @dataclass(frozen=True, slots=True)
