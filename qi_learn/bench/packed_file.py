@@ -12,8 +12,8 @@ from pathlib import Path
 
 from qi_learn.bench.tasks import BenchTask
 from qi_learn.dataset.examples import Tokenizer
-from qi_learn.gate.measure import suite_of
 from qi_learn.gate.measurements import Likelihoods
+from qi_learn.gate.reading import suite_of
 from qi_learn.gate.suite import SHOTS, with_shots
 from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.pack.splice import pack
