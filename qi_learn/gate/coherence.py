@@ -79,5 +79,8 @@ def _broken(example: Example, answer: Answer, wanted: Container) -> bool:
         return False
     if wanted == "raw":
         return parses(answer.text, None) is False
+    if wanted == "tool":  # what an edit takes away is in an argument too
+        longer = [text for text in answer.tool_texts if "\n" in text.strip()]
+        return bool(longer) and all(parses(text, None) is False for text in longer)
     blocks = fenced(answer.text)
     return any(not b.closed or parses(b.text, b.language) is False for b in blocks)

@@ -120,16 +120,16 @@ class FileReader:
     ) -> None:
         if not examples:
             return
-        scored = self._load().score(
+        scored = self._load().score_each(
             [_text(e) for e in examples],
             temperature=1.0 if temperature is None else temperature,
             each=each,
             pause=self._pause,
         )
-        for example, number in zip(examples, scored, strict=True):
-            self._numbers[_key(example), temperature] = number
+        for index, number in scored:  # kept one by one: a reading that is broken off goes on
+            self._numbers[_key(examples[index]), temperature] = number
             if self._cache is not None:
-                self._cache.put_text(example, number, temperature)
+                self._cache.put_text(examples[index], number, temperature)
 
     def _load(self) -> Scorer:
         if self._scorer is None:

@@ -107,15 +107,20 @@ class Scorer:
         self.seconds = 0.0
         """What that took."""
 
-    def score(
+    def score(self, texts: Sequence[Text], *, temperature: float = 1.0) -> list[SequenceNll]:
+        """The NLL of each target, in the order of `texts` (see `score_each`)."""
+        found = dict(self.score_each(texts, temperature=temperature))
+        return [found[index] for index in range(len(texts))]
+
+    def score_each(
         self,
         texts: Sequence[Text],
         *,
         temperature: float = 1.0,
         each: TokenVisitor | None = None,
         pause: Callable[[], None] = lambda: None,
-    ) -> list[SequenceNll]:
-        """The NLL of each target, in the order of `texts`.
+    ) -> Iterator[tuple[int, SequenceNll]]:
+        """The index of each text and the NLL of its target, in the order in which they are read.
 
         It is the sum of -ln p(target[i] | prompt, target[:i]). No BOS is added. With an empty
         prompt the first target token has nothing before it and is not counted.
@@ -129,15 +134,13 @@ class Scorer:
                 f"a sequence has {longest} tokens and the context is {self.context}",
                 "measure it with a larger context",
             )
-        found: dict[int, SequenceNll] = {}
         for index in _reading_order(texts):
             pause()
             began = time.monotonic()
             row = _Row(texts[index], temperature, each, self._ends_answer)
             self._read(row)
-            found[index] = row.result()
             self.seconds += time.monotonic() - began
-        return [found[index] for index in range(len(texts))]
+            yield index, row.result()
 
     def _ends_answer(self, token: int) -> bool:
         return self._model.vocabulary.ends_generation(token)

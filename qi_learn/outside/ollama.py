@@ -58,8 +58,13 @@ class Answer:
     answer_tokens: int
     seconds: float
     """Spent generating: measured by the server, else the whole wait for the answer."""
-    tool_text: str = ""
+    tool_texts: tuple[str, ...] = ()
     """The texts in the arguments of tool calls, if the model answered with those."""
+
+    @property
+    def tool_text(self) -> str:
+        """Those texts, one behind the other."""
+        return "\n".join(self.tool_texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +317,7 @@ def _read_answer(answer: Mapping[str, Any], waited: float) -> Answer:
         int(answer.get("prompt_eval_count", 0)),
         int(answer.get("eval_count", 0)),
         answer.get("eval_duration", 0) / 1e9 or waited,
-        "\n".join(tool_texts),
+        tuple(tool_texts),
     )
 
 
