@@ -29,6 +29,7 @@ from qi_learn.gate.evaluate import (
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
+from qi_learn.gate.ledger import Look, next_look
 from qi_learn.gate.limits import DOUBTED
 from qi_learn.gate.measurements import (
     CandidateFindings,
@@ -46,6 +47,7 @@ from qi_learn.redact import load_seen
 from qi_learn.rundir.adapter_file import read_adapter
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
+from qi_learn.store.looks import past_looks
 from qi_learn.store.releases import rollback_seconds
 
 
@@ -74,7 +76,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     sizes = _sizes(cycle)
     probes = generic_examples(reference_code.probes(), vocabulary)
     exercise = make_exercise(cycle.settings.gate.execute)
-    suites = suites_of(snapshot, earlier, probes, sizes, exercise)
+    suites = suites_of(snapshot, earlier, {"python_stdlib": probes}, sizes, exercise)
     smoke = _smoke(cycle, live)
     files = _files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
@@ -98,6 +100,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
+        look=_look(cycle, live),
         reported=ReportedOnly(
             few_shot=asked[base.model].few_shot,
             dev_by_scale=by_scale,
@@ -134,6 +137,15 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
         except StoreError as error:
             lost.append(f"the held-out work of run {run.run_id} was not compared: {error.what}")
     return snapshots, lost
+
+
+def _look(cycle: Cycle, live: Release) -> Look:
+    """The terms of this look, from every verdict that was given before.
+
+    Raises StoreError if they cannot be read: without the account nothing is sure.
+    """
+    with open_store(cycle.paths.database, readonly=True) as store:
+        return next_look(past_looks(store, but=cycle.run.run_id), live.version)
 
 
 def _files(cycle: Cycle, packed: Packed, base: Release, live: Release) -> dict[str, Path]:

@@ -6,7 +6,7 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,8 @@ class Suites:
 
     gate: tuple[Example, ...]
     old: tuple[Example, ...]
-    general: tuple[Example, ...]
+    general: Mapping[str, tuple[Example, ...]]
+    """By the suite's name."""
     questions: tuple[Example, ...]
     """Those of the gate set whose questions are put to the served models."""
     shots: tuple[Example, ...]
@@ -54,7 +55,7 @@ class Sizes:
 def suites_of(
     snapshot: Snapshot,
     earlier: Sequence[Snapshot],
-    general: tuple[Example, ...],
+    general: Mapping[str, tuple[Example, ...]],
     limits: Sizes,
     exercise: Exercise = NO_EXERCISE,
 ) -> Suites:
@@ -73,7 +74,7 @@ class FileMeasurements:
 
     gate: SuiteNll
     old: SuiteNll
-    general: SuiteNll
+    general: Mapping[str, SuiteNll]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ def measure_file(path: Path, suites: Suites, limits: Sizes) -> FileMeasurements:
         )
 
     return FileMeasurements(
-        nll("gate", suites.gate), nll("old", suites.old), nll("general", suites.general)
+        nll("gate", suites.gate),
+        nll("old", suites.old),
+        {name: nll(name, examples) for name, examples in suites.general.items()},
     )
 
 
