@@ -62,7 +62,7 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
         texts=tuple(tuple(s.nll for s in test) for test in tests),
     )
     fresh, old = suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ())
-    return Measurement(served, Likelihoods(fresh, old, general))
+    return Measurement(served, Likelihoods(fresh, old, {"python_stdlib": general}))
 
 
 def measure_adapter(

@@ -39,6 +39,7 @@ from qi_learn.gate.evaluate import (
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
+from qi_learn.gate.ledger import Look, next_look
 from qi_learn.gate.limits import DOUBTED
 from qi_learn.gate.measurements import (
     CandidateFindings,
@@ -57,6 +58,7 @@ from qi_learn.redact import load_seen
 from qi_learn.rundir.directory import ScaleTrial
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
+from qi_learn.store.looks import past_looks
 from qi_learn.store.releases import rollback_seconds
 
 READ = 0.92
@@ -118,6 +120,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
+        look=_look(cycle, live),
         reported=ReportedOnly(
             few_shot=asked[base.model].few_shot,
             dev_by_scale=by_scale,
@@ -159,6 +162,15 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
         except StoreError as error:
             lost.append(f"the held-out work of run {run.run_id} was not compared: {error.what}")
     return snapshots, lost
+
+
+def _look(cycle: Cycle, live: Release) -> Look:
+    """The terms of this look, from every verdict that was given before.
+
+    Raises StoreError if they cannot be read: without the account nothing is sure.
+    """
+    with open_store(cycle.paths.database, readonly=True) as store:
+        return next_look(past_looks(store, but=cycle.run.run_id), live.version)
 
 
 # --- what is measured -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ file with a larger last norm.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -64,7 +63,9 @@ def _edited(text: Example, number: int, prompt: list[int], answer: list[int]) ->
     """The model's answer in which a person wrote every sixth token as the module's author did."""
     person = tuple(n % 6 == 3 for n in range(WRITTEN))
     wrote = [*text.prompt_ids, *text.target_ids][GIVEN : GIVEN + WRITTEN]
-    target = [own if theirs else said for own, said, theirs in zip(wrote, answer, person, strict=True)]
+    target = [
+        own if theirs else said for own, said, theirs in zip(wrote, answer, person, strict=True)
+    ]
     return replace(
         text,
         prompt_ids=tuple(prompt),
