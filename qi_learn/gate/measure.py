@@ -16,7 +16,7 @@ from typing import Any
 
 from qi_learn.code_text import code_blocks, loops, parses, similarity, tokens_similarity
 from qi_learn.gate.cache import NllCache
-from qi_learn.gate.suite import with_shots, within
+from qi_learn.gate.suite import within
 from qi_learn.lexer import code_tokens
 from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
@@ -74,19 +74,15 @@ def measure_behaviour(
     examples: Sequence[Example],
     *,
     answer_tokens: int,
-    shots: Sequence[Example] = (),
 ) -> Behaviour:
     """Greedy answers of a served model to the examples' questions.
 
-    `shots` go into the prompt, and each answer is at most `answer_tokens` long. If the reference
+    Each answer is at most `answer_tokens` long. If the reference
     answer itself is longer than that, being cut is no fault: such an answer need not end or parse,
     and is compared with as much of the kept code as it has itself. Speed is the median over the
     answers, so that one slow moment of the machine does not count. Raises ServerError.
     """
-    answers = [
-        server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model)
-        for e in examples
-    ]
+    answers = [server.ask(_greedy(e.ask, answer_tokens), model) for e in examples]
     pairs = list(zip(examples, answers, strict=True))
     return Behaviour(
         ids=tuple(e.id for e in examples),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
 from qi_learn.paths import Paths
@@ -9,6 +12,7 @@ from qi_learn.record_class import dataclass
 from qi_learn.report.gpu_use import GpuUse, gpu_use
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
+from qi_learn.rundir.snapshot import dropped_in, snapshot_ready
 from qi_learn.store.short_ids import short_id
 
 
@@ -31,6 +35,8 @@ class RunLine:
     """The GPUs on which it trains, if it does."""
     short: str = ""
     """The beginning of its id, as a person types it."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """The number of texts that its data set left out, by reason."""
 
 
 def newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -38,6 +44,12 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     runs = run_directories(paths.runs)
     if not runs:
         return None
+    run = runs[-1]
+    dropped = dropped_in(run.snapshot) if snapshot_ready(run.snapshot) else {}
+    return replace(_line(paths, runs, waiting), dropped=dropped)
+
+
+def _line(paths: Paths, runs: Sequence[RunDirectory], waiting: str) -> RunLine:
     run = runs[-1]
     short = short_id(run.run_id, *(before.run_id for before in runs[-2:-1]))
     if run.ended:
