@@ -335,7 +335,7 @@ def test_the_tokens_that_the_person_changed_are_theirs(
 ) -> None:
     t = turn()
     example = build(server, smollm, interaction(t, suggestion(t, final=KEPT)))
-    assert own(example, smollm) == [": float", " -> float", ".14", " * r", "  # π r²"]
+    assert own(example, smollm) == [": float", " -> float", "3.14", " * r  # π r²"]
     kept = build(server, smollm, interaction(t, suggestion(t, final=CODE)))
     assert own(kept, smollm) == []
     assert isinstance(kept, Example)

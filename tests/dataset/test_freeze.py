@@ -117,8 +117,8 @@ def test_the_same_store_gives_the_same_snapshot(
 def test_what_was_kept_as_it_was_trains_and_does_not_count(
     store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    work(store, SESSIONS)
-    agreed(store, {"b": 3, "e": 4}, first=50)
+    agreed(store, {"b": 3, "e": 4}, first=0)
+    work(store, SESSIONS, first=10)
     found = freeze_it(store, server, vocabulary)
     assert Counter((e.session, e.split, e.person_wrote) for e in found.examples) == {
         ("a", "train", True): 6,
