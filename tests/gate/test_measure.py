@@ -20,7 +20,6 @@ from qi_learn.errors import ServerError
 from qi_learn.gate.measure import measure_behaviour, measure_nll
 from qi_learn.gate.suite import (
     choose_questions,
-    few_shots,
     gate_suite,
     old_suite,
     with_shots,
@@ -113,19 +112,6 @@ def test_over_the_limit_examples_are_taken_evenly() -> None:
     assert sum(len(e.target_ids) for e in fitting) == 250
     assert [e.id for e in choose_questions(examples, limit=4)] == ["0", "25", "50", "75"]
     assert choose_questions(examples[:3], limit=4) == tuple(examples[:3])
-
-
-def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
-    frozen = snapshot(
-        example("a"),
-        example("b"),
-        example("c", prompt=90),
-        example("d"),
-        example("e", split="gate"),
-    )
-    assert [e.id for e in few_shots(frozen, room=50)] == ["b", "d"]
-    assert [e.id for e in few_shots(frozen, room=15)] == ["d"]
-    assert few_shots(frozen, room=0) == ()
 
 
 def test_shots_are_earlier_turns_of_a_chat_and_text_before_a_prompt() -> None:
