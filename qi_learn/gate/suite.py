@@ -104,9 +104,10 @@ def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> 
 def with_few_shots(
     snapshot: Snapshot, questions: Sequence[Example], *, room: int
 ) -> tuple[Example, ...]:
-    """The questions, each with training examples before it: the two with the questions most like it.
+    """The questions, each with the two training examples before it that were asked most alike.
 
-    They are what a person would look up and put into the prompt instead of training. A question has `room` tokens in all. One that leaves none for a shot is left out.
+    They are what a person would look up and put into the prompt instead of training. A question has
+    `room` tokens in all; one that leaves none for an example is left out.
     """
     train = [e for e in snapshot.split("train") if _question(e.ask)]
     words = [_words(e) for e in train]

@@ -129,7 +129,9 @@ def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=25)))
     assert not few.due
     assert "one-sided: 10 of 13" in few.reason
-    assert "13 examples with text of your own are too few: the gate alone needs 25" in few.reason, "both at once"
+    assert "13 examples with text of your own are too few: the gate alone needs 25" in few.reason, (
+        "both at once"
+    )
 
 
 def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:

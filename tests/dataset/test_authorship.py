@@ -100,7 +100,9 @@ def test_comments_are_the_persons_where_they_were_written_or_taken_out() -> None
 
 
 CODES = st.lists(
-    st.sampled_from(["a", "b", "f", "(", ")", ",", "=", "\n", "'x y'", "1", "# c\n", ";", "return"]),
+    st.sampled_from(
+        ["a", "b", "f", "(", ")", ",", "=", "\n", "'x y'", "1", "# c\n", ";", "return"]
+    ),
     max_size=24,
 ).map(" ".join)
 
@@ -123,9 +125,7 @@ def test_nothing_is_marked_if_and_only_if_a_formatter_could_have_done_it(
     before: str, after: str
 ) -> None:
     assume("#" not in before + after)
-    matcher = difflib.SequenceMatcher(
-        None, code_tokens(before), code_tokens(after), autojunk=False
-    )
+    matcher = difflib.SequenceMatcher(None, code_tokens(before), code_tokens(after), autojunk=False)
     same = all(tag == "equal" for tag, *_ in matcher.get_opcodes())
     assert (changed_spans(before, after) == ()) == same
 

@@ -335,7 +335,8 @@ def test_thin_and_one_sided_data_is_refused(
     store: Store, server: RenderingServer, vocabulary: Vocabulary
 ) -> None:
     with pytest.raises(
-        Refused, match="0 examples with text of your own are too few: the gate alone needs 4; 4 are missing"
+        Refused,
+        match="0 examples with text of your own are too few: the gate alone needs 4; 4 are missing",
     ):
         freeze_it(store, server, vocabulary)
     work(store, {"a": 1})

@@ -132,7 +132,7 @@ def test_a_session_in_which_nothing_counts_neither_judges_alone_nor_chooses() ->
 
 def test_too_few_are_refused_with_how_many_are_missing() -> None:
     with pytest.raises(
-        Refused, match="20 examples with text of your own are too few: .* needs 25; 5 are missing"
+        Refused, match=r"20 examples with text of your own are too few: .* needs 25; 5 are missing"
     ):
         assigned(["a"] * 20, min_gate=25)
     with pytest.raises(Refused, match=r"Nothing is left to train on.*at least 2 more"):

@@ -257,7 +257,9 @@ def test_a_reason_of_two_sentences_stands_on_one_line(past: Paths) -> None:
 def test_explain_says_why_a_good_answer_is_no_example(past: Paths) -> None:
     assert "no example" not in as_text(explain(past, Settings(), "T1"))
     with open_store(past.database) as store:
-        save_candidates(store, [JudgedTurn("T1", None, "too long to train on", "s", 0.7, 1.0, False)])
+        save_candidates(
+            store, [JudgedTurn("T1", None, "too long to train on", "s", 0.7, 1.0, False)]
+        )
     assert "\n  no example: too long to train on" in as_text(explain(past, Settings(), "T1"))
 
 
