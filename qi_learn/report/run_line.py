@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from collections.abc import Mapping
+from dataclasses import field
 
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
@@ -45,12 +45,6 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if not runs:
         return None
     run = runs[-1]
-    dropped = dropped_in(run.snapshot) if snapshot_ready(run.snapshot) else {}
-    return replace(_line(paths, runs, waiting), dropped=dropped)
-
-
-def _line(paths: Paths, runs: Sequence[RunDirectory], waiting: str) -> RunLine:
-    run = runs[-1]
     short = short_id(run.run_id, *(before.run_id for before in runs[-2:-1]))
     if run.ended:
         ended = read_object(run.outcome)
@@ -64,6 +58,12 @@ def _line(paths: Paths, runs: Sequence[RunDirectory], waiting: str) -> RunLine:
     shown = progress_text(run.path) if state != "deferred" else ""
     gpus = gpu_use(run) if training is not None and state == "running" else ()
     return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
+
+
+def dropped_by(paths: Paths, run_id: str) -> dict[str, int]:
+    """What a run's data set left out, by reason. Raises StoreError if its manifest is damaged."""
+    snapshot = RunDirectory(paths.runs / run_id).snapshot
+    return dropped_in(snapshot) if snapshot_ready(snapshot) else {}
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

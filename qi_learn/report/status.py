@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from qi_learn.records import Decision
 from qi_learn.report import keeping, running, status_lines
 from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
-from qi_learn.report.run_line import newest_run
+from qi_learn.report.run_line import dropped_by, newest_run
 from qi_learn.report.words import counted, one_line
 from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
@@ -165,6 +165,9 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: newest_run(paths, waiting), None)
+    if run is not None:
+        newest = run.id
+        run = replace(run, dropped=attempt(lambda: dropped_by(paths, newest), no_reasons))
     again = attempt(lambda: _sent_again(paths, now.gateway.get("started")), 0)
     left_out = dict(now.gateway.get("not_recorded") or {}) | ({"history": again} if again else {})
     files, size = _waiting(paths.spool)

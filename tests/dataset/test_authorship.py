@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from qi_learn.dataset.authorship import PersonsPart, changed_spans, persons_part
 from qi_learn.dataset.target import Target, target_of
 from qi_learn.lexer import code_tokens, placed_tokens
 from qi_learn.records import LearningInteraction, Suggestion
+from qi_learn.track.suggestions import suggestions_of
 from tests.support.dataset_world import ANSWER, CODE, interaction, suggestion, turn
 
 LONG = "def area(r):\n    pi = 3.14\n    square = r * r\n    return pi * square\n"
@@ -200,6 +202,16 @@ def test_a_correction_is_the_persons_where_it_is_another_text() -> None:
         interaction(turn(done_reason="length"), correction="Better:\n```python\nx = 1\n```")
     )
     assert texts(cut, own) == [cut.text], "what was cut off cannot be compared"
+
+
+def test_of_a_diff_that_was_written_anew_its_new_lines_are_the_persons() -> None:
+    diff = "--- a/tax.py\n+++ b/tax.py\n@@\n-RATE = 1\n+VAT = 19\n"
+    t = turn(answer=f"Here:\n```diff\n{diff}```\nDone.")
+    (made,) = suggestions_of(t)
+    for final, theirs in (("VAT = 19\n", []), ("VAT = 0.19 + EXTRA\n", ["0.19 + EXTRA"])):
+        edit = replace(made, state="settled", placed_at=1.0, final_text=final)
+        target, own = part(interaction(t, edit))
+        assert texts(target, own) == theirs
 
 
 def test_an_argument_of_a_tool_is_compared_with_what_the_model_put_there() -> None:
