@@ -85,6 +85,8 @@ def changed_spans(before: str, after: str) -> tuple[Span, ...]:
 
     A span that begins at the end of `after` stands for what follows it.
     """
+    if before == after:
+        return ()
     old, new = placed_tokens(before), placed_tokens(after)
     changes = _changes(old, new)
     same = len(new) - sum(change.came[1] - change.came[0] for change in changes)

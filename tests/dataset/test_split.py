@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,6 +172,17 @@ def test_caps_keep_the_best_and_the_order() -> None:
         "turn-0009",
     ]
     assert kept.left_out == 5
+
+
+def test_what_the_person_wrote_is_not_pushed_out_by_what_was_kept_as_it_was() -> None:
+    own = [candidate(n, "a", 0.7) for n in range(3)]
+    kept = [
+        replace(one, target=Target("x", (), served=Target("x", ())))
+        for one in (candidate(n, "a", 0.9) for n in range(3, 20))
+    ]
+    assert not any(one.own for one in kept)
+    found = capped([*own, *kept], seed=0, session_cap=5).kept
+    assert [one.own for one in found] == [True] * 3 + [False] * 2
 
 
 def test_ties_are_drawn_from_the_seed() -> None:
