@@ -127,7 +127,9 @@ class TrainSettings:
     """When to learn, with what, and how far the model may move."""
 
     min_interactions: int = 100
-    """Distinct examples over the quality threshold that no live version has learned, at least."""
+    """Distinct examples over the quality threshold that no live version has learned, and of which
+    you wrote or changed something, at least; what you kept as it was trains too, uncounted.
+    """
     quality_threshold: float = 0.7
     """Target score that an example must reach."""
     training_interval: float = 86400.0
@@ -198,7 +200,7 @@ class GateSettings:
     """Sizes of what the gate measures; its limits are not settings."""
 
     min_examples: int = 25
-    """Fewer held-out examples than this: refused."""
+    """Fewer held-out examples than this of which you wrote or changed something: refused."""
     answer_tokens: int = 256
     """Longest greedy answer."""
     max_tokens: int = 120000

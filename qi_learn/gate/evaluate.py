@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qi_learn.gate.budget import Allowance, Purse, Readable, allot, within
+from qi_learn.gate.budget import Purse, Readable, allot, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
 from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.reading import FileReader, tokens_of
-from qi_learn.gate.suite import choose_questions, few_shots, gate_suite, old_suite
+from qi_learn.gate.suite import choose_questions, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
@@ -48,8 +48,10 @@ class Suites:
     """By the suite's name."""
     questions: tuple[Example, ...]
     """Those of the gate set whose questions are put to the served models."""
-    shots: tuple[Example, ...]
-    """Two training examples: what a person might put into the prompt instead of training."""
+    helped: tuple[Example, ...]
+    """A part of them, each with training examples before it: what a person might put into the
+    prompt instead of training.
+    """
     exercise: Exercise = NO_EXERCISE
     """Tasks whose answers are run."""
     dev: tuple[Example, ...] = ()
@@ -80,13 +82,18 @@ def suites_of(
 ) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first."""
     gate = gate_suite(snapshot)
-    longest = max((len(e.prompt_ids) for e in gate), default=0)
+    questions = choose_questions(gate)
+    helped = with_few_shots(
+        snapshot,
+        choose_questions(questions, limit=FEW_SHOT_QUESTIONS),
+        room=limits.context - limits.answer,
+    )
     return Suites(
         within(gate, context=limits.longest),
         within(old_suite(snapshot, earlier), context=limits.longest),
         {name: within(suite, context=limits.longest) for name, suite in general.items()},
-        choose_questions(gate),
-        few_shots(snapshot, room=limits.context - longest - limits.answer),
+        questions,
+        helped,
         exercise,
         within(snapshot.split("dev"), context=limits.longest),
     )
@@ -217,11 +224,15 @@ def measure_answers(
         allowance=purse.share(TASKS),
     )
     completions = complete_prompts(server, model, inviting, purse.share(INVITING))
-    helped = (
-        few_shot_behaviour(server, model, suites, limits, purse.share(FEW_SHOT))
-        if few_shot
-        else None
-    )
+    helped = None
+    if few_shot and suites.helped:
+        helped = measure_behaviour(
+            server,
+            model,
+            suites.helped,
+            answer_tokens=limits.answer,
+            allowance=purse.share(FEW_SHOT),
+        )
     return AnswerMeasurements(behaviour, execution, completions, helped)
 
 
@@ -276,26 +287,6 @@ def same_moment_speeds(
         for m, speed in zip(measured, best, strict=True)
     )
     return one, two
-
-
-def few_shot_behaviour(
-    server: Ollama, model: str, suites: Suites, limits: Sizes, allowance: Allowance
-) -> Behaviour | None:
-    """Behaviour with examples in the prompt, on a part of the questions, since it is only reported.
-
-    None if no example fits into the context.
-    """
-    if not suites.shots:
-        return None
-    questions = choose_questions(suites.questions, limit=FEW_SHOT_QUESTIONS)
-    return measure_behaviour(
-        server,
-        model,
-        questions,
-        answer_tokens=limits.answer,
-        shots=suites.shots,
-        allowance=allowance,
-    )
 
 
 def leaks_of(

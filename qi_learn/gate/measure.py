@@ -12,7 +12,6 @@ from typing import Any
 from qi_learn.code_text import code_blocks, similarity, tokens_similarity
 from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.coherence import is_coherent
-from qi_learn.gate.suite import with_shots
 from qi_learn.lexer import code_tokens
 from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Behaviour, Example
@@ -25,12 +24,11 @@ def measure_behaviour(
     examples: Sequence[Example],
     *,
     answer_tokens: int,
-    shots: Sequence[Example] = (),
     allowance: Allowance | None = None,
 ) -> Behaviour:
     """Greedy answers of a served model to the examples' questions.
 
-    `shots` go into the prompt, and each answer is at most `answer_tokens` long. If the reference
+    Each answer is at most `answer_tokens` long. If the reference
     answer itself is longer than that, being cut is no fault: such an answer need not end or parse,
     and is compared with as much of the kept code as it has itself. Speed is the median over the
     answers, so that one slow moment of the machine does not count. When the `allowance` is used
@@ -41,8 +39,7 @@ def measure_behaviour(
     for example in examples:
         if not allowance.covers(answer_tokens):
             break
-        ask = with_shots(example.ask, shots) if shots else example.ask
-        pairs.append((example, server.ask(_greedy(ask, answer_tokens), model)))
+        pairs.append((example, server.ask(_greedy(example.ask, answer_tokens), model)))
         allowance.spend(pairs[-1][1].answer_tokens)
     answers = [answer for _, answer in pairs]
     return Behaviour(

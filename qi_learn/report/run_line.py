@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import field
+
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
 from qi_learn.paths import Paths
@@ -9,6 +12,7 @@ from qi_learn.record_class import dataclass
 from qi_learn.report.gpu_use import GpuUse, gpu_use
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
+from qi_learn.rundir.snapshot import dropped_in, snapshot_ready
 from qi_learn.store.short_ids import short_id
 
 
@@ -31,6 +35,8 @@ class RunLine:
     """The GPUs on which it trains, if it does."""
     short: str = ""
     """The beginning of its id, as a person types it."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """The number of texts that its data set left out, by reason."""
 
 
 def newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -52,6 +58,12 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     shown = progress_text(run.path) if state != "deferred" else ""
     gpus = gpu_use(run) if training is not None and state == "running" else ()
     return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
+
+
+def dropped_by(paths: Paths, run_id: str) -> dict[str, int]:
+    """What a run's data set left out, by reason. Raises StoreError if its manifest is damaged."""
+    snapshot = RunDirectory(paths.runs / run_id).snapshot
+    return dropped_in(snapshot) if snapshot_ready(snapshot) else {}
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

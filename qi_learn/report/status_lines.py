@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.errors import SettingsError
-from qi_learn.report.words import clock, counted, fitted, one_line
+from qi_learn.report.words import by_reason, clock, counted, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
 from qi_learn.store.client_rates import ClientRates
@@ -63,6 +63,20 @@ def not_recorded(counts: Mapping[str, int]) -> list[str]:
     """What passed the gateway and was not to be recorded, by reason."""
     told = [f"{count} {_NOT_RECORDED.get(why, why)}" for why, count in sorted(counts.items())]
     return [f"left out    {one_line(', '.join(told))}"] if told else []
+
+
+def examples(own: int, kept: int, left_out: Mapping[str, int]) -> list[str]:
+    """What there is to learn from that is new, and the answers that can be no example."""
+    lines = [
+        f"examples    {own} new with text of your own, {kept} kept as they were",
+        f"no example  {by_reason(left_out)}",
+    ]
+    return [line for line, told in zip(lines, (own or kept, left_out), strict=True) if told]
+
+
+def dropped(counts: Mapping[str, int]) -> list[str]:
+    """What the newest run's data set left out."""
+    return [f"{'':<12}its data set left out: {by_reason(counts)}"] if counts else []
 
 
 def unusable_settings(error: SettingsError) -> str:

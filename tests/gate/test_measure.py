@@ -16,7 +16,7 @@ import pytest
 from qi_learn.errors import ServerError
 from qi_learn.gate.budget import Purse
 from qi_learn.gate.measure import measure_behaviour
-from qi_learn.gate.suite import few_shots, gate_suite, old_suite, with_shots
+from qi_learn.gate.suite import gate_suite, old_suite, with_shots
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Snapshot
 from tests.support import fake_models_server as fake
@@ -81,19 +81,6 @@ def test_the_old_suite_takes_every_cycle_in_turn_and_nothing_that_is_trained_on(
 def test_an_example_counts_once_in_the_old_suite() -> None:
     twice = snapshot(example("a", split="gate")), snapshot(example("a", split="gate"))
     assert len(old_suite(snapshot(), twice)) == 1
-
-
-def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
-    frozen = snapshot(
-        example("a"),
-        example("b"),
-        example("c", prompt=90),
-        example("d"),
-        example("e", split="gate"),
-    )
-    assert [e.id for e in few_shots(frozen, room=50)] == ["b", "d"]
-    assert [e.id for e in few_shots(frozen, room=15)] == ["d"]
-    assert few_shots(frozen, room=0) == ()
 
 
 def test_shots_are_earlier_turns_of_a_chat_and_text_before_a_prompt() -> None:

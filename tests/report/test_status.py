@@ -16,13 +16,18 @@ from qi_learn.daemon.control import Control
 from qi_learn.paths import Paths
 from qi_learn.records import (
     Placement,
+    Snapshot,
 )
 from qi_learn.report import doctor, status
 from qi_learn.report.gpu_use import GpuUse
+from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.lost_turns import LostTurns
 from qi_learn.rundir.progress import Progress
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import GatewaySettings, Settings
 from qi_learn.spool import Spool
+from qi_learn.store.candidates import JudgedTurn, save_candidates
+from qi_learn.store.database import open_store
 from tests.support.broken_home import break_everything
 from tests.support.fake_daemon import STATE, daemon, gateway, holding_the_lock
 from tests.support.gpus import UUIDS, Gpus
@@ -83,6 +88,45 @@ def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
         "recorded    3 turns, 0 ratings",
     ):
         assert line in text.splitlines()
+
+
+def test_status_counts_what_there_is_to_learn_from_and_what_can_be_no_example(
+    past: Paths,
+) -> None:
+    assert "examples    " not in status.as_text(gather(past))
+    told = (
+        ("T1", "a", "", True),
+        ("T2", "b", "", False),
+        ("T3", None, "the answer was cut off", False),
+    )
+    with open_store(past.database) as store:
+        ids = [row["id"] for row in store.rows("SELECT id FROM turns ORDER BY id")]
+        save_candidates(
+            store,
+            [
+                JudgedTurn(id, key, reason, "s", 0.9, 1.0, own)
+                for id, (_, key, reason, own) in zip(ids, told, strict=True)
+            ],
+        )
+    run = RunDirectory(past.runs / RUN)
+    dropped = {"the answer cannot be cut into tokens exactly": 2}
+    save_snapshot(run.snapshot, Snapshot(RUN, 80.0, "aa" * 32, (), dropped=dropped))
+    found = gather(past)
+    assert (found.fresh, found.fresh_kept) == (1, 1)
+    assert found.left_out == {"the answer was cut off": 1}
+    assert found.run is not None
+    assert found.run.dropped == dropped
+    lines = status.as_text(found).splitlines()
+    assert "examples    1 new with text of your own, 1 kept as they were" in lines
+    assert "no example  1 (the answer was cut off)" in lines
+    assert (
+        f"{'':<12}its data set left out: 2 (the answer cannot be cut into tokens exactly)" in lines
+    )
+    (run.snapshot / "manifest.json").write_text("{")
+    damaged = gather(past)
+    assert any("no complete data set" in problem for problem in damaged.problems)
+    assert damaged.run is not None
+    assert (damaged.run.state, damaged.run.dropped) == ("deployed", {})
 
 
 def test_status_while_the_daemon_runs(past: Paths) -> None:
