@@ -13,6 +13,7 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.dataset.replay import why
 from qi_learn.errors import QiError
+from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.plan.fallback import read_rungs
 from qi_learn.plan.reasons import reasons
 from qi_learn.plan.strength import divergence_sentences
@@ -206,6 +207,7 @@ def _verdict_lines(verdict: Verdict) -> list[str]:
             for c in verdict.checks
         ),
         *(f"    {note}" for note in verdict.notes),
+        *([f"    the gate {cost_sentence(cost)}"] if (cost := cost_of(verdict.numbers)) else []),
         f"    risk: {verdict.risk}",
         f"    way back: {verdict.rollback_plan}",
     ]

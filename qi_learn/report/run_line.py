@@ -7,6 +7,7 @@ from dataclasses import field
 
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
+from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.report.gpu_use import GpuUse, gpu_use
@@ -35,6 +36,10 @@ class RunLine:
     """The GPUs on which it trains, if it does."""
     short: str = ""
     """The beginning of its id, as a person types it."""
+    cost: str = ""
+    """What its gate read and generated, how long that took, and how long it would take at 7B; empty
+    if there is no verdict, or one of before that was measured.
+    """
     dropped: Mapping[str, int] = field(default_factory=dict)
     """The number of texts that its data set left out, by reason."""
 
@@ -49,7 +54,8 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if run.ended:
         ended = read_object(run.outcome)
         reason = str(ended.get("reason") or "")
-        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
+        state = str(ended.get("state"))
+        return RunLine(run.run_id, state, reason, short=short, cost=_gate_cost(run))
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=locked(paths)
     )
@@ -64,6 +70,13 @@ def dropped_by(paths: Paths, run_id: str) -> dict[str, int]:
     """What a run's data set left out, by reason. Raises StoreError if its manifest is damaged."""
     snapshot = RunDirectory(paths.runs / run_id).snapshot
     return dropped_in(snapshot) if snapshot_ready(snapshot) else {}
+
+
+def _gate_cost(run: RunDirectory) -> str:
+    """What the gate took, in words."""
+    numbers = read_object(run.verdict).get("numbers") if run.verdict.exists() else None
+    cost = cost_of(numbers) if isinstance(numbers, dict) else None
+    return cost_sentence(cost) if cost is not None else ""
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

@@ -306,6 +306,7 @@ def as_text(s: Status) -> str:
         lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
         lines += status_lines.dropped(s.run.dropped)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
+        lines += [f"its gate    {s.run.cost}"] if s.run.cost else []
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.clients(s.clients)
     lines += status_lines.lost(s.lost)
