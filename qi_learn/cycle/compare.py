@@ -25,7 +25,7 @@ from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     ORDINARY,
     AnswerMeasurements,
-    Read,
+    FilesRead,
     ReadingDevice,
     Sizes,
     Suites,
@@ -215,7 +215,7 @@ def _ask(
 
 
 def _best(
-    cycle: Cycle, read: Read, live: Measurements, base: Measurements, device: ReadingDevice
+    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements, device: ReadingDevice
 ) -> tuple[float, ...]:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
@@ -228,14 +228,14 @@ def _best(
     )
 
 
-def _cost(cycle: Cycle, read: Read) -> Cost:
+def _cost(cycle: Cycle, read: FilesRead) -> Cost:
     """What the gate took in this process; what was broken off before is not in it."""
-    used = cycle.server.used
+    used, trials = cycle.server.used, cycle.run.read_trials()
     return Cost(
-        read=read.tokens,
+        read=read.tokens + sum(trial.tokens_read for trial in trials),
         asked=used.prompt_tokens,
         generated=used.answer_tokens,
-        read_seconds=read.seconds,
+        read_seconds=read.seconds + sum(trial.seconds for trial in trials),
         generate_seconds=used.seconds,
         parameters=read_head(cycle.base).parameters,
     )

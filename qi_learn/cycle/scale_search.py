@@ -90,7 +90,8 @@ class ScaleSearch:
             pause=device.pause,
         ) as reader:
             numbers = reader.numbers(dev)
+            took = reader.evaluated, reader.seconds
         nll, tokens = sum(n.nll for n in numbers), sum(n.tokens for n in numbers)
         whole = nll + sum(n.end_nll for n in numbers), sum(len(e.target_ids) for e in dev)
         loss = whole[0] / whole[1] if dev == tuple(self._dev) else None
-        return ScaleTrial(packed.scale, nll / tokens if tokens else math.nan, loss)
+        return ScaleTrial(packed.scale, nll / tokens if tokens else math.nan, loss, *took)

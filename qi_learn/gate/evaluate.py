@@ -109,7 +109,7 @@ class FileMeasurements:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class FilesRead:
     """What was read of each model's file, and what it took."""
 
     models: Mapping[str, FileMeasurements]
@@ -146,7 +146,7 @@ class ReadingDevice:
 
 def measure_files(
     files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice | None = None
-) -> Read:
+) -> FilesRead:
     """The suites' NLL under each model's file. Raises ModelError."""
     device = device or ReadingDevice()
     everything = (
@@ -186,7 +186,7 @@ def measure_files(
                 {name: reader.nll(name, suite) for name, suite in readable.general.items()},
             )
     tokens = sum(reader.evaluated for reader in readers.values())
-    return Read(models, readable, tokens, sum(reader.seconds for reader in readers.values()))
+    return FilesRead(models, readable, tokens, sum(reader.seconds for reader in readers.values()))
 
 
 def fitting_texts(

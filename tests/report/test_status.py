@@ -7,16 +7,19 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qi_learn import __version__
 from qi_learn.daemon.control import Control
+from qi_learn.gate.cost import Cost, cost_sentence
 from qi_learn.paths import Paths
 from qi_learn.records import (
     Placement,
     Snapshot,
+    Verdict,
 )
 from qi_learn.report import doctor, status
 from qi_learn.report.gpu_use import GpuUse
@@ -88,6 +91,17 @@ def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
         "recorded    3 turns, 0 ratings",
     ):
         assert line in text.splitlines()
+
+
+def test_status_says_what_the_last_gate_took(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    cost = Cost(40_000, 8_000, 4_000, 50.0, 80.0, 152_000_000)
+    verdict = run.read(run.verdict, Verdict)
+    run.write(run.verdict, replace(verdict, numbers={**verdict.numbers, **cost.numbers()}))
+    found = gather(past)
+    assert found.run is not None
+    assert found.run.cost == cost_sentence(cost)
+    assert f"its gate    {cost_sentence(cost)}" in status.as_text(found).splitlines()
 
 
 def test_status_counts_what_there_is_to_learn_from_and_what_can_be_no_example(
