@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from qi_learn.dataset.general_suites import LEAST, Suites
+from qi_learn.dataset.general_suites import LEAST, SuiteExamples
 from qi_learn.records import Example, Snapshot
 
 TELLING = 16
@@ -26,14 +26,14 @@ MOST = 0.5
 class DisjointSuites:
     """Suites of which nothing is trained on."""
 
-    suites: Suites
+    suites: SuiteExamples
     dropped: Mapping[str, int]
     """How many examples of a suite were left out; a suite that lost none is not named."""
     lost: tuple[str, ...] = ()
     """Suites that are left out whole, since too little of them was left."""
 
 
-def disjoint(suites: Suites, *snapshots: Snapshot) -> DisjointSuites:
+def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
     """The suites without what these data sets train on, or were steered by."""
     hashes = {example.hash for snapshot in snapshots for example in _trained(snapshot)}
     lines = {line for snapshot in snapshots for text in _texts(snapshot) for line in _lines(text)}

@@ -35,7 +35,7 @@ from qi_learn.dataset.target import Skipped
 from qi_learn.errors import ServerError, ServerUnreachable
 from qi_learn.records import Example
 
-Suites = Mapping[str, tuple[Example, ...]]
+SuiteExamples = Mapping[str, tuple[Example, ...]]
 """The examples of each suite, by its name."""
 LEAST = 8
 """Independent examples below which a suite says too little to judge by."""
@@ -52,12 +52,12 @@ _REFUSED = 400
 class GeneralSuites:
     """The suites that a model can be measured on."""
 
-    suites: Suites
+    suites: SuiteExamples
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Why a suite is not there, by its name."""
 
 
-def general_suites(serving: Serving) -> Suites:
+def general_suites(serving: Serving) -> SuiteExamples:
     """The suites alone (`render_general`)."""
     return render_general(serving).suites
 
@@ -79,7 +79,7 @@ def render_general(serving: Serving) -> GeneralSuites:
     return GeneralSuites(suites, left_out)
 
 
-def raw_suites(vocabulary: Tokenizer) -> Suites:
+def raw_suites(vocabulary: Tokenizer) -> SuiteExamples:
     """The suites of raw texts, which need no server."""
     python = {
         "python_stdlib": reference_code.probes(),
@@ -92,7 +92,7 @@ def raw_suites(vocabulary: Tokenizer) -> Suites:
     return suites
 
 
-def spill_questions(suites: Suites) -> tuple[Example, ...]:
+def spill_questions(suites: SuiteExamples) -> tuple[Example, ...]:
     """The questions that tell whether a learned style spills over, at most 12.
 
     They are the shortest to answer, because an answer is what costs time.

@@ -107,10 +107,10 @@ def yardsticks() -> tuple[GenericText, ...]:
     )
 
 
-def package_texts() -> tuple[GenericText, ...]:
-    """24 texts, one from each of 24 modules of installed packages."""
+def package_texts(modules: Sequence[str] = PACKAGES) -> tuple[GenericText, ...]:
+    """24 texts, one from each of the first 24 of these modules that are installed."""
     texts: list[GenericText] = []
-    for path in PACKAGES:
+    for path in modules:
         if len(texts) < PACKAGE_TEXTS and (pieces := _pieces(_installed(path))):
             module = _name(path)
             texts.append(GenericText(f"package:{module}:0", module, pieces[len(pieces) // 2]))

@@ -30,9 +30,7 @@ class SpillOver:
 
     @property
     def kept(self) -> tuple[bool, ...]:
-        """Whether an answer is in the form that was asked for: in its fence, and nothing foreign in
-        front of its lines.
-        """
+        """Whether an answer is in the ordinary form: fenced, and indented as usual."""
         return tuple(
             fence and indent is not False
             for fence, indent in zip(self.fenced, self.indented, strict=True)

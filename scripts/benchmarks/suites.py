@@ -22,7 +22,7 @@ from typing import Any
 from differences import embedded_base, random_change, say
 
 from qi_learn.dataset.examples import RenderCache, Serving
-from qi_learn.dataset.general_suites import GeneralSuites, Suites, render_general
+from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples, render_general
 from qi_learn.engine.template import render_chat, variables_of
 from qi_learn.errors import ServerError
 from qi_learn.outside.gguf import sha256_of
@@ -110,12 +110,14 @@ def changed(
 
 
 def nlls(
-    file: Path, suites: Suites, ends: set[int], threads: int | None
+    file: Path, suites: SuiteExamples, ends: set[int], threads: int | None
 ) -> dict[str, list[float]]:
     """NLL of each example under a file, without the token that ends an answer."""
     measured = {}
     for name, examples in suites.items():
-        texts = [(e.prompt_ids, _target(e, ends), (True,) * len(_target(e, ends))) for e in examples]
+        texts = [
+            (e.prompt_ids, _target(e, ends), (True,) * len(_target(e, ends))) for e in examples
+        ]
         scored = score_sequences(file, texts, context=CONTEXT, threads=threads)
         measured[name] = [one.nll / one.tokens for one in scored]
         say(f"{file.name} {name}: {math.fsum(measured[name]) / len(texts):.3f}")
