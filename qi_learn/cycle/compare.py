@@ -14,8 +14,8 @@ from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
-from qi_learn.dataset import reference_code
-from qi_learn.dataset.examples import generic_examples
+from qi_learn.cycle.serving import suites_for
+from qi_learn.dataset.general_suites import spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
@@ -23,7 +23,6 @@ from qi_learn.gate.best import best_of
 from qi_learn.gate.budget import Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
-    ORDINARY,
     AnswerMeasurements,
     FilesRead,
     ReadingDevice,
@@ -36,6 +35,7 @@ from qi_learn.gate.evaluate import (
     on_common_questions,
     same_moment_speeds,
     suites_of,
+    tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
@@ -90,10 +90,12 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
     sizes = _sizes(cycle)
-    general = {ORDINARY: generic_examples(reference_code.probes(), vocabulary)}
-    exercise = make_exercise(cycle.settings.gate.execute)
-    suites = suites_of(snapshot, earlier, general, sizes, exercise)
     smoke = _smoke(cycle, live)
+    general, left_out = suites_for(cycle, (snapshot, *earlier))
+    gate = cycle.settings.gate
+    exercise = make_exercise(tasks_within(gate.execute, gate.max_generated))
+    spill_over = spill_questions(general)
+    suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over)
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
     wait = giving_way(cycle)
@@ -131,7 +133,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
     return replace(
         verdict,
-        notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *read.suites.notes),
+        notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *left_out, *read.suites.notes),
         numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
     )
 

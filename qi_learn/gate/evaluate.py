@@ -36,6 +36,8 @@ QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.19, 0.18, 0.06, 0.05
 prompts that invite a secret, of the few-shot prompt. Three models' answers, one's tasks and the
 rest are together 0.86; speeds that are measured again take some of what is left.
 """
+TASK_TOKENS = 60
+"""Of a usual answer to a task. All models are given the same tasks, and each does one once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Suites:
     general: Mapping[str, tuple[Example, ...]]
     """By the suite's name."""
     questions: tuple[Example, ...]
-    """Those of the gate set whose questions are put to the served models."""
+    """What is put to the served models: questions of the gate set, and some from elsewhere."""
     helped: tuple[Example, ...]
     """A part of them, each with training examples before it: what a person might put into the
     prompt instead of training.
@@ -79,8 +81,13 @@ def suites_of(
     general: Mapping[str, tuple[Example, ...]],
     limits: Sizes,
     exercise: Exercise = NO_EXERCISE,
+    *,
+    aside: Sequence[Example] = (),
 ) -> Suites:
-    """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first."""
+    """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first.
+
+    `aside`: questions that are not about the fresh work, put between those that are.
+    """
     gate = gate_suite(snapshot)
     questions = choose_questions(gate)
     helped = with_few_shots(
@@ -92,11 +99,23 @@ def suites_of(
         within(gate, context=limits.longest),
         within(old_suite(snapshot, earlier), context=limits.longest),
         {name: within(suite, context=limits.longest) for name, suite in general.items()},
-        questions,
+        between(questions, aside),
         helped,
         exercise,
         within(snapshot.split("dev"), context=limits.longest),
     )
+
+
+def between(questions: Sequence[Example], aside: Sequence[Example]) -> tuple[Example, ...]:
+    """The questions with those aside spread over them, so that any beginning has both."""
+    places = [((n + 1) / (len(questions) + 1), 0, n) for n in range(len(questions))]
+    places += [((n + 1) / (len(aside) + 1), 1, n) for n in range(len(aside))]
+    return tuple((questions, aside)[kind][n] for _, kind, n in sorted(places))
+
+
+def tasks_within(limit: int, generated: int) -> int:
+    """How many tasks, of `limit` at most, are paid for by their share of what is generated."""
+    return min(limit, int(TASKS * generated) // TASK_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
