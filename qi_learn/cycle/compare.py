@@ -24,13 +24,8 @@ from qi_learn.gate.budget import Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     AnswerMeasurements,
-    FilesRead,
-    ReadingDevice,
-    Sizes,
-    Suites,
     leaks_of,
     measure_answers,
-    measure_files,
     measurements_of,
     on_common_questions,
     same_moment_speeds,
@@ -38,9 +33,11 @@ from qi_learn.gate.evaluate import (
     tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
+from qi_learn.gate.files import FilesRead, ReadingDevice, measure_files
 from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.ledger import Look, next_look
 from qi_learn.gate.limits import DOUBTED
+from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,

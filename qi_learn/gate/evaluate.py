@@ -1,78 +1,39 @@
-"""Everything that the gate measures of one model.
+"""Everything that a served model is asked, and the suites of a cycle.
 
-NLL comes from its file, answers from its server, on suites that are the same for all models
-compared, and as much of them as the gate may read and generate (`budget`).
+They are the same for all models compared, and as much of them as the gate may generate (`budget`).
+What is measured of a model's file: `files`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qi_learn.gate.budget import Purse, Readable, allot, within
+from qi_learn.gate.budget import Purse, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
+from qi_learn.gate.files import FileMeasurements
 from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
 from qi_learn.gate.measure import measure_behaviour
+from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements
-from qi_learn.gate.reading import FileReader, tokens_of
+from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.gate.suite import choose_questions, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
-from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot, SuiteNll
+from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot
 from qi_learn.redact import NOTHING_SEEN, SeenSecrets
 
 FEW_SHOT_QUESTIONS = 12
 """Questions that the few-shot prompt is tried on: long prompts are what takes time."""
-ORDINARY = "python_stdlib"
-"""The general suite of ordinary code, which is there on every machine."""
-ORDINARY_TEXTS = 8
-"""Of its texts beside dev where a temperature is fitted: a dev set of answers that the model gave
-itself would have none that it finds likeliest.
-"""
-QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.19, 0.18, 0.06, 0.05
+QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.22, 0.18, 0.06, 0.05
 """Shares of what may be generated: of one model's answers, of its tasks, of the completions of
 prompts that invite a secret, of the few-shot prompt. Three models' answers, one's tasks and the
-rest are together 0.86; speeds that are measured again take some of what is left.
+rest are together 0.95; speeds that are measured again take what is left.
 """
 TASK_TOKENS = 60
 """Of a usual answer to a task. All models are given the same tasks, and each does one once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Suites:
-    """What every model is measured on."""
-
-    gate: tuple[Example, ...]
-    old: tuple[Example, ...]
-    general: Mapping[str, tuple[Example, ...]]
-    """By the suite's name."""
-    questions: tuple[Example, ...]
-    """What is put to the served models: questions of the gate set, and some from elsewhere."""
-    helped: tuple[Example, ...]
-    """A part of them, each with training examples before it: what a person might put into the
-    prompt instead of training.
-    """
-    exercise: Exercise = NO_EXERCISE
-    """Tasks whose answers are run."""
-    dev: tuple[Example, ...] = ()
-    """What each model's temperature is fitted on, beside ordinary code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Sizes, in tokens, and the directory of what was measured before."""
-
-    read: int
-    """What all models together may read."""
-    answer: int
-    """Longest answer."""
-    context: int
-    """Of the server."""
-    longest: int
-    """Longest text that the models were made for."""
-    cache: Path | None = None
 
 
 def suites_of(
@@ -103,6 +64,7 @@ def suites_of(
         helped,
         exercise,
         within(snapshot.split("dev"), context=limits.longest),
+        tuple(aside),
     )
 
 
@@ -119,26 +81,6 @@ def tasks_within(limit: int, generated: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class FileMeasurements:
-    """The suites' NLL under a model's file."""
-
-    gate: SuiteNll
-    old: SuiteNll
-    general: Mapping[str, SuiteNll]
-
-
-@dataclass(frozen=True, slots=True)
-class FilesRead:
-    """What was read of each model's file, and what it took."""
-
-    models: Mapping[str, FileMeasurements]
-    suites: Readable
-    tokens: int
-    """Tokens evaluated."""
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class AnswerMeasurements:
     """What a served model answered."""
 
@@ -151,68 +93,6 @@ class AnswerMeasurements:
 
     None if no example fits into the context.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingDevice:
-    """Where and when files are read."""
-
-    gpu_layers: int = 0
-    threads: int | None = None
-    pause: Callable[[], None] = field(default=lambda: None)
-    """Called before each text."""
-
-
-def measure_files(
-    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice | None = None
-) -> FilesRead:
-    """The suites' NLL under each model's file. Raises ModelError."""
-    device = device or ReadingDevice()
-    everything = (
-        *(suites.gate + suites.old + suites.dev),
-        *(example for suite in suites.general.values() for example in suite),
-    )
-    context = max((len(e.prompt_ids) + len(e.target_ids) for e in everything), default=1)
-    readers = {
-        model: FileReader(
-            path,
-            context=context,
-            threads=device.threads,
-            cache=limits.cache,
-            gpu_layers=device.gpu_layers,
-            pause=device.pause,
-        )
-        for model, path in files.items()
-    }
-    readable = allot(
-        limits.read,
-        gate=suites.gate,
-        old=suites.old,
-        general=suites.general,
-        dev=suites.dev,
-        cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
-        # at a temperature that is not known yet nothing was measured before
-        afresh=lambda examples: len(readers) * tokens_of(examples),
-    )
-    fitted_on = fitting_texts(readable.dev, suites.general)
-    models: dict[str, FileMeasurements] = {}
-    for model, reader in readers.items():
-        with reader:
-            temperature = reader.temperature(fitted_on)
-            models[model] = FileMeasurements(
-                reader.nll("gate", readable.gate, temperature),
-                reader.nll("old", readable.old),
-                {name: reader.nll(name, suite) for name, suite in readable.general.items()},
-            )
-    tokens = sum(reader.evaluated for reader in readers.values())
-    return FilesRead(models, readable, tokens, sum(reader.seconds for reader in readers.values()))
-
-
-def fitting_texts(
-    dev: Sequence[Example], general: Mapping[str, Sequence[Example]]
-) -> tuple[Example, ...]:
-    """What a model's temperature is fitted on: dev and a little ordinary code."""
-    return (*dev, *general.get(ORDINARY, ())[:ORDINARY_TEXTS])
 
 
 def measure_answers(
@@ -233,6 +113,7 @@ def measure_answers(
         answer_tokens=limits.answer,
         allowance=purse.share(QUESTIONS),
     )
+    behaviour = in_ordinary_form(behaviour, suites.aside)
     execution = measure_execution(
         server,
         model,
@@ -253,6 +134,19 @@ def measure_answers(
             allowance=purse.share(FEW_SHOT),
         )
     return AnswerMeasurements(behaviour, execution, completions, helped)
+
+
+def in_ordinary_form(behaviour: Behaviour, aside: Sequence[Example]) -> Behaviour:
+    """The behaviour, in which an answer to one of these questions must also look as usual.
+
+    A style that was learned from one project has no place in them (`spill_over`).
+    """
+    said = dict(zip(behaviour.ids, behaviour.answers, strict=True))
+    asked = [example for example in aside if example.id in said]
+    found = spill_over_of(asked, [said[example.id] for example in asked])
+    usual = dict(zip(found.ids, found.kept, strict=True))
+    pairs = zip(behaviour.ids, behaviour.coherent, strict=True)
+    return replace(behaviour, coherent=tuple(c and usual.get(name, True) for name, c in pairs))
 
 
 def measurements_of(file: FileMeasurements, answers: AnswerMeasurements) -> Measurements:
