@@ -239,8 +239,8 @@ class IdleSettings:
     0: it never pauses.
     """
     longest_pause: float = 60.0
-    """Minutes of pauses in one training, all together, and as many in one gate; then it goes on all
-    the same. They do not count as `train.max_hours`.
+    """Minutes of pauses in one training, all together, and as many in one packing and in one gate;
+    then it goes on all the same. They do not count as `train.max_hours`.
     """
     longest_hold: float = 60.0
     """Longest time that a request waits, seconds, if the only GPU cannot answer and train at once;

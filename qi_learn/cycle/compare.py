@@ -95,7 +95,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over)
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
-    wait = giving_way(cycle)
+    wait = giving_way(cycle, "gate")
     purse = Purse(cycle.settings.gate.max_generated - cycle.server.used.answer_tokens)
     terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), wait, purse)
     device = reading_device(cycle, files.values(), wait)

@@ -53,7 +53,7 @@ class ScaleSearch:
 
         Raises Refused if no scale gives a number, DiskFull or ModelError as packing does.
         """
-        device = reading_device(self._cycle, [self._cycle.base], giving_way(self._cycle))
+        device = reading_device(self._cycle, [self._cycle.base], giving_way(self._cycle, "pack"))
         packed: Packed | None = None
         for scale in SCALES:
             packed = self._pack(scale, like=packed)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from qi_learn.cycle.reading_device import has_room
 from qi_learn.outside.gpu import Device
 
@@ -23,3 +27,15 @@ def test_every_gpu_must_have_the_room_and_there_must_be_one() -> None:
     assert not has_room([], 1, 0, {})
     assert not has_room([gpu(20), gpu(5, "GPU-b")], 6 * GIB, 0, {})
     assert has_room([gpu(20), gpu(8, "GPU-b")], 6 * GIB, 0, {})
+
+
+def test_a_cycle_gives_way_to_whatever_the_user_does(tmp_path: Path) -> None:
+    script = (
+        "import contextlib, os, sys\n"
+        "from qi_learn.cycle.__main__ import NICE, main\n"
+        "with contextlib.suppress(Exception): main([sys.argv[1]])\n"
+        "print(os.nice(0) >= NICE)\n"
+    )
+    run = [sys.executable, "-c", script, str(tmp_path / "none")]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n", done.stderr
