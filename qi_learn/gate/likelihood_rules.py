@@ -87,9 +87,7 @@ def general_checks(rises: Mapping[str, Rise | None]) -> tuple[Check, ...]:
         return (without_number("general", RISE, "no general suite was measured"),)
     adjusted = holm(p_worse(rises))
     return tuple(
-        _check(
-            f"general_{name}", rise, _faults(rise, adjusted[name]), "the live version"
-        )
+        _check(f"general_{name}", rise, _faults(rise, adjusted[name]), "the live version")
         if rise is not None and rise.since_base is not None
         else without_number(f"general_{name}", RISE, f"{name} could not be measured")
         for name, rise in rises.items()
@@ -147,7 +145,8 @@ def _rise(
     """NLL per token of `after` minus that of `before` and of `base`, paired by example."""
     if not after.ids:
         return None
-    since, since_base = _paired(after, before, known), _paired(after, base, known)
+    since = _paired(after, before, known)
+    since_base = since if base is before else _paired(after, base, known)
     return None if since is None else Rise(what, since, since_base)
 
 

@@ -26,8 +26,6 @@ def past_looks(store: Store, *, but: str = "") -> list[PastLook]:
         (but,),
     )
     return [
-        PastLook(
-            codec.loads(Verdict, row["verdict"]), tuple(json.loads(row["examples"]))
-        )
+        PastLook(codec.loads(Verdict, row["verdict"]), tuple(json.loads(row["examples"])))
         for row in rows
     ]
