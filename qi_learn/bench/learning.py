@@ -130,7 +130,9 @@ class _Bench:
         """Run all methods on one seed's stream."""
         tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
         at_base, general = measure(self._request.base, tasks, ()), self._general_at_base
-        base, likelihoods = at_base.served, replace(at_base.likelihoods, general=general)
+        base = at_base.served
+        probes = {"python_stdlib": general}
+        likelihoods = replace(at_base.likelihoods, general=probes)
         in_context = measure_in_context(self._request.base, tasks, self._vocabulary)
         reference = InContext(seed, replace(base, general=general.per_token), in_context)
         report.references.append(reference)
