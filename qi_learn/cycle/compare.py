@@ -33,7 +33,6 @@ from qi_learn.gate.evaluate import (
     tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
-from qi_learn.gate.files import FilesRead, ReadingDevice, measure_files
 from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.ledger import Look, next_look
 from qi_learn.gate.limits import DOUBTED
@@ -44,6 +43,7 @@ from qi_learn.gate.measurements import (
     Measurements,
     ReportedOnly,
 )
+from qi_learn.gate.read_files import FilesRead, ReadingDevice, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head

@@ -15,7 +15,7 @@ from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
 from qi_learn.gate.budget import shortened, within
-from qi_learn.gate.files import ReadingDevice
+from qi_learn.gate.read_files import ReadingDevice
 from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.verdict import choose_scale
 from qi_learn.pack.join import join, rank_cap

@@ -1,7 +1,7 @@
 """Everything that a served model is asked, and the suites of a cycle.
 
 They are the same for all models compared, and as much of them as the gate may generate (`budget`).
-What is measured of a model's file: `files`.
+What is measured of a model's file: `read_files`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from qi_learn.gate.budget import Purse, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
-from qi_learn.gate.files import FileMeasurements
 from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
 from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.read_files import FileMeasurements
 from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.gate.suite import choose_questions, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
