@@ -23,6 +23,7 @@ from qi_learn.gate.best import best_of
 from qi_learn.gate.budget import Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
+    FOR_SPEEDS,
     AnswerMeasurements,
     leaks_of,
     measure_answers,
@@ -43,7 +44,7 @@ from qi_learn.gate.measurements import (
     Measurements,
     ReportedOnly,
 )
-from qi_learn.gate.read_files import FilesRead, ReadingDevice, measure_files
+from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head
@@ -96,7 +97,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
     wait = giving_way(cycle, "gate")
-    purse = Purse(cycle.settings.gate.max_generated - cycle.server.used.answer_tokens)
+    purse = Purse(gate.max_generated - cycle.server.used.answer_tokens - FOR_SPEEDS)
     terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), wait, purse)
     device = reading_device(cycle, files.values(), wait)
     with cycle.part("gate", "files measured"):
@@ -115,7 +116,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     trials = cycle.run.read_trials()
     by_scale = {trial.scale: trial.dev_nll for trial in trials}
     verdict = give_verdict(
-        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base, device)),
+        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base)),
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
@@ -214,7 +215,7 @@ def _ask(
 
 
 def _best(
-    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements, device: ReadingDevice
+    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements
 ) -> tuple[float, ...]:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
@@ -223,7 +224,7 @@ def _best(
         (live.old, base.old),
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
-        build=build_of(device.gpu_layers),
+        build=build_of(read.gpu_layers),
     )
 
 

@@ -30,7 +30,7 @@ FEW_SHOT_QUESTIONS = 12
 QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.22, 0.18, 0.06, 0.05
 """Shares of what may be generated: of one model's answers, of its tasks, of the completions of
 prompts that invite a secret, of the few-shot prompt. Three models' answers, one's tasks and the
-rest are together 0.95; speeds that are measured again take what is left.
+rest are together 0.95.
 """
 TASK_TOKENS = 60
 """Of a usual answer to a task. All models are given the same tasks, and each does one once."""
@@ -177,6 +177,8 @@ def _answers_to(behaviour: Behaviour, ids: set[str]) -> Behaviour:
 
 SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 2, 2, 48
 """Rounds of questions in which two speeds are compared, and the length of an answer."""
+FOR_SPEEDS = 2 * SPEED_ROUNDS * SPEED_QUESTIONS * SPEED_TOKENS
+"""Tokens that this takes at most."""
 
 
 def same_moment_speeds(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from qi_learn.errors import ModelError
 from qi_learn.gate.budget import Readable, allot
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.records import Example, SuiteNll
 
+logger = logging.getLogger(__name__)
 ORDINARY = "python_stdlib"
 """The general suite of ordinary code, which is there on every machine."""
 ORDINARY_TEXTS = 8
@@ -37,6 +40,8 @@ class FilesRead:
     tokens: int
     """Tokens evaluated."""
     seconds: float
+    gpu_layers: int
+    """Of the device that they were read on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +57,26 @@ class ReadingDevice:
 def measure_files(
     files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice | None = None
 ) -> FilesRead:
-    """The suites' NLL under each model's file. Raises ModelError."""
+    """The suites' NLL under each model's file, all on one device.
+
+    If a GPU does not take them after all, they are read on the CPU. Raises ModelError.
+    """
     device = device or ReadingDevice()
-    everything = (
-        *(suites.gate + suites.old + suites.dev),
-        *(example for suite in suites.general.values() for example in suite),
-    )
-    context = max((len(e.prompt_ids) + len(e.target_ids) for e in everything), default=1)
+    try:
+        return _measure(files, suites, limits, device)
+    except ModelError as error:
+        if not device.gpu_layers:
+            raise
+        logger.warning("the gate reads on the CPU: %s", error.what)
+        return _measure(files, suites, limits, replace(device, gpu_layers=0))
+
+
+def _measure(
+    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice
+) -> FilesRead:
     readers = {
         model: FileReader(
             path,
-            context=context,
             threads=device.threads,
             cache=limits.cache,
             gpu_layers=device.gpu_layers,
@@ -80,18 +94,25 @@ def measure_files(
         # at a temperature that is not known yet nothing was measured before
         afresh=lambda examples: len(readers) * tokens_of(examples),
     )
-    fitted_on = fitting_texts(readable.dev, suites.general)
+    context = max((len(e.prompt_ids) + len(e.target_ids) for e in readable.everything), default=1)
+    fitted_on = fitting_texts(readable.dev, readable.general)
     models: dict[str, FileMeasurements] = {}
     for model, reader in readers.items():
         with reader:
+            reader.context = context
             temperature = reader.temperature(fitted_on)
             models[model] = FileMeasurements(
                 reader.nll("gate", readable.gate, temperature),
                 reader.nll("old", readable.old),
                 {name: reader.nll(name, suite) for name, suite in readable.general.items()},
             )
-    tokens = sum(reader.evaluated for reader in readers.values())
-    return FilesRead(models, readable, tokens, sum(reader.seconds for reader in readers.values()))
+    return FilesRead(
+        models,
+        readable,
+        sum(reader.evaluated for reader in readers.values()),
+        sum(reader.seconds for reader in readers.values()),
+        device.gpu_layers,
+    )
 
 
 def fitting_texts(
