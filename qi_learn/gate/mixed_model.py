@@ -145,7 +145,7 @@ class Estimate:
         """The inverse of `_widened`."""
         if (g := self._against) == 0 or t <= g:
             return t - g
-        root = (math.sqrt(1 + 8 * g * (t - g)) - 1) / (4 * g)
+        root = 2 * (t - g) / (1 + math.sqrt(1 + 8 * g * (t - g)))
         return root if root <= EXPANDED else t - g * (2 * EXPANDED**2 + 1)
 
 
