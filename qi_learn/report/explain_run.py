@@ -196,6 +196,7 @@ def _verdict_lines(verdict: Verdict) -> list[str]:
             for c in verdict.checks
         ),
         *(f"    {note}" for note in verdict.notes),
+        *(f"    would have helped: {one_line(words)}" for words in verdict.helps),
         f"    risk: {verdict.risk}",
         f"    way back: {verdict.rollback_plan}",
     ]

@@ -31,6 +31,8 @@ class RunLine:
     """The GPUs on which it trains, if it does."""
     short: str = ""
     """The beginning of its id, as a person types it."""
+    helps: tuple[str, ...] = ()
+    """What would have made it pass, if the gate refused it and its numbers tell."""
 
 
 def newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -43,7 +45,9 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if run.ended:
         ended = read_object(run.outcome)
         reason = str(ended.get("reason") or "")
-        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
+        state = str(ended.get("state"))
+        helps = _helps(run) if state == "refused" else ()
+        return RunLine(run.run_id, state, reason, short=short, helps=helps)
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=locked(paths)
     )
@@ -52,6 +56,15 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     shown = progress_text(run.path) if state != "deferred" else ""
     gpus = gpu_use(run) if training is not None and state == "running" else ()
     return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
+
+
+def _helps(run: RunDirectory) -> tuple[str, ...]:
+    """What the verdict says would have helped; nothing if there is none, or it cannot be read."""
+    try:
+        found = read_object(run.verdict).get("helps") if run.verdict.exists() else None
+    except (OSError, ValueError):
+        return ()
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

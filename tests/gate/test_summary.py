@@ -70,10 +70,10 @@ def test_what_packing_cost_is_said_from_a_fiftieth_of_a_nat_on() -> None:
 
 
 def test_what_got_surely_worse_within_its_limit_is_said() -> None:
-    """p of each by hand: differences of 0.016 with a spread of 0.02 over 25; two others stand
+    """p of each by hand: differences of 0.019 with a spread of 0.02 over 25; two others stand
     still.
     """
-    after = stdlib([a + 0.016 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
+    after = stdlib([a + 0.019 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
     verdict = verdict_on(replace(model(gate=1.8), general={"python_stdlib": after}))
     assert verdict.ships
     risen = check(verdict, "general_python_stdlib").value
