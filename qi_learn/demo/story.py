@@ -201,8 +201,8 @@ class Story:
         deployed = ended["state"] == "deployed"
         after = "candidate" if deployed else "live"
         self.figures.general_nll = {
-            "before": verdict.numbers["general_nll_base"],
-            "after": verdict.numbers[f"general_nll_{after}"],
+            "before": verdict.numbers["general_python_stdlib_nll_base"],
+            "after": verdict.numbers[f"general_python_stdlib_nll_{after}"],
         }
         self._say_verdict(verdict)
         self.say(
@@ -218,6 +218,8 @@ class Story:
             self.say(f"  {'yes' if check.passed else 'NO '} {check.name}: {check.reason}")
         for note in verdict.notes:
             self.say(f"      {note}")
+        for words in verdict.helps:
+            self.say(f"      would have helped: {words}")
 
     def _live(self) -> str:
         return str(json.loads(self._home.paths.routes.read_text())["live"])

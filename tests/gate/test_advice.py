@@ -22,9 +22,9 @@ def falling(by: float, apart: float, sessions: int = 5) -> Measurements:
     return replace(model(), gate=gate)
 
 
-def refused(candidate: Measurements, **how: Look) -> Verdict:
+def refused(candidate: Measurements, look: Look | None = None) -> Verdict:
     live = replace(BEFORE, gate=suite("gate", [2.0] * N, units=candidate.gate.units))
-    verdict = verdict_on(candidate, live, live, **how)
+    verdict = verdict_on(candidate, live, live, look=look)
     assert not verdict.ships
     return verdict
 

@@ -50,8 +50,9 @@ def test_the_limit_of_likeness_grows_with_what_chance_does(worse: int, passes: b
     assert found.passed is passes
 
 
-@pytest.mark.parametrize(("lost", "passes"), [(0, True), (1, True), (4, True), (5, False)])
+@pytest.mark.parametrize(("lost", "passes"), [(0, True), (1, True), (3, True), (4, False)])
 def test_coherence_may_lose_what_chance_takes_of_twenty_five(lost: int, passes: bool) -> None:
+    """And never more than 0.15, which comes before two standard errors of so few."""
     verdict = verdict_on(model(gate=1.8, coherent=25 - lost))
     assert verdict.ships is passes
     assert verdict.numbers["coherence"] == pytest.approx(-lost / 25)

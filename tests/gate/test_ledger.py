@@ -13,11 +13,11 @@ from qi_learn.records import PastLook, Verdict
 from tests.support.gate_models import BEFORE, verdict_on
 
 
-def past(live: str = "1.0.0", *, ships: bool = False, **numbers: float) -> PastLook:
+def past(
+    live: str = "1.0.0", numbers: dict[str, float] | None = None, *, ships: bool = False
+) -> PastLook:
     verdict = verdict_on(BEFORE)
-    return PastLook(
-        replace(verdict, ships=ships, compared_with=live, numbers=numbers), (f"of {numbers}",)
-    )
+    return PastLook(replace(verdict, ships=ships, compared_with=live, numbers=numbers or {}), ())
 
 
 def test_a_first_look_may_spend_half_and_all_looks_together_no_more_than_there_is() -> None:
@@ -36,9 +36,9 @@ def test_every_verdict_against_the_live_version_is_a_look_and_no_other() -> None
 
 
 def test_evidence_is_carried_on_and_starts_again_once_it_was_used() -> None:
-    looks = [past(e_value=6.0), past(), past(e_value=0.5)]
+    looks = [past(numbers={"e_value": 6.0}), past(), past(numbers={"e_value": 0.5})]
     assert next_look(looks, "1.0.0").evidence == pytest.approx(3.0)
-    shipped = [*looks, past(ships=True, e_value=50.0)]
+    shipped = [*looks, past(ships=True, numbers={"e_value": 50.0})]
     assert next_look(shipped, "1.1.0").evidence == 1.0
     taken_back = next_look(shipped, "1.0.0")
     assert taken_back.evidence == 1.0
@@ -61,8 +61,8 @@ def test_the_correlation_is_pooled_over_every_look_at_any_version() -> None:
         "rho_weight": told.weight,
         "rho_freedom": told.freedom,
     }
-    few = next_look([past("0.9.0", **sums)], "1.0.0").correlation
-    many = next_look([past("0.9.0", **sums)] * 40, "1.0.0").correlation
+    few = next_look([past("0.9.0", sums)], "1.0.0").correlation
+    many = next_look([past("0.9.0", sums)] * 40, "1.0.0").correlation
     assert CAUTIOUS.rho > few.rho > many.rho > 0.08
     assert many.rho == pytest.approx(0.093, abs=0.01)
     assert next_look([past()], "1.0.0").correlation == CAUTIOUS

@@ -45,8 +45,8 @@ def found(
     return measured
 
 
-def check(candidate: SuiteNll, **how: Look) -> Check:
-    return superiority_check(found(candidate, **how))
+def check(candidate: SuiteNll, look: Look | None = None) -> Check:
+    return superiority_check(found(candidate, look=look))
 
 
 def test_better_on_the_persons_tokens_passes() -> None:

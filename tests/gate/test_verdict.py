@@ -41,6 +41,8 @@ def test_a_better_model_ships() -> None:
     assert verdict.numbers["coherence"] == 0.0
     assert verdict.numbers["domainRelevance"] == pytest.approx(0.2)
     assert verdict.numbers["general_python_stdlib_nll_candidate"] == pytest.approx(1.0, abs=0.01)
+    assert verdict.numbers["general_nll_candidate"] == pytest.approx(1.0, abs=0.01)
+    assert (verdict.numbers["look"], verdict.numbers["level"]) == (1.0, 0.02)
     assert verdict.helps == ()
 
 
