@@ -19,7 +19,7 @@ from qi_learn.dataset.general_suites import spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.best import best_of
+from qi_learn.gate.best import best_known
 from qi_learn.gate.budget import Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
@@ -219,7 +219,7 @@ def _best(
 ) -> tuple[float, ...]:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
-    return best_of(
+    return best_known(
         read.suites.old,
         (live.old, base.old),
         directory=cycle.paths.known,

@@ -204,8 +204,8 @@ class Story:
         deployed = ended["state"] == "deployed"
         after = "candidate" if deployed else "live"
         self.figures.general_nll = {
-            "before": verdict.numbers[f"{ORDINARY}_nll_base"],
-            "after": verdict.numbers[f"{ORDINARY}_nll_{after}"],
+            "before": verdict.numbers[f"general_{ORDINARY}_nll_base"],
+            "after": verdict.numbers[f"general_{ORDINARY}_nll_{after}"],
         }
         self._say_verdict(verdict)
         self.say(
@@ -221,6 +221,8 @@ class Story:
             self.say(f"  {'yes' if check.passed else 'NO '} {check.name}: {check.reason}")
         for note in verdict.notes:
             self.say(f"      {note}")
+        for words in verdict.helps:
+            self.say(f"      would have helped: {words}")
 
     def _live(self) -> str:
         return str(json.loads(self._home.paths.routes.read_text())["live"])

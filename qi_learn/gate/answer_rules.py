@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import require_same, without_number
-from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, ROUNDING
+from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, INCOHERENT, ROUNDING
 from qi_learn.gate.measurements import Measurements
 from qi_learn.records import Behaviour, Check
 from qi_learn.stats import mean
@@ -30,9 +30,9 @@ class AnswerChange:
     """Standard error over the answers; 0 for a single one."""
     answers: int
 
-    def limit(self, allowed: float) -> float:
-        """The lowest change that passes, at most 0."""
-        return -(abs(allowed) + ERRORS * self.error)
+    def limit(self, allowed: float, most: float = math.inf) -> float:
+        """The lowest change that passes: a loss of `most` does not."""
+        return -min(abs(allowed) + ERRORS * self.error, most)
 
 
 def likeness_change(candidate: Measurements, live: Measurements) -> AnswerChange | None:
@@ -85,12 +85,12 @@ def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> C
     if change is None or since_base is None:
         return without_number("coherence", -COHERENCE, "there were no answers to compare")
     now, before = sum(candidate.coherent), sum(live.coherent)
-    limit = change.limit(COHERENCE)
+    limit = change.limit(COHERENCE, INCOHERENT)
     reason = (
         f"{now} of {change.answers} answers end, do not loop and parse in their place; {before} "
         f"before (at most {-limit * change.answers:.1f} fewer), {sum(base.coherent)} by the base"
     )
-    return _check("coherence", change, limit, reason, fits=_fits(since_base, COHERENCE))
+    return _check("coherence", change, limit, reason, fits=_fits(since_base))
 
 
 def _check(
@@ -104,8 +104,8 @@ def _check(
     )
 
 
-def _fits(change: AnswerChange, allowed: float) -> bool:
-    return change.mean >= change.limit(allowed) - ROUNDING
+def _fits(change: AnswerChange) -> bool:
+    return change.mean >= change.limit(COHERENCE, INCOHERENT) - ROUNDING
 
 
 def _change(changes: Sequence[float]) -> AnswerChange | None:

@@ -19,6 +19,8 @@ ERRORS = 2.0
 """Standard errors that are added to the two limits above: what equally good answers may lose by
 chance.
 """
+INCOHERENT = 0.15
+"""Share of the answers that may not become incoherent, whatever chance does to so few."""
 RISE, RISE_BOUND, RISE_FROM_BASE = 0.05, 0.10, 0.15
 """Nats a token on earlier work and on every general suite: measured, at most with 95 % confidence,
 and since the base.

@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qi_learn.gate.limits import ROUNDING
 from qi_learn.stats import t_cdf, t_quantile
 
 HALF = 30.0
@@ -144,7 +145,7 @@ class Estimate:
         """The inverse of `_widened`."""
         if (g := self._against) == 0 or t <= g:
             return t - g
-        root = (math.sqrt(1 + 8 * g * (t - g)) - 1) / (4 * g)
+        root = 2 * (t - g) / (1 + math.sqrt(1 + 8 * g * (t - g)))
         return root if root <= EXPANDED else t - g * (2 * EXPANDED**2 + 1)
 
 
@@ -222,9 +223,9 @@ def _own(groups: Sequence[_Group]) -> Correlation:
     """
     freedom_within = sum(g.count for g in groups) - len(groups)
     within = math.fsum([g.squares for g in groups])
-    if len(groups) < 2 or freedom_within < 3 or within <= 0:
-        return NOTHING_SEEN
     total = math.fsum([g.weight for g in groups])
+    if len(groups) < 2 or freedom_within < 3 or within <= total * ROUNDING**2:
+        return NOTHING_SEEN
     middle = math.fsum([g.weight * g.mean for g in groups]) / total
     between = math.fsum([g.weight * (g.mean - middle) ** 2 for g in groups])
     freedom = len(groups) - 1

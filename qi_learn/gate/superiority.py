@@ -102,7 +102,7 @@ def _certainty(found: Superiority) -> str:
     if not math.isfinite(fall.error):
         return "one session is too few to be sure"
     return (
-        f"at least {fall.low(look.level):.3f} with {1 - look.level:.2%} confidence, the level of "
-        f"look {look.number} at a version after this one; {fall.examples} examples in "
-        f"{fall.units} sessions; evidence {found.evidence:.3g} of {ENOUGH:g}"
+        f"at least {fall.low(look.level):.3f} with {1 - look.level:.2%} confidence, as look "
+        f"{look.number} against this version takes; {fall.examples} examples in {fall.units} "
+        f"sessions; evidence of all looks {found.evidence:.3g}, enough would be {ENOUGH:g}"
     )

@@ -208,6 +208,7 @@ def _verdict_lines(verdict: Verdict) -> list[str]:
         ),
         *(f"    {note}" for note in verdict.notes),
         *([f"    the gate {cost_sentence(cost)}"] if (cost := cost_of(verdict.numbers)) else []),
+        *(f"    would have helped: {one_line(words)}" for words in verdict.helps),
         f"    risk: {verdict.risk}",
         f"    way back: {verdict.rollback_plan}",
     ]

@@ -42,6 +42,8 @@ class RunLine:
     """
     dropped: Mapping[str, int] = field(default_factory=dict)
     """The number of texts that its data set left out, by reason."""
+    helps: tuple[str, ...] = ()
+    """What would have made it pass, if the gate refused it and its numbers tell."""
 
 
 def newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -55,7 +57,8 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
         ended = read_object(run.outcome)
         reason = str(ended.get("reason") or "")
         state = str(ended.get("state"))
-        return RunLine(run.run_id, state, reason, short=short, cost=_gate_cost(run))
+        helps = _helps(run) if state == "refused" else ()
+        return RunLine(run.run_id, state, reason, short=short, helps=helps, cost=_gate_cost(run))
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=locked(paths)
     )
@@ -77,6 +80,15 @@ def _gate_cost(run: RunDirectory) -> str:
     numbers = read_object(run.verdict).get("numbers") if run.verdict.exists() else None
     cost = cost_of(numbers) if isinstance(numbers, dict) else None
     return cost_sentence(cost) if cost is not None else ""
+
+
+def _helps(run: RunDirectory) -> tuple[str, ...]:
+    """What the verdict says would have helped; nothing if there is none, or it cannot be read."""
+    try:
+        found = read_object(run.verdict).get("helps") if run.verdict.exists() else None
+    except (OSError, ValueError):
+        return ()
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

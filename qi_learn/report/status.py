@@ -305,6 +305,7 @@ def as_text(s: Status) -> str:
         told = s.run.progress or s.run.reason
         lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
         lines += status_lines.dropped(s.run.dropped)
+        lines += status_lines.would_have_helped(s.run.helps)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
         lines += [f"its gate    {s.run.cost}"] if s.run.cost else []
     lines += status_lines.projects(s.projects, s.watching, time.time())

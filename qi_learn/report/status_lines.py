@@ -93,6 +93,11 @@ def last_run(short: str, state: str, step: str, told: str) -> list[str]:
     return [shown] if shown == line else [shown, f"{'':<12}all of it: `qi-learn explain {short}`"]
 
 
+def would_have_helped(helps: Sequence[str]) -> list[str]:
+    """What would have made the newest run pass, if the gate refused it."""
+    return [f"would help  {one_line(words)}" for words in helps]
+
+
 def clients(rates: Sequence[ClientRates]) -> list[str]:
     """What became of the suggestions of each client, one a line; what is no opinion is a fault."""
     lines = []

@@ -38,7 +38,7 @@ from qi_learn.records import Verdict
 from qi_learn.stats import incomplete_beta
 from scripts.benchmarks.gating.adversaries import ADVERSARIES, PARTLY
 from scripts.benchmarks.gating.chains import chain_of_nothing, chain_that_helps_at_times
-from scripts.benchmarks.gating.noise import SHAPES, SHARED, Real, made_up, split_up
+from scripts.benchmarks.gating.noise import LAWS, SHAPES, SHARED, Real, made_up, split_up
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
 EFFECT = 0.1
@@ -239,6 +239,12 @@ def power(bench: Bench, draws: int, *, quick: bool) -> dict[str, Any]:
             )
             for name, known in HISTORIES.items()
         },
+        "power_by_noise": {
+            law: bench.share(
+                f"{EFFECT} nat, noise: {law}", partial(ships, effect=EFFECT, law=law), draws
+            )
+            for law in LAWS
+        },
         "power_first_look": bench.share(
             f"{EFFECT} nat at the level of a first look",
             partial(ships, effect=EFFECT, level=Look().level),
@@ -282,10 +288,13 @@ def looked_at(
     kept: float = 0.0,
     level: float = LEVEL,
     known: Correlation = KNOWN,
+    law: str = "short_noisier",
 ) -> Verdict:
     """The verdict on an update that is better by `effect`, at a single look at `level`."""
     held = Held.draw(rng, examples, sessions, kept=kept)
-    return judge(rng, real, Update(person=effect), held, Look(level=level, correlation=known))
+    return judge(
+        rng, real, Update(person=effect, law=law), held, Look(level=level, correlation=known)
+    )
 
 
 def say(text: str) -> None:

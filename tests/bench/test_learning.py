@@ -166,7 +166,11 @@ def _passed_through(one: dict[str, Any]) -> None:
         "packing keeps what was learned"
     )
     assert one["general_rise"] != 0, "the probes saw the change"
-    assert [check["name"] for check in one["gate"]] == ["domain_relevance", "old_work", "general"]
+    assert [check["name"] for check in one["gate"]] == [
+        "domain_relevance",
+        "old_work",
+        "general_python_stdlib",
+    ]
     _, old, general = one["gate"]
     assert old["passed"], "there is no earlier version, whose work that could be"
     assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), (

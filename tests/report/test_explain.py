@@ -27,6 +27,7 @@ from qi_learn.records import (
     Snapshot,
     TensorGain,
     TrainResult,
+    Verdict,
 )
 from qi_learn.report import status
 from qi_learn.report.explain import as_text, explain
@@ -120,6 +121,14 @@ def test_explain_a_run_and_a_version(past: Paths) -> None:
     with pytest.raises(NotFound, match=r"no version 9\.9\.9") as caught:
         explain(past, Settings(), "9.9.9")
     assert "v1.1.0" in caught.value.hint
+
+
+def test_explain_says_what_would_have_helped_a_run_that_was_refused(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    verdict = replace(run.read(run.verdict, Verdict), helps=("more sessions", "a smaller change"))
+    run.write(run.verdict, verdict)
+    told = as_text(explain(past, Settings(), RUN))
+    assert "    would have helped: more sessions\n    would have helped: a smaller change" in told
 
 
 def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:

@@ -343,6 +343,22 @@ def test_the_last_run_fits_a_terminal(paths: Paths) -> None:
     assert f"last run    {RUN[:8]} refused: not better\n" in status.as_text(status.gather(paths))
 
 
+def test_a_refused_run_says_what_would_have_helped(paths: Paths) -> None:
+    run = ended_run(paths.ensure())
+    run.write(run.outcome, {"state": "refused", "reason": "not better", "version": None})
+    helps = ("about 60 examples from about 8 sessions", "a quarter more")
+    run.write(run.verdict, Verdict(False, (), (), "none", "nothing", 1.0, "1.0.0", {}, helps))
+    found = status.gather(paths)
+    assert found.run is not None
+    assert found.run.helps == helps
+    text = status.as_text(found)
+    assert "would help  about 60 examples from about 8 sessions\nwould help  a quarter more" in text
+    run.verdict.write_text("{", encoding="utf-8")
+    assert "would help" not in status.as_text(status.gather(paths))
+    run.write(run.outcome, {"state": "deployed", "reason": "it ships", "version": "1.1.0"})
+    assert "would help" not in status.as_text(status.gather(paths))
+
+
 @pytest.mark.parametrize(
     ("progress", "words"),
     [

@@ -29,6 +29,27 @@ SHORT, LONG = 3, 60
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+TYPICAL = 55
+"""Tokens of the texts that `SPREAD` was measured on."""
+
+
+def _short_noisier(tokens: Counts) -> Floats:
+    variances: Floats = 1 + 30 / tokens
+    return variances
+
+
+_LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
+LAWS: dict[str, Callable[[Counts], Floats]] = {
+    "alike": lambda tokens: np.ones(len(tokens)),
+    "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
+    "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),
+    "tokens_alone": lambda tokens: TYPICAL / tokens,
+}
+"""Variance of an example over that of a typical text, by its tokens. The second is what is assumed:
+short ones noisier, all of them together as noisy as texts are. In the third a text of the typical
+length is; in the last one the noise of single tokens is all there is, as was measured of random
+changes.
+"""
 Noise = Callable[[np.random.Generator, int], Floats]
 SHAPES: dict[str, Noise] = {
     "normal": lambda rng, n: rng.standard_normal(n),
