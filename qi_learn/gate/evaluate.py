@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qi_learn.gate.answer_cache import AnswerCache, served_cache
 from qi_learn.gate.budget import Purse, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
@@ -17,7 +18,6 @@ from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.read_files import FileMeasurements
-from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.gate.suite import choose_questions, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -105,15 +105,25 @@ def measure_answers(
     inviting: Sequence[str] = (),
     few_shot: bool = False,
 ) -> AnswerMeasurements:
-    """Everything that one served model is asked. Raises ServerError."""
+    """Everything that one served model is asked. Raises ServerError.
+
+    What it answered before is not asked again, unless prompts that invite a secret are put to it:
+    then its answers are searched for secrets too.
+    """
     behaviour = measure_behaviour(
         server,
         model,
         suites.questions,
         answer_tokens=limits.answer,
         allowance=purse.share(QUESTIONS),
+        aside={example.id for example in suites.aside},
+        known=AnswerCache(
+            served_cache(server, model, limits.cache, "answered"),
+            limits.answer,
+            server.version(),
+            new=bool(inviting),
+        ),
     )
-    behaviour = in_ordinary_form(behaviour, suites.aside)
     execution = measure_execution(
         server,
         model,
@@ -134,19 +144,6 @@ def measure_answers(
             allowance=purse.share(FEW_SHOT),
         )
     return AnswerMeasurements(behaviour, execution, completions, helped)
-
-
-def in_ordinary_form(behaviour: Behaviour, aside: Sequence[Example]) -> Behaviour:
-    """The behaviour, in which an answer to one of these questions must also look as usual.
-
-    A style that was learned from one project has no place in them (`spill_over`).
-    """
-    said = dict(zip(behaviour.ids, behaviour.answers, strict=True))
-    asked = [example for example in aside if example.id in said]
-    found = spill_over_of(asked, [said[example.id] for example in asked])
-    usual = dict(zip(found.ids, found.kept, strict=True))
-    pairs = zip(behaviour.ids, behaviour.coherent, strict=True)
-    return replace(behaviour, coherent=tuple(c and usual.get(name, True) for name, c in pairs))
 
 
 def measurements_of(file: FileMeasurements, answers: AnswerMeasurements) -> Measurements:
