@@ -34,7 +34,7 @@ from qi_learn.records import PastLook
 SPENT = 0.04
 """The chance of shipping nothing that is spent look by look, per live version."""
 ENOUGH = 100.0
-"""Evidence at which what is at least likely by itself ships: 1 / 0.01."""
+"""Evidence, 1 / 0.01, at which what is as sure as a first look must be ships at any look."""
 STAKES = (1.0, 2.0)
 MOST = 20.0
 

@@ -3,8 +3,8 @@
 On the tokens that the person wrote or changed, at the temperature that suits each model best: what
 the live model wrote itself it finds likeliest anyway, and sharper or softer numbers for the same
 answers are no gain. Better by enough to matter, and surely so at the level of this look (`ledger`).
-Or by enough to matter and likely by itself, if that and the looks before it have together shown
-enough.
+Or as surely as a first look asks for, if that and the looks before it have together shown enough:
+evidence of others alone ships nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
-from qi_learn.gate.ledger import ENOUGH, Look, e_value
-from qi_learn.gate.limits import MATTERS, SURE
+from qi_learn.gate.ledger import ENOUGH, Look, e_value, level_of
+from qi_learn.gate.limits import MATTERS
 from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, Estimate, estimate, variances_of
 from qi_learn.records import Check, SuiteNll
 
@@ -44,7 +44,7 @@ class Superiority:
     @property
     def sure(self) -> bool:
         """Whether this look, or all of them together, leave no doubt that it is better."""
-        together = self.evidence >= ENOUGH and self.fall.low(SURE) > 0
+        together = self.evidence >= ENOUGH and self.fall.low(level_of(1)) > 0
         return self.fall.low(self.look.level) > 0 or together
 
 

@@ -116,10 +116,10 @@ def test_the_same_effect_must_be_surer_at_a_later_look() -> None:
     assert "not surely better" in tenth.reason
 
 
-def test_what_earlier_looks_have_shown_ships_what_is_likely_by_itself_and_nothing_else() -> None:
-    """Two looks that were sure enough to be worth ten each, and a third at its own level."""
+def test_with_what_earlier_looks_have_shown_it_need_be_no_surer_than_at_a_first() -> None:
+    """Two looks that were worth eight each, and a third: sure at 2 %, not at its own level."""
     late = Look(number=3, level=0.04 / 12, evidence=60.0, correlation=KNOWN)
-    likely, unlikely = work(falling(0.1, spread=0.2)), work(falling(0.02, spread=0.2))
+    likely, unlikely = work(falling(0.1, spread=0.16)), work(falling(0.02, spread=0.16))
     assert not found(likely, look=replace(late, evidence=1.0)).sure
     assert found(likely, look=late).evidence > 100
     assert check(likely, look=late).passed

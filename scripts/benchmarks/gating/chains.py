@@ -17,8 +17,8 @@ from scripts.benchmarks.gating.noise import Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
 CYCLES = 30
-HELPS = 0.2
-"""Fall on the person's tokens of an update that helps, nats a token."""
+HELPS = (0.1, 0.2)
+"""Falls on the person's tokens of updates that help, in turns, nats a token."""
 
 Judge = Callable[[Look], tuple[Verdict, tuple[str, ...]]]
 """The terms of a look to the verdict and the examples looked at."""
@@ -73,11 +73,11 @@ def chain_that_helps_at_times(
             on_fresh_work(
                 rng,
                 real,
-                Update(person=HELPS if helping else 0.0),
+                Update(person=HELPS[n % len(HELPS)] if helping else 0.0),
                 sessions=int(rng.integers(2, 9)),
             )
         ).ships
-        for helping in helps
+        for n, helping in enumerate(helps)
     ]
     rightly = sum(1 for h, s in zip(helps, shipped, strict=True) if h and s)
     return int(helps.sum()), rightly, sum(shipped) - rightly
