@@ -39,7 +39,7 @@ from tests.support.world import World, steps
 @pytest.mark.parametrize(
     ("sessions", "words"),
     [
-        ({"a": 2, "b": 2}, "4 examples are too few: the gate alone needs 6"),
+        ({"a": 2, "b": 2}, "4 examples with text of your own are too few: the gate alone needs 6"),
         ({"a": 14, "b": 3}, "14 of 17 examples come from one session"),
         ({}, "0 examples"),
     ],
