@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qi_learn.gate.suite import old_suite, with_few_shots
+from qi_learn.gate.suite import gate_suite, old_suite, with_few_shots
 from qi_learn.records import Example, Snapshot, Split
 
 
@@ -32,6 +32,25 @@ def example(
 
 def snapshot(*examples: Example, replay: tuple[Example, ...] = ()) -> Snapshot:
     return Snapshot("S", 0.0, "b", examples, replay)
+
+
+# --- new work -------------------------------------------------------------------------------------
+
+
+def test_of_what_was_kept_as_it_was_no_more_is_measured_than_of_what_the_person_wrote() -> None:
+    held_out = [
+        example(f"e{n}", split="gate", person_mask=(n % 10 == 0, *[False] * 5)) for n in range(60)
+    ]
+    chosen = gate_suite(snapshot(*held_out, example("t")))
+    assert [e.id for e in chosen if e.person_wrote] == ["e0", "e10", "e20", "e30", "e40", "e50"]
+    assert len(chosen) == 12
+    assert [e.id for e in chosen] == [e.id for e in held_out if e in chosen], "in their order"
+    assert gate_suite(snapshot(*held_out[5:15])) == (held_out[5], held_out[10])
+
+
+def test_of_a_data_set_that_does_not_say_who_wrote_what_everything_is_measured() -> None:
+    held_out = [example(f"e{n}", split="gate") for n in range(6)]
+    assert gate_suite(snapshot(*held_out)) == tuple(held_out)
 
 
 # --- earlier work ---------------------------------------------------------------------------------
