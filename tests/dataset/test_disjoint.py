@@ -110,7 +110,7 @@ def test_the_shipped_texts_share_nothing_with_generic_code_nor_with_the_tasks() 
         },
         "questions": tuple(example(q.id, q.target.text) for q in questions),
         "python": tuple(example(t.id, t.text) for t in reference_code.package_texts()),
-        "python_stdlib": tuple(example(t.id, t.text) for t in reference_code.probes()),
+        "python_stdlib": tuple(example(t.id, t.text) for t in reference_code.library_texts()),
     }
     generic = [*reference_code.anchors(), *reference_code.yardsticks()]
     tasks = [f"{task.prompt}\n{task.solution}" for task in load_tasks()]
