@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qi_learn.cycle.context import Cycle
-from qi_learn.dataset.disjoint import disjoint
+from qi_learn.dataset.disjoint import disjoint, notes_of
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.general_suites import SuiteExamples, render_general
 from qi_learn.deploy.journal import load_deployment
@@ -35,10 +35,4 @@ def suites_for(
     """
     general = render_general(serving_of(cycle))
     apart = disjoint(general.suites, *snapshots)
-    notes = [f"the suite {name} is left out: {reason}" for name, reason in general.left_out.items()]
-    notes += [
-        f"{count} texts of the suite {name} are trained on and were left out"
-        for name, count in apart.dropped.items()
-    ]
-    notes += [f"so little of the suite {name} is left that it is left out" for name in apart.lost]
-    return apart.suites, tuple(notes)
+    return apart.suites, notes_of(general, apart)
