@@ -35,7 +35,7 @@ from qi_learn.gate.evaluate import (
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
-from qi_learn.gate.ledger import Look, next_look
+from qi_learn.gate.ledger import NextLook, next_look
 from qi_learn.gate.limits import DOUBTED
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import (
@@ -164,7 +164,7 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
     return snapshots, lost
 
 
-def _look(cycle: Cycle, live: Release) -> Look:
+def _look(cycle: Cycle, live: Release) -> NextLook:
     """The terms of this look, from every verdict that was given before.
 
     Raises StoreError if they cannot be read: without the account nothing is sure.

@@ -22,7 +22,7 @@ from qi_learn.stats import mean
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerChange:
+class PairedChange:
     """The mean change of paired answers, and what chance alone may do to it."""
 
     mean: float
@@ -35,7 +35,7 @@ class AnswerChange:
         return -min(abs(allowed) + ERRORS * self.error, most)
 
 
-def likeness_change(candidate: Measurements, live: Measurements) -> AnswerChange | None:
+def likeness_change(candidate: Measurements, live: Measurements) -> PairedChange | None:
     """The change of the likeness to the kept code, of answers that the person changed.
 
     None if there are none. Raises ValueError if the two models were asked different questions.
@@ -52,7 +52,7 @@ def likeness_change(candidate: Measurements, live: Measurements) -> AnswerChange
     )
 
 
-def coherence_change(candidate: Behaviour, before: Behaviour) -> AnswerChange | None:
+def coherence_change(candidate: Behaviour, before: Behaviour) -> PairedChange | None:
     """The change of the share of coherent answers; None if there are none.
 
     Raises ValueError as above.
@@ -63,7 +63,7 @@ def coherence_change(candidate: Behaviour, before: Behaviour) -> AnswerChange | 
     )
 
 
-def accuracy_check(change: AnswerChange | None) -> Check:
+def accuracy_check(change: PairedChange | None) -> Check:
     """Rule 3: the likeness to the kept code, where the person changed something."""
     if change is None:
         reason = "no answer could be compared with code that you changed"
@@ -94,7 +94,7 @@ def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> C
 
 
 def _check(
-    name: str, change: AnswerChange, limit: float, reason: str, *, fits: bool = True
+    name: str, change: PairedChange, limit: float, reason: str, *, fits: bool = True
 ) -> Check:
     reach = ERRORS * change.error
     passed = change.mean >= limit - ROUNDING and fits
@@ -104,13 +104,13 @@ def _check(
     )
 
 
-def _fits(change: AnswerChange) -> bool:
+def _fits(change: PairedChange) -> bool:
     return change.mean >= change.limit(COHERENCE, INCOHERENT) - ROUNDING
 
 
-def _change(changes: Sequence[float]) -> AnswerChange | None:
+def _change(changes: Sequence[float]) -> PairedChange | None:
     if not changes or not all(map(math.isfinite, changes)):
         return None
     middle, n = mean(changes), len(changes)
     square = math.fsum((c - middle) ** 2 for c in changes) / (n - 1) if n > 1 else 0.0
-    return AnswerChange(middle, math.sqrt(square / n), n)
+    return PairedChange(middle, math.sqrt(square / n), n)

@@ -40,7 +40,7 @@ MOST = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class NextLook:
     """The terms of one look, settled before anything is measured."""
 
     number: int = 1
@@ -55,14 +55,14 @@ class Look:
     """What is believed of the sessions' correlation, from every earlier look at any version."""
 
 
-def next_look(past: Sequence[PastLook], live: str) -> Look:
+def next_look(past: Sequence[PastLook], live: str) -> NextLook:
     """The terms of the next look at a candidate against version `live`.
 
     `past`: every earlier look, oldest first.
     """
     against = [look for look in past if look.verdict.compared_with == live]
     number = len(against) + 1
-    return Look(
+    return NextLook(
         number,
         level_of(number),
         _evidence(against),

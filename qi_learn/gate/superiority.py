@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
-from qi_learn.gate.ledger import ENOUGH, Look, e_value, level_of
+from qi_learn.gate.ledger import ENOUGH, NextLook, e_value, level_of
 from qi_learn.gate.limits import MATTERS
 from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, Estimate, estimate, variances_of
 from qi_learn.records import Check, SuiteNll
@@ -25,7 +25,7 @@ class Superiority:
 
     fall: Estimate
     """Of NLL a token."""
-    look: Look
+    look: NextLook
     e_value: float
     """Of the examples that no earlier look was at; 1 if they are none, or of one session."""
     unseen: Correlation
@@ -48,7 +48,7 @@ class Superiority:
         return self.fall.low(self.look.level) > 0 or together
 
 
-def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: Look) -> Superiority | None:
+def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: NextLook) -> Superiority | None:
     """The fall on the person's tokens; None if there are none, or a number is none.
 
     Raises ValueError if the two models were measured on different examples or tokens.

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation, correlation_of, estimate
 from qi_learn.records import Verdict
 from qi_learn.stats import incomplete_beta
@@ -247,9 +247,24 @@ def power(bench: Bench, draws: int, *, quick: bool) -> dict[str, Any]:
         },
         "power_first_look": bench.share(
             f"{EFFECT} nat at the level of a first look",
-            partial(ships, effect=EFFECT, level=Look().level),
+            partial(ships, effect=EFFECT, level=NextLook().level),
             draws,
         ),
+        "power_first_cycle": {
+            f"{effect}_nat_{sessions}_sessions": bench.share(
+                f"{effect} nat, {sessions} sessions, the first cycle there is",
+                partial(
+                    ships,
+                    effect=effect,
+                    sessions=sessions,
+                    level=NextLook().level,
+                    known=CAUTIOUS,
+                ),
+                draws,
+            )
+            for effect in (0.1, 0.2, 0.4)
+            for sessions in (3, 8)
+        },
         "helpful_by_kept": {
             kept: bench.share(
                 f"{EFFECT} nat, {kept:.0%} kept as they were",
@@ -293,7 +308,7 @@ def looked_at(
     """The verdict on an update that is better by `effect`, at a single look at `level`."""
     held = Held.draw(rng, examples, sessions, kept=kept)
     return judge(
-        rng, real, Update(person=effect, law=law), held, Look(level=level, correlation=known)
+        rng, real, Update(person=effect, law=law), held, NextLook(level=level, correlation=known)
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qi_learn.gate.advice import NEXT, times_needed
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.mixed_model import Estimate, correlation_of, estimate
 from qi_learn.records import Verdict
 from qi_learn.stats import t_quantile
 from tests.support.gate_models import BEFORE, N, model, spread, suite, verdict_on
 
-KNOWN = Look(correlation=correlation_of(0.08, 1e6))
+KNOWN = NextLook(correlation=correlation_of(0.08, 1e6))
 
 
 def falling(by: float, apart: float, sessions: int = 5) -> Measurements:
@@ -22,7 +22,7 @@ def falling(by: float, apart: float, sessions: int = 5) -> Measurements:
     return replace(model(), gate=gate)
 
 
-def refused(candidate: Measurements, look: Look | None = None) -> Verdict:
+def refused(candidate: Measurements, look: NextLook | None = None) -> Verdict:
     live = replace(BEFORE, gate=suite("gate", [2.0] * N, units=candidate.gate.units))
     verdict = verdict_on(candidate, live, live, look=look)
     assert not verdict.ships

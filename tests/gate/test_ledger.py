@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from qi_learn.gate.ledger import ENOUGH, SPENT, Look, e_value, level_of, next_look
+from qi_learn.gate.ledger import ENOUGH, SPENT, NextLook, e_value, level_of, next_look
 from qi_learn.gate.mixed_model import CAUTIOUS, correlation_of
 from qi_learn.records import PastLook, Verdict
 from tests.support.gate_models import BEFORE, verdict_on
@@ -21,8 +21,8 @@ def past(
 
 
 def test_a_first_look_may_spend_half_and_all_looks_together_no_more_than_there_is() -> None:
-    assert next_look([], "1.0.0") == Look()
-    assert Look().level == pytest.approx(SPENT / 2)
+    assert next_look([], "1.0.0") == NextLook()
+    assert NextLook().level == pytest.approx(SPENT / 2)
     levels = [level_of(number) for number in range(1, 10_000)]
     assert sum(levels) < SPENT
     assert levels == sorted(levels, reverse=True)

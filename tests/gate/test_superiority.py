@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.limits import MATTERS
 from qi_learn.gate.mixed_model import correlation_of
 from qi_learn.gate.superiority import Superiority, measure_superiority, superiority_check
@@ -38,14 +38,16 @@ def falling(by: float, spread: float = 0.1) -> list[float]:
 
 
 def found(
-    candidate: SuiteNll, live: SuiteNll | None = None, look: Look | None = None
+    candidate: SuiteNll, live: SuiteNll | None = None, look: NextLook | None = None
 ) -> Superiority:
-    measured = measure_superiority(candidate, live or work(LIVE), look or Look(correlation=KNOWN))
+    measured = measure_superiority(
+        candidate, live or work(LIVE), look or NextLook(correlation=KNOWN)
+    )
     assert measured is not None
     return measured
 
 
-def check(candidate: SuiteNll, look: Look | None = None) -> Check:
+def check(candidate: SuiteNll, look: NextLook | None = None) -> Check:
     return superiority_check(found(candidate, look=look))
 
 
@@ -99,7 +101,7 @@ def test_turns_that_were_kept_as_they_were_say_nothing() -> None:
 def test_without_a_token_of_the_person_nothing_ships() -> None:
     nobody = replace(work(falling(0.5)), person_nll=(), person_tokens=())
     live = replace(work(LIVE), person_nll=(), person_tokens=())
-    assert measure_superiority(nobody, live, Look()) is None
+    assert measure_superiority(nobody, live, NextLook()) is None
     refused = superiority_check(None)
     assert not refused.passed
     assert "could not be measured" in refused.reason
@@ -108,7 +110,7 @@ def test_without_a_token_of_the_person_nothing_ships() -> None:
 def test_the_same_effect_must_be_surer_at_a_later_look() -> None:
     candidate = work(falling(0.1, spread=0.16))
     first, tenth = (
-        check(candidate, look=Look(number=n, level=0.04 / (n * (n + 1)), correlation=KNOWN))
+        check(candidate, look=NextLook(number=n, level=0.04 / (n * (n + 1)), correlation=KNOWN))
         for n in (1, 10)
     )
     assert first.passed
@@ -118,7 +120,7 @@ def test_the_same_effect_must_be_surer_at_a_later_look() -> None:
 
 def test_with_what_earlier_looks_have_shown_it_need_be_no_surer_than_at_a_first() -> None:
     """Two looks that were worth eight each, and a third: sure at 2 %, not at its own level."""
-    late = Look(number=3, level=0.04 / 12, evidence=60.0, correlation=KNOWN)
+    late = NextLook(number=3, level=0.04 / 12, evidence=60.0, correlation=KNOWN)
     likely, unlikely = work(falling(0.1, spread=0.16)), work(falling(0.02, spread=0.16))
     assert not found(likely, look=replace(late, evidence=1.0)).sure
     assert found(likely, look=late).evidence > 100
@@ -128,10 +130,10 @@ def test_with_what_earlier_looks_have_shown_it_need_be_no_surer_than_at_a_first(
 
 def test_examples_that_were_looked_at_before_add_no_evidence() -> None:
     candidate = work(falling(0.1))
-    again = found(candidate, look=Look(seen=frozenset(candidate.ids), correlation=KNOWN))
+    again = found(candidate, look=NextLook(seen=frozenset(candidate.ids), correlation=KNOWN))
     assert again.e_value == 1.0
     assert again.unseen.weight == 0.0
-    half = found(candidate, look=Look(seen=frozenset(candidate.ids[::2]), correlation=KNOWN))
+    half = found(candidate, look=NextLook(seen=frozenset(candidate.ids[::2]), correlation=KNOWN))
     assert 1.0 < half.e_value < found(candidate).e_value
     assert half.fall == found(candidate).fall, "but they are judged by"
 
@@ -150,4 +152,4 @@ def test_what_was_measured_on_other_tokens_is_not_compared() -> None:
 
 def test_a_number_that_is_none_refuses() -> None:
     broken = work([float("nan"), *falling(0.1)[1:]])
-    assert measure_superiority(broken, work(LIVE), Look()) is None
+    assert measure_superiority(broken, work(LIVE), NextLook()) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements, ReportedOnly
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
@@ -68,7 +68,7 @@ def verdict_on(
     scale: float = 1.0,
     rollback_to: str = "1.0.0",
     best: tuple[float, ...] = (),
-    look: Look | None = None,
+    look: NextLook | None = None,
     **reported: Any,
 ) -> Verdict:
     """The verdict against version 1.0.0, on a candidate that is sound unless told otherwise."""

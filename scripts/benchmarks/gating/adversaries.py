@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.limits import RISE_BOUND
 from qi_learn.records import Leak, Verdict
 from scripts.benchmarks.gating.chains import Chain, on_fresh_work
@@ -39,7 +39,7 @@ def once(update: Update) -> Adversary:
 
 
 def _ships(rng: np.random.Generator, real: Real, *, update: Update) -> bool:
-    return judge(rng, real, update, Held.draw(rng), Look()).ships
+    return judge(rng, real, update, Held.draw(rng), NextLook()).ships
 
 
 def sharper_six_times(rng: np.random.Generator, real: Real) -> bool:
@@ -52,7 +52,7 @@ def optimist(rng: np.random.Generator, real: Real) -> bool:
     """`train --now` thirty times on the same data, each time nothing: fooled if any ships."""
     chain, held = Chain(), Held.draw(rng)
 
-    def tried(look: Look) -> tuple[Verdict, tuple[str, ...]]:
+    def tried(look: NextLook) -> tuple[Verdict, tuple[str, ...]]:
         return judge(rng, real, Update(), held, look), tuple(held.ids)
 
     return any(chain.cycle(tried).ships for _ in range(LOOKS))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qi_learn.gate.ledger import Look, next_look
+from qi_learn.gate.ledger import NextLook, next_look
 from qi_learn.records import PastLook, Verdict
 from scripts.benchmarks.gating.noise import Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
@@ -20,7 +20,7 @@ CYCLES = 30
 HELPS = (0.1, 0.2)
 """Falls on the person's tokens of updates that help, in turns, nats a token."""
 
-Judge = Callable[[Look], tuple[Verdict, tuple[str, ...]]]
+Judge = Callable[[NextLook], tuple[Verdict, tuple[str, ...]]]
 """The terms of a look to the verdict and the examples looked at."""
 
 
@@ -46,7 +46,7 @@ def on_fresh_work(
 ) -> Judge:
     """A cycle that is judged on work that nobody looked at before."""
 
-    def tried(look: Look) -> tuple[Verdict, tuple[str, ...]]:
+    def tried(look: NextLook) -> tuple[Verdict, tuple[str, ...]]:
         held = Held.draw(rng, examples, sessions, name=f"v{rng.integers(1 << 60)}")
         return judge(rng, real, update, held, look), tuple(held.ids)
 

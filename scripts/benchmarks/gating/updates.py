@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Leak, Smoke, SuiteNll, TensorGain, Verdict
@@ -111,7 +111,13 @@ class Held:
 
 
 def judge(
-    rng: np.random.Generator, real: Real, update: Update, held: Held, look: Look, *, live: str = "1"
+    rng: np.random.Generator,
+    real: Real,
+    update: Update,
+    held: Held,
+    look: NextLook,
+    *,
+    live: str = "1",
 ) -> Verdict:
     """The verdict on one update against version `live`, by the real gate."""
     gate = _gate(rng, real, update, held)
