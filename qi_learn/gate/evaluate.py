@@ -172,8 +172,10 @@ def _answers_to(behaviour: Behaviour, ids: set[str]) -> Behaviour:
     )
 
 
-SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 2, 2, 48
-"""Rounds of questions in which two speeds are compared, and the length of an answer."""
+SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 3, 8, 8
+"""Rounds of questions in which two speeds are compared, and the length of an answer: many short
+ones, so that some fall between what else the machine does.
+"""
 FOR_SPEEDS = 2 * SPEED_ROUNDS * SPEED_QUESTIONS * SPEED_TOKENS
 """Tokens that this takes at most."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements
 from qi_learn.gate.reading import FileReader
 from qi_learn.gate.superiority import measure_superiority, superiority_check
@@ -121,7 +121,7 @@ def test_they_do_not_ship(surer: Surer, factor: float) -> None:
 def test_one_after_the_other_they_do_not_ship_either(surer: Surer) -> None:
     """The sixth copy against the fifth: each step is as large as the first."""
     later, before = surer.gate[SIX], surer.gate[ONE]
-    found = measure_superiority(later, before, Look())
+    found = measure_superiority(later, before, NextLook())
     assert found is not None
     assert abs(found.fall.mean) < 1e-3
     assert not superiority_check(found).passed
