@@ -25,7 +25,8 @@ def test_adversaries_and_useful_updates_go_through_the_gate() -> None:
     assert set(result["adversaries"].values()) == {0.0}
     assert {"logits_x1.05", "leaker", "optimist_30_looks"} <= set(result["adversaries"])
     assert set(result["adversaries_upper"]) == set(result["adversaries"])
-    assert result["power_25_3"] == result["power"]["25"]["3"]
+    assert result["power_25_3"] > 0.0
+    assert list(result["power"]) == ["25", "50"]
     assert result["chain30_third"]["helpful"] == 10
     assert 0.0 <= result["type1_chain30"] <= 1.0
     assert "nothing, 12 sessions: " in done.stderr
