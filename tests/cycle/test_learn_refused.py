@@ -146,7 +146,7 @@ def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_mea
     assert not verdict.ships
     assert verdict.scale == 0.25  # the least of a bad thing
     assert outcome["reason"] == "; ".join(verdict.reasons)
-    assert "not surely better" in outcome["reason"]
+    assert "not better by more than" in outcome["reason"]
     with world.store() as store:
         world.take_in(store)
         assert load_run(store, run.run_id).verdict == verdict
