@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qi_learn.gate.temperature import GRID
+from qi_learn.gate.temperature import GRID, OTHERS
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp_nll import SequenceNll
 from qi_learn.records import Example
@@ -80,8 +80,8 @@ class NllCache:
         return cache_key("person", self._build, *ids, example.person_mask, temperature)
 
     def _fit_key(self, examples: Sequence[Example]) -> str:
-        texts = [(e.prompt_ids, e.target_ids) for e in examples]
-        return cache_key("temperature", self._build, GRID, texts)
+        texts = [(e.prompt_ids, e.target_ids, e.person_mask) for e in examples]
+        return cache_key("temperature", self._build, GRID, OTHERS, texts)
 
 
 def digest_of(gguf: Path) -> str:

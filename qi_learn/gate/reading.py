@@ -85,13 +85,14 @@ class FileReader:
         return [number for e in examples if (number := self._known(e, None)) is not None]
 
     def temperature(self, examples: Sequence[Example]) -> float:
-        """The temperature at which the file finds the examples' targets likeliest.
+        """The temperature at which the file finds the person's tokens of the examples likeliest.
 
         1 if there is none. Raises ModelError.
         """
         if (known := self.known_temperature(examples)) is not None:
             return known
-        fit = TemperatureFit()
+        others = sum(len(e.target_ids) - sum(e.person_mask) for e in examples)
+        fit = TemperatureFit(others)
         self._read(examples, None, each=fit.take)
         fitted = fit.temperature()
         if self._cache is not None:

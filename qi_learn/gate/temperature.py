@@ -11,7 +11,13 @@ at `GRID` in one reading; between two of them the slope is their cubic (Hermite)
 found to the last bit. What that leaves: T of a copy with logits x 1.05 was 1.05 times as large to
 within 1e-6.
 
-Not covered: a model that is sharper on one kind of text alone. There is one temperature a model.
+It is fitted on the person's tokens, which it is for: a model that became surer of its own words
+alone would else have a larger T, at which text that it was too sure of looks likelier. All other
+tokens together weigh as much as `OTHERS` tokens, so that a few that the person wrote and all of
+which are the likeliest do not lead to an end of the grid.
+
+Not covered: a model that is surer of one kind of the person's text alone. There is one temperature
+a model.
 """
 
 from __future__ import annotations
@@ -24,19 +30,25 @@ if TYPE_CHECKING:
 
 GRID = tuple(step / 16 for step in range(1, 49))
 """Where the slope is taken, as 1 / T: temperatures from 16 down to 1/3."""
+OTHERS = 32.0
+"""What all tokens of others count for together, in tokens of the person's."""
 
 
 class TemperatureFit:
     """Takes the logits in front of each token, and gives the temperature in the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: int) -> None:
+        """`others`: how many tokens of others than the person there will be."""
         self._slope = [0.0] * len(GRID)
         self._bend = [0.0] * len(GRID)
+        self._share = min(1.0, OTHERS / others) if others else 1.0
         self.tokens = 0
 
-    def take(self, logits: NDArray[np.float32], token: int) -> None:
+    def take(self, logits: NDArray[np.float32], token: int, is_persons: bool) -> None:
         """Add one token (shape of `logits`: (vocabulary,))."""
         import numpy as np
+
+        part = 1.0 if is_persons else self._share
 
         below = logits - logits.max()
         squares, own = below * below, float(below[token])
@@ -47,8 +59,9 @@ class TemperatureFit:
                 weights *= step
             total = float(weights.sum(dtype=np.float64))
             mean = float(weights @ below) / total
-            self._slope[index] += mean - own
-            self._bend[index] += max(0.0, float(weights @ squares) / total - mean * mean)
+            self._slope[index] += part * (mean - own)
+            bend = float(weights @ squares) / total - mean * mean
+            self._bend[index] += part * max(0.0, bend)
         self.tokens += 1
 
     def temperature(self) -> float:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 BLOCK = 64
 """Tokens evaluated in one go."""
 
-TokenVisitor = Callable[["NDArray[np.float32]", int], None]
-"""Takes the logits in front of a counted target token, a view, and the token."""
+TokenVisitor = Callable[["NDArray[np.float32]", int, bool], None]
+"""Takes the logits in front of a counted target token (a view), it, and if a person wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +264,7 @@ class _Row:
             at_one = self._temperature == 1.0
             self._person_nll.append(nll if at_one else _nll(logits, token, self._temperature))
         if self._each is not None:
-            self._each(logits, token)
+            self._each(logits, token, bool(self._person) and self._person[place])
 
     def result(self) -> SequenceNll:
         return SequenceNll(
