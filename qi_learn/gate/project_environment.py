@@ -85,7 +85,7 @@ def _python(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | 
     interpreter = _interpreter(command, top, cwd)
     if interpreter is None:
         return "its Python is not known"
-    shown = [*_of_interpreter(interpreter), *_of_environment(interpreter)]
+    shown = dict.fromkeys([*_of_environment(interpreter), *_of_interpreter(interpreter)])
     tool = command.argv[0]
     script = interpreter.parent / os.path.basename(tool)
     rest = command.argv[1:]
@@ -118,7 +118,7 @@ def _of_interpreter(interpreter: Path) -> Iterator[Shown]:
         if any(prefix.glob("lib*/python3*/os.py")):
             if not str(prefix).startswith("/usr"):
                 yield Shown(prefix.resolve(), prefix)
-        elif hop != interpreter and not str(hop).startswith("/usr"):
+        elif hop.parent != interpreter.parent and not str(hop).startswith("/usr"):
             yield Shown(hop.resolve(), hop)
 
 
