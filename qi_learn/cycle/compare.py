@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from qi_learn.cycle.context import ADAPTER, Cycle, base_release
+from qi_learn.cycle.project_judgement import judged_by_tests
 from qi_learn.cycle.resources import giving_way
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
@@ -105,6 +106,12 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
             rollback_seconds=_rollback_seconds(cycle),
         ),
     )
+    compared = {
+        cycle.candidate: of_candidate.behaviour,
+        live.model: of_live.behaviour,
+        base.model: of_base.behaviour,
+    }
+    verdict = judged_by_tests(cycle, verdict, suites.questions, compared, terms.wait)
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
     return replace(verdict, notes=(*verdict.notes, *unprotected, *lost, *_cut(packed)))
 

@@ -9,7 +9,6 @@ leave the command out: nothing is shown that could be a person's home or what is
 from __future__ import annotations
 
 import os
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +77,17 @@ def _is_harmless(place: Path) -> bool:
     return real not in (home, *home.parents) and real.exists()
 
 
+def _program(name: str) -> Path | None:
+    """A program on PATH; none of the scripts by which version managers choose one."""
+    for directory in os.get_exec_path():
+        file = Path(directory, name)
+        if file.is_absolute() and os.access(file, os.X_OK) and file.is_file():
+            with file.open("rb") as opened:
+                if opened.read(2) != b"#!":
+                    return file
+    return None
+
+
 # --- Python ---------------------------------------------------------------------------------------
 
 
@@ -106,8 +116,7 @@ def _interpreter(command: TestCommand, top: Path, cwd: Path) -> Path | None:
     else:
         names = (".venv", "venv", "env")
         found = [place / name / "bin" / "python" for place in (cwd, top) for name in names]
-        system = shutil.which(command.interpreter or "python3")
-        found += [Path(system)] if system else []
+        found += [*filter(None, [_program(command.interpreter or "python3")])]
     return next((Path(os.path.normpath(each)) for each in found if each.is_file()), None)
 
 
@@ -149,13 +158,13 @@ def _hops(file: Path) -> Iterator[Path]:
 
 
 def _node(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | str:
-    node = shutil.which("node")
+    node = _program("node")
     places = [place for place in (cwd, *cwd.parents) if place == top or top in place.parents]
     modules = [p / "node_modules" for p in places if (p / "node_modules").is_dir()]
     if node is None:
         return "node is not found"
     shown = [Shown(each.resolve(), each) for each in modules]
-    installation = Path(node).resolve().parent.parent
+    installation = node.resolve().parent.parent
     if not str(installation).startswith("/usr"):
         shown.append(Shown(installation, installation))
     path = f"{installation / 'bin'}:/usr/local/bin:/usr/bin:/bin"
@@ -175,14 +184,15 @@ def _node(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | st
 
 
 def _go(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | str:
-    go = shutil.which("go")
+    go = _program("go")
     if go is None:
         return "go is not found"
-    root = Path(go).resolve().parent.parent
+    root = go.resolve().parent.parent
     modules = Path.home() / "go" / "pkg" / "mod"
+    built = Path(os.environ.get("GOCACHE") or Path.home() / ".cache" / "go-build")
     shown = [] if str(root).startswith("/usr") else [Shown(root, root)]
-    if modules.is_dir():
-        shown.append(Shown(modules.resolve(), modules))
+    # without what was built before it would build Go's own library each time
+    shown += [Shown(each.resolve(), each) for each in (modules, built) if each.is_dir()]
     rest = command.argv[1:]
     if rest[:1] == ("test",) and not {"-v", "-json"} & set(rest):
         rest = ("test", "-v", *rest[1:])  # else go does not count what passed
@@ -190,7 +200,7 @@ def _go(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | str:
         "PATH": f"{root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "GOROOT": str(root),
         "GOMODCACHE": str(modules),
-        "GOCACHE": "/tmp/go-build",  # noqa: S108 -- of the sandbox
+        "GOCACHE": str(built) if built.is_dir() else "/tmp/go-build",  # noqa: S108
         "GOTOOLCHAIN": "local",
         "GOPROXY": "off",
         "GOFLAGS": "-count=1",
@@ -225,8 +235,8 @@ def _cargo_program() -> Path | None:
         settings = tomllib.loads((rustup / "settings.toml").read_text(encoding="utf-8"))
         name = str(settings["default_toolchain"])
     except (OSError, ValueError, KeyError):
-        found = shutil.which("cargo")
-        return Path(found).resolve() if found else None
+        found = _program("cargo")
+        return found.resolve() if found else None
     own = sorted((rustup / "toolchains").glob(f"{name}*/bin/cargo"))
     return own[0] if own else None
 

@@ -146,7 +146,8 @@ class ProjectSandbox:
             (etc / name).write_text(text, encoding="utf-8")
             (etc / name).chmod(0o644)
         options = [*APART, *_identity(), "--as-pid-1"]
-        options += _open_directory(Path(sys.base_prefix).resolve().parent)
+        for place in (Path("/etc"), Path(sys.base_prefix).resolve().parent):
+            options += _open_directory(place)
         options += system_shown()
         options += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
         for name in _FILES:
