@@ -45,6 +45,8 @@ from qi_learn.gate.seccomp import project_seccomp_program
 from qi_learn.outside.process import run
 
 CHECKOUT, HOME = "/checkout", "/tmp/home"  # noqa: S108 -- of the sandbox
+GRACE = 60.0
+"""Seconds that the program inside has, beyond those of the command, to copy, to end, to tell."""
 STRANGER = 1_999_999_999
 """The number of a user that no machine has."""
 _FILES = {
@@ -109,23 +111,25 @@ class ProjectSandbox:
 
         Raises ToolMissing if the sandbox itself does not start.
         """
-        request = _request(top, cwd, environment, limits)
         with tempfile.TemporaryDirectory(prefix="qi-learn-etc-") as etc:
             argv = self._argv(checkout, top, Path(etc), environment, limits)
             program, end = os.pipe()
+            lifeline, held = os.pipe()
+            request = {**_request(top, cwd, environment, limits), "lifeline": lifeline}
             try:
                 with os.fdopen(end, "wb") as pipe:
                     pipe.write(self.seccomp)  # far less than a pipe holds
                 done = run(
                     [self.bwrap, "--seccomp", str(program), *argv],
-                    timeout=limits.seconds,
+                    timeout=limits.seconds + GRACE,
                     env={},
                     given=json.dumps(request).encode(),
                     max_output=8 * limits.tail + 4096,  # JSON writes a byte as six at most
-                    pass_fds=(program,),
+                    pass_fds=(program, lifeline),
                 )
             finally:
-                os.close(program)
+                for each in (program, lifeline, held):
+                    os.close(each)
         begun, _, result = done.output.partition(b"\n")
         if begun.decode("utf-8", "replace") != project_sandbox_main.BEGUN:
             reason = done.error_text or f"exit code {done.exit_code}"
@@ -214,6 +218,7 @@ def _request(
         "home": HOME,
         "environment": variables,
         "uid": STRANGER,
+        "seconds": limits.seconds,
         "limits": _resources(limits),
         "memory": limits.memory,
         "output": limits.output,
@@ -237,10 +242,9 @@ def _run_of(result: bytes) -> ProjectRun:
     """What the program inside told; a line that is no such thing is a run that was broken off."""
     try:
         told: Mapping[str, object] = json.loads(result)
-        code = told["code"]
-        return ProjectRun(
-            code if isinstance(code, int) else None, str(told["tail"]), str(told["problem"])
-        )
+        code, problem = told["code"], str(told["problem"])
+        own_end = isinstance(code, int) and not problem
+        return ProjectRun(int(str(code)) if own_end else None, str(told["tail"]), problem)
     except (ValueError, KeyError, TypeError):
         return ProjectRun(None, "", "start")
 

@@ -2,8 +2,9 @@
 
 It is the first process of its namespace, so what it runs can neither end it nor outlive it, and it
 cannot be looked into. It sets the limits that it is given before the command begins, watches the
-memory of all processes together, keeps the end of the output alone, and writes one line of JSON.
-It needs the standard library alone.
+time and the memory of all processes together, keeps the end of the output alone, and writes one
+line of JSON. It ends, and everything with it, once nobody holds the other end of the pipe that it
+is given (`lifeline`). It needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ from typing import Any
 BEGUN = "begun"
 """The first line: from here on every fault is the command's own."""
 LOOK_SECONDS = 0.1
-_NOT_DUMPABLE = 4
+_DEATH_SIGNAL, _DUMPABLE = 1, 4
 
 
 def main() -> None:
     """Read one request, run its command, and write how it ended."""
     request = json.load(sys.stdin)
+    threading.Thread(target=_end_with, args=(request["lifeline"],), daemon=True).start()
     _become_nobody(request["uid"])
     _set_limits(request["limits"])
     told = os.dup(1)
     os.dup2(2, 1)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    ctypes.CDLL(None).prctl(_NOT_DUMPABLE, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
     os.write(told, f"{BEGUN}\n".encode())
     result = _run(request)
     os.write(told, json.dumps(result).encode() + b"\n")
@@ -61,6 +63,8 @@ def _become_nobody(uid: int) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
+        # a change of identity takes this back, by which bubblewrap has us end with itself
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def _set_limits(limits: dict[str, int]) -> None:
@@ -90,7 +94,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     tail = bytearray()
     over: list[str] = []
     reader = threading.Thread(target=_keep_tail, args=(process, tail, request, over), daemon=True)
-    watch = threading.Thread(target=_watch, args=(request["memory"], over), daemon=True)
+    watch = threading.Thread(target=_watch, args=(request, over), daemon=True)
     reader.start()
     watch.start()
     code = _wait(process.pid)
@@ -124,14 +128,24 @@ def _keep_tail(
             return
 
 
-def _watch(most: int, over: list[str]) -> None:
-    """End everything once all processes together hold more memory than they may."""
-    while True:
-        if _memory() > most:
+def _watch(request: dict[str, Any], over: list[str]) -> None:
+    """End everything once the time is up, or all processes together hold too much memory."""
+    deadline = time.monotonic() + request["seconds"]
+    while not over:
+        if time.monotonic() > deadline:
+            over.append("time")
+        elif _memory() > request["memory"]:
             over.append("memory")
-            _end_all()
-            return
-        time.sleep(LOOK_SECONDS)
+        else:
+            time.sleep(LOOK_SECONDS)
+    _end_all()
+
+
+def _end_with(pipe: int) -> None:
+    """End this process, and so all of the namespace, with the one that holds the pipe's end."""
+    with suppress(OSError):
+        os.read(pipe, 1)
+    os._exit(1)
 
 
 def _memory() -> int:

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from qi_learn.errors import ToolMissing
 from qi_learn.gate.project_environment import TestCommand
 from qi_learn.gate.project_place import Place
@@ -78,7 +76,3 @@ def project_sandbox_or_skip() -> ProjectSandbox:
     except ToolMissing as error:
         absent("bwrap", f"THE SANDBOX OF PROJECTS IS NOT TESTED HERE: {error.what}")
 
-
-@pytest.fixture(scope="module")
-def project_sandbox() -> ProjectSandbox:
-    return project_sandbox_or_skip()
