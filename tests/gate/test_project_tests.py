@@ -18,11 +18,15 @@ from tests.support.tested_projects import (
     QUICK,
     RIGHT,
     WRONG,
+    UNITTEST,
     TestedProject,
     fenced,
     project_sandbox_or_skip,
 )
 
+FAILS = (
+    "from unittest import TestCase\n\nclass B(TestCase):\n    def test_b(self): self.fail()\n"
+)
 MODELS = ("new", "live", "base")
 
 
@@ -63,6 +67,11 @@ def test_each_models_answer_is_tried_in_the_place_of_what_was_kept(
     )
 
 
+def test_pytest_judges_too(project: TestedProject) -> None:
+    results = judged(project.task(command=PYTEST), new=fenced(RIGHT), live=fenced(WRONG))
+    assert [e.passed for e in results.by_model.values()] == [(True,), (False,)]
+
+
 def test_the_persons_working_tree_is_neither_read_nor_written(project: TestedProject) -> None:
     (project.root / "numbers_of.py").write_text("raise SystemExit\n")  # since that commit
     (project.root / "untracked.txt").write_text("mine")
@@ -87,9 +96,10 @@ def test_an_answer_that_hangs_has_not_passed(project: TestedProject) -> None:
 
 
 def test_lines_that_end_as_on_windows_stay_so(tmp_path: Path) -> None:
-    checks = 'def test_ends():\n    text = open("numbers_of.py", newline="").read()\n'
-    checks += '    assert text.count("\\r\\n") == text.count("\\n")\n'
-    project = TestedProject(tmp_path / "p", ends="\r\n", files={"tests/test_ends.py": checks})
+    checks = "from unittest import TestCase\n\nclass Ends(TestCase):\n    def test_ends(self):\n"
+    checks += '        text = open("numbers_of.py", newline="").read()\n'
+    checks += '        assert text.count("\\r\\n") == text.count("\\n")\n'
+    project = TestedProject(tmp_path / "p", ends="\r\n", files={"test_ends.py": checks})
     results = judged(project.task(), new=fenced(RIGHT), live=fenced(WRONG))
     assert [e.passed for e in results.by_model.values()] == [(True,), (False,)]
 
@@ -104,13 +114,13 @@ def test_submodules_are_left_out_of_the_checkout(project: TestedProject, tmp_pat
 
 
 def test_a_commit_whose_own_tests_fail_says_nothing(tmp_path: Path) -> None:
-    broken = TestedProject(tmp_path / "p", files={"tests/test_b.py": "def test_b(): assert 0\n"})
+    broken = TestedProject(tmp_path / "p", files={"test_b.py": FAILS})
     assert left_out(broken.task()) == "its tests do not pass on the commit itself"
 
 
 def test_tests_that_do_not_see_the_code_say_nothing(tmp_path: Path) -> None:
-    project = TestedProject(tmp_path / "p", files={"tests/test_b.py": "def test_b(): pass\n"})
-    command = replace(PYTEST, argv=("pytest", "-q", "tests/test_b.py"))
+    project = TestedProject(tmp_path / "p", files={"test_b.py": FAILS.replace("fail()", "id()")})
+    command = replace(UNITTEST, argv=("unittest", "test_b"))
     assert left_out(project.task(command=command)) == "its tests pass without it too"
 
 

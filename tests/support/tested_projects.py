@@ -18,11 +18,15 @@ KEPT = "def clamp(value, low, high):\n    return max(low, min(value, high))\n"
 RIGHT = "def clamp(value, low, high):\n    return low if value < low else min(value, high)\n"
 WRONG = "def clamp(value, low, high):\n    return value\n"
 TESTS = """
+from unittest import TestCase
+
 from numbers_of import clamp
 
-def test_below(): assert clamp(-1, 0, 3) == 0
-def test_above(): assert clamp(9, 0, 3) == 3
+class Clamp(TestCase):
+    def test_below(self): assert clamp(-1, 0, 3) == 0
+    def test_above(self): assert clamp(9, 0, 3) == 3
 """
+UNITTEST = TestCommand("unittest", ("unittest",), sys.executable)
 PYTEST = TestCommand(
     "pytest",
     ("pytest", "-q"),
@@ -46,8 +50,7 @@ class TestedProject:
         self.repository = Repository(root.resolve())
         text = f'"""Numbers."""\n\nLOW = 0\n\n\n{KEPT}\n\nHIGH = 3\n'
         (self.root / "numbers_of.py").write_bytes(text.replace("\n", ends).encode())
-        self.repository.write("tests/test_numbers_of.py", TESTS)
-        self.repository.write("conftest.py", "")
+        self.repository.write("test_numbers_of.py", TESTS)
         for name, content in files.items():
             self.repository.write(name, content)
         self.commit = self.repository.commit()
@@ -63,7 +66,7 @@ class TestedProject:
             "commit": self.commit,
             "file": "numbers_of.py",
             "place": Place(KEPT, "clamp"),
-            "command": PYTEST,
+            "command": UNITTEST,
             "cwd": self.root,
         }
         return ProjectTask(**{**fields, **changed})  # type: ignore[arg-type]
