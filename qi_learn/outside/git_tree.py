@@ -72,12 +72,15 @@ def _listed(repository: Path, commit: str) -> tuple[list[_Entry], list[str]]:
     submodules: list[str] = []
     for line in answer.decode("utf-8", "surrogateescape").split("\0"):
         head, _, name = line.partition("\t")
-        if (match := _ENTRY.fullmatch(head)) is None or not _is_inside(name):
+        if not line or not _is_inside(name):
             continue
-        if match["type"] != "blob":
-            submodules.append(name)
-        elif match["size"] != "-":
+        match = _ENTRY.fullmatch(head)
+        if match is None:  # for a size it says that the content is bad
+            raise NotFound(f"{repository} lacks the content of {name}.", "")
+        if match["type"] == "blob":
             entries.append(_Entry(match["mode"], match["id"], int(match["size"]), name))
+        else:
+            submodules.append(name)
     return entries, submodules
 
 
