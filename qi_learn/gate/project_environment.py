@@ -200,7 +200,7 @@ def _go(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | str:
         "PATH": f"{root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "GOROOT": str(root),
         "GOMODCACHE": str(modules),
-        "GOCACHE": str(built) if built.is_dir() else "/tmp/go-build",  # noqa: S108
+        "GOCACHE": str(built) if built.is_dir() else "/tmp/go-build",
         "GOTOOLCHAIN": "local",
         "GOPROXY": "off",
         "GOFLAGS": "-count=1",
@@ -214,14 +214,14 @@ def _cargo(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | s
         return "cargo is not found"
     root, packages = cargo.parent.parent, Path.home() / ".cargo"
     shown = [] if str(root).startswith("/usr") else [Shown(root, root)]
-    home = Path("/tmp/cargo")  # noqa: S108 -- of the sandbox
+    home = Path("/tmp/cargo")
     for name in ("registry", "git"):
         if (packages / name).is_dir():
             shown.append(Shown((packages / name).resolve(), home / name))
     variables = {
         "PATH": f"{root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "CARGO_HOME": str(home),
-        "CARGO_TARGET_DIR": "/tmp/target",  # noqa: S108 -- of the sandbox
+        "CARGO_TARGET_DIR": "/tmp/target",
         "CARGO_NET_OFFLINE": "true",
     }
     rest = tuple(word for word in command.argv[1:] if not word.startswith("+"))

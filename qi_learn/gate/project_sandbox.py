@@ -44,7 +44,7 @@ from qi_learn.gate.sandbox import (
 from qi_learn.gate.seccomp import project_seccomp_program
 from qi_learn.outside.process import run
 
-CHECKOUT, HOME = "/checkout", "/tmp/home"  # noqa: S108 -- of the sandbox
+CHECKOUT, HOME = "/checkout", "/tmp/home"
 GRACE = 60.0
 """Seconds that the program inside has, beyond those of the command, to copy, to end, to tell."""
 STRANGER = 1_999_999_999
@@ -156,8 +156,8 @@ class ProjectSandbox:
         options += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
         for name in _FILES:
             options += ["--ro-bind", str(etc / name), f"/etc/{name}"]
-        options += ["--proc", "/proc", "--dev", "/dev", *_scratch("/dev/shm", limits)]  # noqa: S108
-        options += ["--remount-ro", "/dev", *_scratch("/tmp", limits)]  # noqa: S108
+        options += ["--proc", "/proc", "--dev", "/dev", *_scratch("/dev/shm", limits)]
+        options += ["--remount-ro", "/dev", *_scratch("/tmp", limits)]
         options += [*_open_directory(top.parent), *_scratch(str(top), limits)]
         for shown in environment.shown:
             options += _open_directory(shown.at.parent)
@@ -204,7 +204,7 @@ def _request(
         "USER": "nobody",
         "LOGNAME": "nobody",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "TMPDIR": "/tmp",  # noqa: S108
+        "TMPDIR": "/tmp",
         "LANG": "C.UTF-8",
         "CI": "true",
         "NO_COLOR": "1",

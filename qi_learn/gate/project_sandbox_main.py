@@ -1,4 +1,4 @@
-"""The program in the sandbox of a project's tests: copy the checkout, run the command, tell its end.
+"""The program in the sandbox of a project's tests: copy the checkout, run the command, say how.
 
 It is the first process of its namespace, so what it runs can neither end it nor outlive it, and it
 cannot be looked into. It sets the limits that it is given before the command begins, watches the

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qi_learn.errors import QiError, ToolMissing
+from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.gate.project_environment import ProjectEnvironment, TestCommand, environment_of
 from qi_learn.gate.project_place import Place, PlaceInFile, code_for, find_place
 from qi_learn.gate.project_sandbox import (
@@ -158,19 +158,19 @@ class _Judges:
             checkout.mkdir(mode=0o755)
             try:
                 written = write_tree(task.top, task.commit, checkout)
-                if task.file not in written.files:
-                    return "its file is not in the commit"
-                file = checkout / task.file
-                place = find_place(file.read_bytes(), task.place)
-                if isinstance(place, str):
-                    return place
-                return self._judged(task, answers, environment, checkout, place)
+            except (NotFound, ToolMissing):
+                return "its commit is not to be had"
             except OSError as error:
                 return f"its commit cannot be written ({error.strerror})"
+            if task.file not in written.files:
+                return "its file is not in the commit"
+            place = find_place((checkout / task.file).read_bytes(), task.place)
+            if isinstance(place, str):
+                return place
+            try:
+                return self._judged(task, answers, environment, checkout, place)
             except ToolMissing as error:  # it worked a moment ago
                 return error.what
-            except QiError:
-                return "its commit is not to be had"
 
     def _judged(
         self,

@@ -7,8 +7,8 @@ import re
 from qi_learn.results.tool_report import ToolReport, without_colours
 
 _END = re.compile(
-    r"^(?:#|ℹ) tests \d+$.*?^(?:#|ℹ) pass (?P<passed>\d+)$.*?^(?:#|ℹ) fail (?P<failed>\d+)$"  # noqa: RUF001
-    r"(?:.*?^(?:#|ℹ) cancelled (?P<cancelled>\d+)$)?",  # noqa: RUF001
+    r"^(?:#|ℹ) tests \d+$.*?^(?:#|ℹ) pass (?P<passed>\d+)$.*?^(?:#|ℹ) fail (?P<failed>\d+)$"
+    r"(?:.*?^(?:#|ℹ) cancelled (?P<cancelled>\d+)$)?",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qi_learn.cycle.context import Cycle
+from qi_learn.cycle.project_judgement import judged_by_tests
 from qi_learn.cycle.project_tasks import command_of, project_tasks
+from qi_learn.errors import Stopped
 from qi_learn.gate.project_environment import TestCommand
 from qi_learn.gate.project_place import Place
 from qi_learn.gate.project_tests import run_project_tests
-from qi_learn.records import CommandResult, Example, Suggestion
+from qi_learn.outside.ollama_parallel import Stop, Wait, no_wait
+from qi_learn.paths import Paths
+from qi_learn.records import Behaviour, CommandResult, Example, Suggestion, Verdict
+from qi_learn.rundir.directory import RunDirectory, RunRequest
+from qi_learn.settings import GateSettings, Settings
+from qi_learn.spool import Spool
 from qi_learn.store import feedback, turns
 from qi_learn.store.command_results import save_command
 from qi_learn.store.database import Store, open_store
@@ -115,7 +124,7 @@ def test_what_the_person_left_as_it_was_is_none(store: Store, project: TestedPro
 def test_what_stands_in_no_commit_is_none(
     store: Store, project: TestedProject, changed: dict[str, object]
 ) -> None:
-    committed(store, project, **changed)
+    committed(store, project, **changed)  # type: ignore[arg-type]
     passed(store, project, "pytest")
     assert project_tasks(store, [example()]) == ()
 
@@ -198,3 +207,77 @@ def test_a_command_is_taken_apart(line: str, command: TestCommand) -> None:
 )
 def test_what_a_shell_would_act_on_or_is_no_test_is_none(line: str) -> None:
     assert command_of(line) is None
+
+
+# --- in a verdict ---------------------------------------------------------------------------------
+
+SHIPS = Verdict(True, (), (), "low", "roll back to 1.0.0", 1.0, "1.0.0", {})
+
+
+def a_cycle(tmp_path: Path, *, asked: bool) -> Cycle:
+    paths = Paths.under(tmp_path / "home").ensure()
+    run = RunDirectory(paths.runs / "01")
+    run.path.mkdir(parents=True)
+    request = RunRequest("01", "", 0.0, "", 0, 0, "/base.gguf", "1.0.0")
+    settings = Settings(gate=GateSettings(project_tests=asked))
+    server: Any = None
+    spool = Spool(paths.spool, "cycle")
+    return Cycle(run, request, paths, settings, server, spool, lambda: 0.0, 0)
+
+
+def answers(cycle: Cycle, new: str, live: str) -> dict[str, Behaviour]:
+    def one(text: str) -> Behaviour:
+        return Behaviour(("T1",), (0.0,), (True,), (text,), 1.0)
+
+    return {cycle.candidate: one(new), "live": one(live)}
+
+
+def test_nothing_is_run_unless_it_was_asked_for(tmp_path: Path) -> None:
+    cycle = a_cycle(tmp_path, asked=False)
+    assert judged_by_tests(cycle, SHIPS, [example()], answers(cycle, "", ""), no_wait) is SHIPS
+
+
+def test_what_is_refused_already_is_not_run(tmp_path: Path) -> None:
+    cycle = a_cycle(tmp_path, asked=True)
+    refused = replace(SHIPS, ships=False)
+    verdict = judged_by_tests(cycle, refused, [example()], answers(cycle, "", ""), no_wait)
+    assert [check.reason for check in verdict.checks] == [
+        "not run: the other rules refuse it already"
+    ]
+    assert not verdict.ships
+
+
+def test_the_verdict_says_what_the_tests_said(tmp_path: Path, project: TestedProject) -> None:
+    project_sandbox_or_skip()
+    cycle = a_cycle(tmp_path, asked=True)
+    waited: list[int] = []
+    with open_store(cycle.paths.database) as store:
+        committed(store, project)
+        passed(store, project, f"{sys.executable} -m unittest")
+    compared = answers(cycle, fenced(RIGHT), fenced(WRONG))
+    wait: Wait = lambda stop: waited.append(1)  # noqa: E731
+    verdict = judged_by_tests(cycle, SHIPS, [example()], compared, wait)
+    (check,) = verdict.checks
+    assert verdict.ships
+    assert check.reason.startswith(
+        "of 1 answers in their place 1 pass the project's own tests, 0 before and 0 by the base"
+    )
+    assert verdict.numbers["project_test_runs"] == len(waited) == 4
+    assert verdict.numbers["project_test_seconds"] > 0
+    assert [line["state"] for line in cycle.run.history()] == ["projects' tests run"]
+
+
+def test_a_cycle_that_was_cancelled_runs_no_further_test(
+    tmp_path: Path, project: TestedProject
+) -> None:
+    project_sandbox_or_skip()
+    cycle = a_cycle(tmp_path, asked=True)
+    with open_store(cycle.paths.database) as store:
+        committed(store, project)
+        passed(store, project, f"{sys.executable} -m unittest")
+
+    def stopped(stop: Stop) -> None:
+        raise Stopped("The cycle was cancelled.")
+
+    with pytest.raises(Stopped):
+        judged_by_tests(cycle, SHIPS, [example()], answers(cycle, "", ""), stopped)

@@ -29,7 +29,9 @@ def test_a_completion_within_a_line_is_put_as_it_is() -> None:
 
 def test_line_ends_stay_what_they_are() -> None:
     file = "a = 1\r\nb = 2\r\nc = 3\r\n"
-    assert placed(file, Place("b = 2\n"), "b = 4\nd = 5\n") == "a = 1\r\nb = 4\r\nd = 5\r\nc = 3\r\n"
+    assert (
+        placed(file, Place("b = 2\n"), "b = 4\nd = 5\n") == "a = 1\r\nb = 4\r\nd = 5\r\nc = 3\r\n"
+    )
 
 
 def test_of_two_equal_texts_the_lines_before_tell() -> None:

@@ -17,16 +17,14 @@ from tests.support.tested_projects import (
     PYTEST,
     QUICK,
     RIGHT,
-    WRONG,
     UNITTEST,
+    WRONG,
     TestedProject,
     fenced,
     project_sandbox_or_skip,
 )
 
-FAILS = (
-    "from unittest import TestCase\n\nclass B(TestCase):\n    def test_b(self): self.fail()\n"
-)
+FAILS = "from unittest import TestCase\n\nclass B(TestCase):\n    def test_b(self): self.fail()\n"
 MODELS = ("new", "live", "base")
 
 

@@ -52,9 +52,7 @@ def test_a_projects_tests_may_start_processes_and_open_sockets_of_a_network() ->
         assert _verdict(steps, 1, 0x40000003) == 0x80000000
 
 
-def _verdict(
-    steps: Sequence[tuple[int, ...]], number: int, audit: int, argument: int = 0
-) -> int:
+def _verdict(steps: Sequence[tuple[int, ...]], number: int, audit: int, argument: int = 0) -> int:
     at, held = 0, 0
     while True:
         code, if_true, if_false, operand = steps[at]

@@ -22,7 +22,7 @@ ok 1 - clamps
 # duration_ms 239.017445
 """
 SPEC = "".join(
-    f"\x1b[34mℹ {line}\x1b[39m\n"  # noqa: RUF001
+    f"\x1b[34mℹ {line}\x1b[39m\n"
     for line in ("tests 2", "suites 0", "pass 2", "fail 0", "cancelled 0", "duration_ms 1.5")
 )
 

@@ -78,4 +78,3 @@ def project_sandbox_or_skip() -> ProjectSandbox:
         return open_project_sandbox()
     except ToolMissing as error:
         absent("bwrap", f"THE SANDBOX OF PROJECTS IS NOT TESTED HERE: {error.what}")
-
