@@ -177,7 +177,9 @@ def _node(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | st
     program = next((str(each) for each in programs if each.exists()), None)
     if program is None:
         return f"{name} is not in the project's node_modules"
-    return ProjectEnvironment((program, *command.argv[1:]), tuple(shown), {"PATH": path})
+    # vitest would write into node_modules, which is read-only
+    more = ("--no-cache",) if command.tool == "vitest" else ()
+    return ProjectEnvironment((program, *command.argv[1:], *more), tuple(shown), {"PATH": path})
 
 
 # --- Go and Rust ----------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import venv
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qi_learn.gate.project_environment import TestCommand
 from qi_learn.gate.project_place import Place
 from qi_learn.gate.project_rule import REFUSED, project_tests_check, with_project_tests
 from qi_learn.gate.project_tests import ProjectResults, ProjectTask, run_project_tests
@@ -68,6 +70,29 @@ def test_each_models_answer_is_tried_in_the_place_of_what_was_kept(
 def test_pytest_judges_too(project: TestedProject) -> None:
     results = judged(project.task(command=PYTEST), new=fenced(RIGHT), live=fenced(WRONG))
     assert [e.passed for e in results.by_model.values()] == [(True,), (False,)]
+
+
+def test_the_projects_own_environment_leads_to_the_checkout(tmp_path: Path) -> None:
+    """What is installed in it as a link to the project is the project as it was committed."""
+    project = TestedProject(tmp_path / "p", files={".gitignore": ".venv\n"})
+    for name in ("numbers_of.py", "test_numbers_of.py"):
+        place = "src" if name == "numbers_of.py" else "checks"
+        (project.root / place).mkdir()
+        (project.root / name).rename(project.root / place / name)
+    venv.create(project.root / ".venv", symlinks=True)
+    (packages,) = (project.root / ".venv").glob("lib/python3*/site-packages")
+    (packages / "project.pth").write_text(f"{project.root / 'src'}\n")
+    commit = project.repository.commit()
+    (project.root / "src" / "numbers_of.py").write_text("raise SystemExit\n")  # since then
+    argv = ("unittest", "discover", "-s", "checks")
+    for interpreter in ("python", ".venv/bin/python"):
+        task = project.task(
+            commit=commit,
+            file="src/numbers_of.py",
+            command=TestCommand("unittest", argv, interpreter),
+        )
+        results = judged(task, new=fenced(RIGHT), live=fenced(WRONG))
+        assert [e.passed for e in results.by_model.values()] == [(True,), (False,)]
 
 
 def test_the_persons_working_tree_is_neither_read_nor_written(project: TestedProject) -> None:
