@@ -19,7 +19,7 @@ from qi_learn.capture.command_scope import speaks_for
 from qi_learn.capture.command_words import ASSIGNMENT, PYTHON, own_words_at, read_words
 from qi_learn.errors import QiError
 from qi_learn.gate.project_environment import TestCommand, is_of_tests
-from qi_learn.gate.project_place import Place
+from qi_learn.gate.project_place import CodePlace
 from qi_learn.gate.project_tests import MOST_TASKS, ProjectTask
 from qi_learn.outside import git
 from qi_learn.records import Example
@@ -79,7 +79,7 @@ def _task(code: CommittedCode, top: Path, runs: Sequence[CommandRun]) -> Project
                 top,
                 code.commit,
                 str(path.relative_to(top)),
-                Place(code.text, code.name or "", code.before),
+                CodePlace(code.text, code.name or "", code.before),
                 command,
                 cwd,
                 code.endpoint in ("/api/generate", "/v1/completions"),

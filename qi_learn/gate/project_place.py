@@ -19,7 +19,7 @@ NOT_THERE = "its place is not found in the commit"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CodePlace:
     """A text in a file of a project, as it was committed."""
 
     text: str
@@ -54,7 +54,7 @@ class PlaceInFile:
         return not self.head or self.head.endswith("\n")
 
 
-def find_place(file: bytes, place: Place) -> PlaceInFile | str:
+def find_place(file: bytes, place: CodePlace) -> PlaceInFile | str:
     """Where a place is in a file; if it is not found, why."""
     try:
         text = file.decode("utf-8")
@@ -83,7 +83,7 @@ def _follows(text: str, at: int, lines: tuple[str, ...]) -> bool:
     return [line.strip() for line in above[-len(lines) :]] == [line.strip() for line in lines]
 
 
-def code_for(place: Place, answer: str, *, completion: bool) -> str:
+def code_for(place: CodePlace, answer: str, *, completion: bool) -> str:
     """The code of an answer that belongs in a place; empty if it has none.
 
     `completion`: whether the answer goes on from a text, so that all of it is code.

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from qi_learn.errors import NotFound, ToolMissing
 from qi_learn.gate.project_environment import ProjectEnvironment, TestCommand, environment_of
-from qi_learn.gate.project_place import Place, PlaceInFile, code_for, find_place
+from qi_learn.gate.project_place import CodePlace, PlaceInFile, code_for, find_place
 from qi_learn.gate.project_sandbox import (
     ProjectLimits,
     ProjectRun,
@@ -51,7 +51,7 @@ class ProjectTask:
     commit: str
     file: str
     """The file with the place, relative to the top."""
-    place: Place
+    place: CodePlace
     command: TestCommand
     cwd: Path
     """The directory in which the command runs."""

@@ -14,7 +14,7 @@ from qi_learn.cycle.project_judgement import judged_by_tests
 from qi_learn.cycle.project_tasks import command_of, project_tasks
 from qi_learn.errors import Stopped
 from qi_learn.gate.project_environment import TestCommand
-from qi_learn.gate.project_place import Place
+from qi_learn.gate.project_place import CodePlace
 from qi_learn.gate.project_tests import run_project_tests
 from qi_learn.outside.ollama_parallel import Stop, Wait, no_wait
 from qi_learn.paths import Paths
@@ -87,7 +87,7 @@ def test_what_was_committed_and_tested_is_a_task(store: Store, project: TestedPr
     (task,) = project_tasks(store, [example()])
     assert task == project.task(
         "T1",
-        place=Place(KEPT, "clamp"),
+        place=CodePlace(KEPT, "clamp"),
         command=TestCommand("unittest", ("unittest",), sys.executable),
     )
 

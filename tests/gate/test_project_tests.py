@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.gate.project_environment import TestCommand
-from qi_learn.gate.project_place import Place
+from qi_learn.gate.project_place import CodePlace
 from qi_learn.gate.project_rule import REFUSED, project_tests_check, with_project_tests
 from qi_learn.gate.project_tests import ProjectResults, ProjectTask, run_project_tests
 from qi_learn.records import Check, Execution, Verdict
@@ -106,7 +106,7 @@ def test_the_persons_working_tree_is_neither_read_nor_written(project: TestedPro
 
 def test_code_that_leaves_early_has_not_passed(project: TestedProject) -> None:
     early = f"import os\nos._exit(0)\n\n{RIGHT}"
-    task = project.task(place=Place(KEPT))
+    task = project.task(place=CodePlace(KEPT))
     results = judged(task, new=fenced(early), live=fenced(f"raise SystemExit(0)\n{RIGHT}"))
     assert [e.passed for e in results.by_model.values()] == [(False,), (False,)]
 
@@ -151,7 +151,7 @@ def test_what_is_gone_or_no_text_is_left_out(project: TestedProject) -> None:
     task = project.task()
     assert left_out(replace(task, commit="0" * 40)) == "its commit is not to be had"
     assert left_out(replace(task, file="other.py")) == "its file is not in the commit"
-    elsewhere = replace(task, place=Place("def other(): pass\n"))
+    elsewhere = replace(task, place=CodePlace("def other(): pass\n"))
     assert left_out(elsewhere) == "its place is not found in the commit"
     (project.root / "numbers_of.py").write_bytes(b"\x00\xff" + KEPT.encode())
     binary = replace(task, commit=project.repository.commit())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qi_learn.errors import ToolMissing
 from qi_learn.gate.project_environment import TestCommand
-from qi_learn.gate.project_place import Place
+from qi_learn.gate.project_place import CodePlace
 from qi_learn.gate.project_sandbox import ProjectLimits, ProjectSandbox, open_project_sandbox
 from qi_learn.gate.project_tests import ProjectTask, ProjectTerms
 from tests.support.left_out import absent
@@ -65,7 +65,7 @@ class TestedProject:
             "top": self.root,
             "commit": self.commit,
             "file": "numbers_of.py",
-            "place": Place(KEPT, "clamp"),
+            "place": CodePlace(KEPT, "clamp"),
             "command": UNITTEST,
             "cwd": self.root,
         }
