@@ -21,6 +21,7 @@ namespace of users.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -29,6 +30,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qi_learn.errors import ToolMissing
 from qi_learn.gate import project_sandbox_main
@@ -47,15 +49,9 @@ from qi_learn.outside.process import run
 CHECKOUT, HOME = "/checkout", "/tmp/home"
 GRACE = 60.0
 """Seconds that the program inside has, beyond those of the command, to copy, to end, to tell."""
-STRANGER = 1_999_999_999
-"""The number of a user that no machine has."""
-_FILES = {
-    "passwd": f"nobody:x:65534:65534::{HOME}:/bin/sh\n"
-    f"stranger:x:{STRANGER}:{STRANGER}::{HOME}:/bin/sh\n",
-    "group": f"nogroup:x:65534:\nstranger:x:{STRANGER}:\n",
-    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
-}
-"""What is in /etc besides the alternatives of programs."""
+STRANGERS = 1_900_000_000
+"""The first of the numbers of users that no machine has; each run has its own."""
+_runs = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +107,14 @@ class ProjectSandbox:
 
         Raises ToolMissing if the sandbox itself does not start.
         """
+        uid = STRANGERS + os.getpid() % 1_000_000 * 100 + next(_runs) % 100
         with tempfile.TemporaryDirectory(prefix="qi-learn-etc-") as etc:
-            argv = self._argv(checkout, top, Path(etc), environment, limits)
+            files = _files(Path(etc), uid)
+            argv = self._argv(checkout, top, files, environment, limits)
             program, end = os.pipe()
             lifeline, held = os.pipe()
-            request = {**_request(top, cwd, environment, limits), "lifeline": lifeline}
+            request = _request(top, cwd, environment, limits)
+            request |= {"uid": uid, "lifeline": lifeline}
             try:
                 with os.fdopen(end, "wb") as pipe:
                     pipe.write(self.seccomp)  # far less than a pipe holds
@@ -142,25 +141,22 @@ class ProjectSandbox:
         self,
         checkout: Path,
         top: Path,
-        etc: Path,
+        files: Sequence[Path],
         environment: ProjectEnvironment,
         limits: ProjectLimits,
     ) -> list[str]:
-        for name, text in _FILES.items():
-            (etc / name).write_text(text, encoding="utf-8")
-            (etc / name).chmod(0o644)
         options = [*APART, *_identity(), "--as-pid-1"]
         for place in (Path("/etc"), Path(sys.base_prefix).resolve().parent):
             options += _open_directory(place)
         options += system_shown()
         options += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
-        for name in _FILES:
-            options += ["--ro-bind", str(etc / name), f"/etc/{name}"]
+        for file in files:
+            options += ["--ro-bind", str(file), f"/etc/{file.name}"]
         options += ["--proc", "/proc", "--dev", "/dev", *_scratch("/dev/shm", limits)]
         options += ["--remount-ro", "/dev", *_scratch("/tmp", limits)]
         options += [*_open_directory(top.parent), *_scratch(str(top), limits)]
         for shown in environment.shown:
-            options += _open_directory(shown.at.parent)
+            options += _open_directories(shown.at.parent, top)
             options += ["--ro-bind", str(shown.source), str(shown.at)]
         options += ["--ro-bind", str(checkout), CHECKOUT]
         options += ["--ro-bind", project_sandbox_main.__file__, "/inside.py"]
@@ -196,9 +192,33 @@ def _open_directory(place: Path) -> list[str]:
     return ["--perms", "0755", "--dir", str(place)]
 
 
+def _open_directories(place: Path, top: Path) -> list[str]:
+    """The directories from the scratch copy down to a place, or this alone if it lies elsewhere.
+
+    Those of the copy are for everybody to write to, because what is committed comes into them.
+    """
+    if not place.is_relative_to(top):
+        return _open_directory(place)
+    below = [each for each in (place, *place.parents) if top in each.parents]
+    return [word for each in reversed(below) for word in ("--perms", "0777", "--dir", str(each))]
+
+
+def _files(directory: Path, uid: int) -> tuple[Path, ...]:
+    """What is in /etc besides the alternatives of programs, written into a directory."""
+    texts = {
+        "passwd": f"nobody:x:65534:65534::{HOME}:/bin/sh\nstranger:x:{uid}:{uid}::{HOME}:/bin/sh\n",
+        "group": f"nogroup:x:65534:\nstranger:x:{uid}:\n",
+        "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    }
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")
+        (directory / name).chmod(0o644)
+    return tuple(directory / name for name in texts)
+
+
 def _request(
     top: Path, cwd: Path, environment: ProjectEnvironment, limits: ProjectLimits
-) -> dict[str, object]:
+) -> dict[str, Any]:
     variables = {
         "HOME": HOME,
         "USER": "nobody",
@@ -217,7 +237,6 @@ def _request(
         "checkout": CHECKOUT,
         "home": HOME,
         "environment": variables,
-        "uid": STRANGER,
         "seconds": limits.seconds,
         "limits": _resources(limits),
         "memory": limits.memory,

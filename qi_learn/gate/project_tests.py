@@ -153,24 +153,24 @@ class _Judges:
         environment = environment_of(task.command, task.top, task.cwd)
         if isinstance(environment, str):
             return environment
-        with tempfile.TemporaryDirectory(prefix="qi-learn-tests-") as directory:
-            checkout = Path(directory) / "checkout"
-            checkout.mkdir(mode=0o755)
-            try:
-                written = write_tree(task.top, task.commit, checkout)
-            except (NotFound, ToolMissing):
-                return "its commit is not to be had"
-            except OSError as error:
-                return f"its commit cannot be written ({error.strerror})"
-            if task.file not in written.files:
-                return "its file is not in the commit"
-            place = find_place((checkout / task.file).read_bytes(), task.place)
-            if isinstance(place, str):
-                return place
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="qi-learn-tests-") as directory:
+                checkout = Path(directory) / "checkout"
+                checkout.mkdir(mode=0o755)
+                try:
+                    written = write_tree(task.top, task.commit, checkout)
+                except (NotFound, ToolMissing):
+                    return "its commit is not to be had"
+                if task.file not in written.files:
+                    return "its file is not in the commit"
+                place = find_place((checkout / task.file).read_bytes(), task.place)
+                if isinstance(place, str):
+                    return place
                 return self._judged(task, answers, environment, checkout, place)
-            except ToolMissing as error:  # it worked a moment ago
-                return error.what
+        except ToolMissing as error:  # it worked a moment ago
+            return error.what
+        except OSError as error:
+            return f"its commit cannot be written ({error.strerror})"
 
     def _judged(
         self,
@@ -182,12 +182,14 @@ class _Judges:
     ) -> dict[str, bool] | str:
         def tried(content: bytes, seconds: float) -> int | None:
             (checkout / task.file).write_bytes(content)
-            limits = replace(self._terms.limits, seconds=seconds)
             self._terms.wait()
-            if self._clock() > self._deadline:
+            if (left := self._deadline - self._clock()) <= 0:
                 raise _TimeIsUp
             self.runs += 1
+            limits = replace(self._terms.limits, seconds=min(seconds, left))
             ran = self._sandbox.run(checkout, task.top, task.cwd, environment, limits)
+            if ran.problem == "time" and left < seconds:
+                raise _TimeIsUp
             return _passes(task.command.tool, ran)
 
         longest = self._terms.limits.seconds

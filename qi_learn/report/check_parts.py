@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qi_learn.deploy import model_server
 from qi_learn.errors import ToolMissing
+from qi_learn.gate.project_sandbox import open_project_sandbox
 from qi_learn.gate.sandbox import open_sandbox
 from qi_learn.outside.installation import OR_OLLAMA, how_to_add
 from qi_learn.outside.python_env import look_into
@@ -128,6 +129,11 @@ def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
             True,
             "bubblewrap works: the gate runs generated code in it, and nowhere else.",
         )
+    if settings.gate.project_tests:
+        try:
+            open_project_sandbox()
+        except ToolMissing as error:
+            yield Finding("project tests", True, f"{error.what} {error.hint}")
 
 
 def sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import ToolMissing
-from qi_learn.gate.project_environment import ProjectEnvironment, environment_of
+from qi_learn.gate.project_environment import ProjectEnvironment, Shown, environment_of
 from qi_learn.gate.project_sandbox import (
     ProjectLimits,
     ProjectRun,
@@ -113,6 +113,31 @@ def test_a_link_out_of_the_checkout_leads_nowhere(sandbox: ProjectSandbox, tmp_p
         "refused OSError",
     )
     assert secret.read_text() == "x"
+
+
+def test_what_is_shown_within_the_project_hides_nothing_beside_it(
+    sandbox: ProjectSandbox, tmp_path: Path
+) -> None:
+    """A virtual environment that lies deep in the project, as it does in a repository of several."""
+    (tmp_path / "venv").mkdir(mode=0o755)
+    (tmp_path / "venv" / "installed").write_text("x")
+    (tmp_path / "checkout" / "parts" / "one" / "src").mkdir(mode=0o755, parents=True)
+    (tmp_path / "checkout" / "parts" / "one" / "venv").write_text("committed in its place")
+    (tmp_path / "checkout" / "parts" / "one" / "src" / "b.py").write_text("B = 1\n")
+    (tmp_path / "checkout" / "parts" / "c.py").write_text("C = 1\n")
+    top = tmp_path / "project"
+    code = (
+        "import os; print(sorted(os.listdir('.')), os.listdir('venv'), os.listdir('src'), "
+        "sorted(os.listdir('..'))); "
+        "open('src/new', 'w'); open('../new', 'w')"
+    )
+    shown = (Shown(tmp_path / "venv", top / "parts" / "one" / "venv"),)
+    environment = ProjectEnvironment((*bare_python("-c"), code), shown)
+    done = sandbox.run(tmp_path / "checkout", top, top / "parts" / "one", environment, LIMITS)
+    assert (done.exit_code, done.tail.strip()) == (
+        0,
+        "['src', 'venv'] ['installed'] ['b.py'] ['c.py', 'one']",
+    )
 
 
 # --- what it must not reach -----------------------------------------------------------------------
@@ -365,7 +390,7 @@ def test_nothing_here_changes_while_it_runs(sandbox: ProjectSandbox, tmp_path: P
     assert (tmp_path / "checkout" / "a.py").exists()
 
 
-def test_many_at_once_do_not_share_their_limits_of_processes(
+def test_two_at_once_do_not_count_each_others_processes(
     sandbox: ProjectSandbox, tmp_path: Path
 ) -> None:
     code = (
@@ -379,7 +404,7 @@ def test_many_at_once_do_not_share_their_limits_of_processes(
         place.mkdir()
 
     def one(place: Path) -> None:
-        ends.append(ran(sandbox, place, code, replace(LIMITS, processes=32)))
+        ends.append(ran(sandbox, place, code, replace(LIMITS, processes=20)))
 
     threads = [threading.Thread(target=one, args=(place,)) for place in places]
     for thread in threads:

@@ -169,6 +169,14 @@ def test_when_the_time_is_up_the_rest_is_left_out_for_every_model(project: Teste
     assert results.left_out == {"the time (600 s) was up": 1}
 
 
+def test_what_the_end_of_the_time_broke_off_has_not_failed(project: TestedProject) -> None:
+    hangs = "def clamp(value, low, high):\n    while True: pass\n"
+    now = iter([0.0, 1.0, 1.0, *[596.0] * 9])
+    answers = {"new": {"t1": fenced(hangs)}}
+    results = run_project_tests([project.task()], answers, QUICK, clock=lambda: next(now))
+    assert results.left_out == {"the time (600 s) was up": 1}
+
+
 def test_no_more_tasks_are_tried_than_shall_judge(project: TestedProject) -> None:
     tasks = [project.task(f"t{n}") for n in range(3)]
     answers = {"new": {task.id: fenced(RIGHT) for task in tasks}}
