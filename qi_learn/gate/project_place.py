@@ -42,7 +42,7 @@ class PlaceInFile:
     def holding(self, code: str) -> bytes:
         """The file with code in the place."""
         whole = self.head + code + self.tail
-        return (whole.replace("\n", "\r\n") if self.windows else whole).encode("utf-8")
+        return (whole.replace("\n", "\r\n") if self.windows else whole).encode("utf-8", "replace")
 
     def placed(self, code: str) -> bytes:
         """The file with code in the place, at the indentation that the place has."""

@@ -116,11 +116,14 @@ def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
     Learning works without it, and the gate says each time that no code was run: a remark and not a
     fault.
     """
-    if settings.gate.execute == 0:
+    if settings.gate.execute == 0 and not settings.gate.project_tests:
         yield Finding("sandbox", True, "The gate runs no generated code (gate.execute = 0).")
         return
     try:
-        open_sandbox()
+        if settings.gate.execute:
+            open_sandbox()
+        if settings.gate.project_tests:
+            open_project_sandbox()
     except ToolMissing as error:
         yield Finding("sandbox", True, f"{error.what} {error.hint}")
     else:
@@ -129,11 +132,6 @@ def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
             True,
             "bubblewrap works: the gate runs generated code in it, and nowhere else.",
         )
-    if settings.gate.project_tests:
-        try:
-            open_project_sandbox()
-        except ToolMissing as error:
-            yield Finding("project tests", True, f"{error.what} {error.hint}")
 
 
 def sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:

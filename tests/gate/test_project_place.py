@@ -95,3 +95,7 @@ def test_code_that_does_not_parse_is_put_as_it_is() -> None:
     assert (
         code_for(CodePlace(METHOD, "Table.total"), answer, completion=False) == "def total(self:\n"
     )
+
+
+def test_a_character_that_is_none_does_no_harm() -> None:
+    assert placed("a = 1\n", CodePlace("a = 1\n"), "a = '\ud800'") == "a = '?'\n"

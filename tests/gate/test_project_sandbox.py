@@ -118,7 +118,7 @@ def test_a_link_out_of_the_checkout_leads_nowhere(sandbox: ProjectSandbox, tmp_p
 def test_what_is_shown_within_the_project_hides_nothing_beside_it(
     sandbox: ProjectSandbox, tmp_path: Path
 ) -> None:
-    """A virtual environment that lies deep in the project, as it does in a repository of several."""
+    """A virtual environment that lies deep in the project, as in a repository of several."""
     (tmp_path / "venv").mkdir(mode=0o755)
     (tmp_path / "venv" / "installed").write_text("x")
     (tmp_path / "checkout" / "parts" / "one" / "src").mkdir(mode=0o755, parents=True)
@@ -214,7 +214,7 @@ for place in ("/proc/1/mem", "/proc/1/fd/3", "/proc/1/environ"):
 def test_a_fork_bomb_hurts_only_itself(sandbox: ProjectSandbox, tmp_path: Path) -> None:
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
     before = time.monotonic()
-    done = ran(sandbox, tmp_path, bomb, replace(LIMITS, seconds=4, processes=32))
+    done = ran(sandbox, tmp_path, bomb, replace(LIMITS, seconds=2, processes=32))
     assert (done.exit_code, done.problem) == (None, "time")
     assert time.monotonic() - before < 20
     assert not _left_behind(str(tmp_path))
@@ -222,7 +222,7 @@ def test_a_fork_bomb_hurts_only_itself(sandbox: ProjectSandbox, tmp_path: Path) 
 
 def test_a_hang_ends(sandbox: ProjectSandbox, tmp_path: Path) -> None:
     code = "import time, subprocess\ntime.sleep(600)"
-    assert ran(sandbox, tmp_path, code, replace(LIMITS, seconds=3)).problem == "time"
+    assert ran(sandbox, tmp_path, code, replace(LIMITS, seconds=1.5)).problem == "time"
 
 
 def test_what_it_leaves_running_ends_with_it(sandbox: ProjectSandbox, tmp_path: Path) -> None:
