@@ -43,6 +43,8 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     assert verdict.ships
     assert verdict.compared_with == "1.0.0"
     assert all(c.passed for c in verdict.checks)
+    asked = next(c.reason for c in verdict.checks if c.name == "project_tests")
+    assert asked == "not run: no held-out work has tests that could be run"
     said = next(c.reason for c in verdict.checks if c.name == "execution")
     assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said
     assert {c.name for c in verdict.checks} >= {

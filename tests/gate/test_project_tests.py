@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import venv
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,21 @@ def test_the_projects_own_environment_leads_to_the_checkout(tmp_path: Path) -> N
         )
         results = judged(task, new=fenced(RIGHT), live=fenced(WRONG))
         assert [e.passed for e in results.by_model.values()] == [(True,), (False,)]
+
+
+def test_a_python_is_shown_by_every_name_that_leads_to_it(tmp_path: Path) -> None:
+    """A virtual environment's Python is a link, mostly to a link, in a directory that is one too."""
+    project = TestedProject(tmp_path / "p", files={".gitignore": ".venv\n"})
+    (tmp_path / "installed").symlink_to(sys.base_prefix)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(tmp_path / "installed" / "bin" / "python3")
+    own = project.root / ".venv"
+    (own / "bin").mkdir(parents=True)
+    (own / "bin" / "python").symlink_to(tmp_path / "bin" / "python3")
+    (own / "pyvenv.cfg").write_text(f"home = {tmp_path / 'bin'}\n")
+    command = TestCommand("unittest", ("unittest",), "python")
+    results = judged(project.task(command=command), new=fenced(RIGHT), live=fenced(WRONG))
+    assert [e.passed for e in results.by_model.values()] == [(True,), (False,)]
 
 
 def test_the_persons_working_tree_is_neither_read_nor_written(project: TestedProject) -> None:
