@@ -97,7 +97,7 @@ def test_the_projects_own_environment_leads_to_the_checkout(tmp_path: Path) -> N
 
 
 def test_a_python_is_shown_by_every_name_that_leads_to_it(tmp_path: Path) -> None:
-    """A virtual environment's Python is a link, mostly to a link, in a directory that is one too."""
+    """A virtual environment's Python is a link to a link, in a directory that is one too."""
     project = TestedProject(tmp_path / "p", files={".gitignore": ".venv\n"})
     (tmp_path / "installed").symlink_to(sys.base_prefix)
     (tmp_path / "bin").mkdir()
