@@ -122,14 +122,17 @@ class _Bench:
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
         self._trunk = Trunk(request.base, sha256_of(request.base), shipped, measured_on, cache)
-        self._general_at_base = measure(request.base, (), self._probes).likelihoods.general
+        probes_at_base = measure(request.base, (), self._probes).likelihoods.general
+        self._general_at_base = probes_at_base["python_stdlib"]
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
     def seed(self, seed: int, report: Report) -> None:
         """Run all methods on one seed's stream."""
         tasks = self._tasks(seed, QUICK_TASKS if self._request.quick else self._request.tasks)
         at_base, general = measure(self._request.base, tasks, ()), self._general_at_base
-        base, likelihoods = at_base.served, replace(at_base.likelihoods, general=general)
+        base = at_base.served
+        probes = {"python_stdlib": general}
+        likelihoods = replace(at_base.likelihoods, general=probes)
         in_context = measure_in_context(self._request.base, tasks, self._vocabulary)
         reference = InContext(seed, replace(base, general=general.per_token), in_context)
         report.references.append(reference)

@@ -107,6 +107,7 @@ def example(project: str, prompt: str, code: str, vocabulary: Tokenizer, split: 
         prompt_ids=tuple(vocabulary.prompt_ids(prompt)),
         target_ids=(*ids, vocabulary.eos),
         code_mask=(*(True for _ in ids), False),
+        person_mask=(*(True for _ in ids), False),
         split=split,
         session=project,
         project=project,

@@ -1,71 +1,26 @@
-"""Numbers for the gate: NLL of a packed file, and how a served model behaves.
+"""How a served model behaves: it is asked greedily, through the API.
 
-NLL (by llama.cpp) says how surprised the file is by given text; the served model is asked greedily,
-through the API.
-
-Both are of the very file that would be served. The invariant that makes pairing possible: for one
-sequence of examples every model is measured on the same tokens and asked the same questions, in the
-same order (the records of it: `measurements`).
+The invariant that makes pairing possible: for one sequence of examples every model is asked the
+same questions, in the same order (the records of it: `measurements`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from qi_learn.code_text import code_blocks, loops, parses, similarity, tokens_similarity
-from qi_learn.gate.cache import NllCache
-from qi_learn.gate.suite import with_shots, within
+from qi_learn.code_text import code_blocks, similarity, tokens_similarity
+from qi_learn.gate.answer_cache import AnswerCache, RatedAnswer
+from qi_learn.gate.budget import Allowance, unlimited
+from qi_learn.gate.coherence import is_coherent
+from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.lexer import code_tokens
-from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.outside.ollama import Answer, Ollama
-from qi_learn.records import Behaviour, Example, SuiteNll
-from qi_learn.stats import choose_units, median
+from qi_learn.records import Behaviour, Example
+from qi_learn.stats import median
 
-
-def measure_nll(
-    path: Path,
-    suite: str,
-    examples: Sequence[Example],
-    *,
-    max_tokens: int,
-    context: int,
-    threads: int | None = None,
-    cache: Path | None = None,
-) -> SuiteNll:
-    """NLL of each example's target under the GGUF at `path`, teacher-forced, in nats.
-
-    At most `max_tokens` target tokens are measured (see `suite.within`). NaN if the model's output
-    is not a number: the gate refuses it. `cache`: directory of what was measured before. Raises
-    ModelError if the file cannot be used.
-    """
-    fitting = within(examples, max_tokens=max_tokens, context=context)
-    if not fitting:
-        scored = []
-    elif cache is not None:
-        scored = NllCache(cache, path).score(fitting, context=context, threads=threads)
-    else:
-        scored = score_sequences(
-            path,
-            [(e.prompt_ids, e.target_ids, e.code_mask) for e in fitting],
-            context=context,
-            threads=threads,
-        )
-    return suite_of(suite, fitting, scored)
-
-
-def suite_of(suite: str, examples: Sequence[Example], scored: Sequence[SequenceNll]) -> SuiteNll:
-    """Scores as the gate compares them, one an example."""
-    return SuiteNll(
-        suite=suite,
-        ids=tuple(e.id for e in examples),
-        units=choose_units([e.id for e in examples], [e.session for e in examples]),
-        nll=tuple(s.nll for s in scored),
-        tokens=tuple(s.tokens for s in scored),
-        code_nll=tuple(s.code_nll for s in scored),
-        code_tokens=tuple(s.code_tokens for s in scored),
-    )
+ASKED_ANEW = 4
+"""Questions that a model is asked even if its answers are known: for its speed."""
 
 
 def measure_behaviour(
@@ -74,28 +29,53 @@ def measure_behaviour(
     examples: Sequence[Example],
     *,
     answer_tokens: int,
-    shots: Sequence[Example] = (),
+    allowance: Allowance | None = None,
+    aside: Collection[str] = (),
+    known: AnswerCache | None = None,
 ) -> Behaviour:
     """Greedy answers of a served model to the examples' questions.
 
-    `shots` go into the prompt, and each answer is at most `answer_tokens` long. If the reference
-    answer itself is longer than that, being cut is no fault: such an answer need not end or parse,
-    and is compared with as much of the kept code as it has itself. Speed is the median over the
-    answers, so that one slow moment of the machine does not count. Raises ServerError.
+    Each answer is at most `answer_tokens` long. If the reference answer itself is longer than that,
+    being cut is no fault: such an answer need not end or parse, and is compared with as much of the
+    kept code as it has itself. Speed is the median over the answers, so that one slow moment of the
+    machine does not count. When the `allowance` is used up, the other questions are left out.
+
+    `aside`: ids of questions that no training was about; their answers must also look as usual
+    (`spill_over`). `known`: what was rated before; the texts of such answers are empty. Raises
+    ServerError.
     """
-    answers = [
-        server.ask(_greedy(with_shots(e.ask, shots) if shots else e.ask, answer_tokens), model)
-        for e in examples
-    ]
-    pairs = list(zip(examples, answers, strict=True))
+    allowance, known = allowance or unlimited(), known or AnswerCache(None)
+    rated: dict[str, RatedAnswer] = {}
+    for number, example in enumerate(examples):
+        found = known.get(example) if number >= ASKED_ANEW else None
+        if found is None:
+            if not allowance.covers(answer_tokens):
+                break
+            answer = server.ask(_greedy(example.ask, answer_tokens), model)
+            allowance.spend(answer.answer_tokens)
+            found = _rate(example, answer, answer_tokens, usual=example.id in aside)
+            known.put(example, found)
+        rated[example.id] = found
+    speeds = [found.tokens_per_second for found in rated.values()]
     return Behaviour(
-        ids=tuple(e.id for e in examples),
-        similarity=tuple(_likeness(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
-        coherent=tuple(_coherent(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
-        answers=tuple("\n".join(part for part in (a.text, a.tool_text) if part) for a in answers),
-        tokens_per_second=median(
-            [a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]
-        ),
+        ids=tuple(rated),
+        similarity=tuple(found.similarity for found in rated.values()),
+        coherent=tuple(found.coherent for found in rated.values()),
+        answers=tuple(found.text for found in rated.values()),
+        tokens_per_second=median([speed for speed in speeds if speed > 0]),
+    )
+
+
+def _rate(example: Example, answer: Answer, answer_tokens: int, *, usual: bool) -> RatedAnswer:
+    """What an answer is worth; if it is to look as `usual`, that too."""
+    cut = _is_cut(example, answer, answer_tokens)
+    ordinary = not usual or spill_over_of([example], [answer.text]).kept[0]
+    timed = answer.answer_tokens > 0 and answer.seconds > 0
+    return RatedAnswer(
+        similarity=_likeness(example, answer, cut=cut),
+        coherent=ordinary and is_coherent(example, answer, cut=cut),
+        text="\n".join(part for part in (answer.text, answer.tool_text) if part),
+        tokens_per_second=answer.answer_tokens / answer.seconds if timed else 0.0,
     )
 
 
@@ -129,26 +109,3 @@ def _code(answer: Answer) -> str:
     """
     blocks = code_blocks(answer.text)
     return "\n".join(b.text for b in blocks) if blocks else answer.tool_text or answer.text
-
-
-def _coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
-    """True if the answer is not empty, ends within the limit, does not loop, and parses.
-
-    It need not parse if the kept code does not parse either.
-    """
-    text = answer.text or answer.tool_text
-    if not text.strip() or loops(text):
-        return False
-    if cut:
-        return True
-    return answer.done_reason == "stop" and not (
-        _has_broken_block(answer.text) and not _does_not_parse(example.kept_code)
-    )
-
-
-def _has_broken_block(text: str) -> bool:
-    return any(not b.closed or parses(b.text, b.language) is False for b in code_blocks(text))
-
-
-def _does_not_parse(code: str) -> bool:
-    return parses(code, None) is False

@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from qi_learn.gate.advice import NEXT
 from qi_learn.gate.execution_rule import changed_tasks, evident_losses
 from qi_learn.gate.project_tests import ProjectResults
 from qi_learn.records import Check, Verdict
 
 NAME = "project_tests"
+HELP = (
+    "answers that pass your projects' tests as those of the live version do: `qi-learn run -- ` in "
+    "front of the tests tells more such cases to learn from"
+)
 REFUSED = "not run: the other rules refuse it already"
 
 
@@ -55,6 +60,7 @@ def with_project_tests(verdict: Verdict, check: Check, results: ProjectResults |
         ships=False,
         risk="none: what was live stays live",
         rollback_plan="nothing to roll back",
+        helps=(HELP, NEXT),
     )
 
 

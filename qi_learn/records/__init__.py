@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         Execution,
         Leak,
         Packed,
+        PastLook,
         Smoke,
         SuiteNll,
         TensorGain,
@@ -154,6 +155,7 @@ __all__ = [
     "Outcome",
     "Packed",
     "Pair",
+    "PastLook",
     "PenaltyStrength",
     "Placement",
     "Plan",
@@ -208,7 +210,8 @@ _LIVES_IN = {
         "evidence": "CommandResult Complexity Fate Feedback LearningInteraction LearningType Mark "
         "Message Outcome Said Score Sign Signal Suggestion SuggestionState Turn",
         "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
-        "gating": "Behaviour Check Execution Leak Packed Smoke SuiteNll TensorGain Verdict",
+        "gating": "Behaviour Check Execution Leak Packed PastLook Smoke SuiteNll TensorGain "
+        "Verdict",
         "importing": "ImportedItem ImportedTurn NotUnderstood ReadTo ToolRating ToolSign",
         "run_states": "RUN_STATES_ENDED RunState",
         "returning": "Became GivenRating ReturningCommand ReturningRating ReturningTurn",

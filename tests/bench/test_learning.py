@@ -68,6 +68,9 @@ def test_what_is_measured_with_was_never_trained_on() -> None:
     with load_vocabulary(model_server.embedded_file()) as vocabulary:
         first, second = (convention_task(s, vocabulary) for s in stream(0, 2))
         general = probes(vocabulary)
+    assert all(e.person_mask == (*[True] * (len(e.target_ids) - 1), False) for e in first.test), (
+        "all of the code is the person's, and the end is nobody's"
+    )
     disjoint([first, second], general, ())
     with pytest.raises(QiError, match="24 texts are both trained on and measured with"):
         disjoint([first, type(first)("leaky", first.test, (), ())], general, ())
@@ -166,7 +169,11 @@ def _passed_through(one: dict[str, Any]) -> None:
         "packing keeps what was learned"
     )
     assert one["general_rise"] != 0, "the probes saw the change"
-    assert [check["name"] for check in one["gate"]] == ["domain_relevance", "old_work", "general"]
+    assert [check["name"] for check in one["gate"]] == [
+        "domain_relevance",
+        "old_work",
+        "general_python_stdlib",
+    ]
     _, old, general = one["gate"]
     assert old["passed"], "there is no earlier version, whose work that could be"
     assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), (

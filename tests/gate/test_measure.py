@@ -1,6 +1,4 @@
-"""Which examples are measured, how answers are rated (through a small real server), and NLL of a
-random model's own file.
-"""
+"""Which examples are asked, and how answers are rated, through a small real server."""
 
 from __future__ import annotations
 
@@ -17,21 +15,13 @@ from typing import Any
 import pytest
 
 from qi_learn.errors import ServerError
-from qi_learn.gate.measure import measure_behaviour, measure_nll
-from qi_learn.gate.suite import (
-    choose_questions,
-    few_shots,
-    gate_suite,
-    old_suite,
-    with_shots,
-    within,
-)
-from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.gate.answer_cache import AnswerCache, served_cache
+from qi_learn.gate.budget import Purse
+from qi_learn.gate.measure import ASKED_ANEW, measure_behaviour
+from qi_learn.gate.suite import gate_suite, old_suite, with_shots
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Example, Snapshot
+from qi_learn.records import Behaviour, Example, Snapshot
 from tests.support import fake_models_server as fake
-from tests.support.tiny_models import write_tiny_model
 
 ADD = "def add(a, b):\n    return a + b\n"
 FENCED = f"Here it is:\n```python\n{ADD}```"
@@ -95,39 +85,6 @@ def test_an_example_counts_once_in_the_old_suite() -> None:
     assert len(old_suite(snapshot(), twice)) == 1
 
 
-def test_what_is_too_long_is_cut_or_left_out() -> None:
-    examples = [
-        example("a", prompt=8, target=4),
-        example("b", target=10),
-        example("c", target=0),
-        example("d", prompt=2, target=3),
-    ]
-    fitting = within(examples, max_tokens=100, context=10)
-    assert [(e.id, e.prompt_ids) for e in fitting] == [("a", (3, 4, 5, 6, 7, 8)), ("d", (1, 2))]
-
-
-def test_over_the_limit_examples_are_taken_evenly() -> None:
-    examples = [example(str(i), target=10) for i in range(100)]
-    fitting = within(examples, max_tokens=250, context=100)
-    assert [int(e.id) for e in fitting] == list(range(3, 100, 4))
-    assert sum(len(e.target_ids) for e in fitting) == 250
-    assert [e.id for e in choose_questions(examples, limit=4)] == ["0", "25", "50", "75"]
-    assert choose_questions(examples[:3], limit=4) == tuple(examples[:3])
-
-
-def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
-    frozen = snapshot(
-        example("a"),
-        example("b"),
-        example("c", prompt=90),
-        example("d"),
-        example("e", split="gate"),
-    )
-    assert [e.id for e in few_shots(frozen, room=50)] == ["b", "d"]
-    assert [e.id for e in few_shots(frozen, room=15)] == ["d"]
-    assert few_shots(frozen, room=0) == ()
-
-
 def test_shots_are_earlier_turns_of_a_chat_and_text_before_a_prompt() -> None:
     shots = [example("a", question="one", target=3), example("b", question="two", target=3)]
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
@@ -171,14 +128,14 @@ LOOPING = "and again " * 40
     ("answer", "likeness", "coherent"),
     [
         (FENCED, 1.0, True),
-        (ADD, 1.0, True),
+        (ADD, 1.0, False),
         ("```python\ndef add(a, b):\n    return b + a\n```", 1 - 2 / 12, True),
         ("```python\ndef add(a, b:\n    return a + b\n```", 1 - 1 / 12, False),
         (UNCLOSED, 1.0, False),
         ("```sh\nls -l |\n```", None, True),
         ("", 0.0, False),
         (LOOPING, None, False),
-        ("I cannot.", None, True),
+        ("I cannot.", None, False),
     ],
 )
 def test_how_an_answer_is_rated(
@@ -274,90 +231,66 @@ def test_nothing_asked_nothing_known(server: Ollama, tmp_path: Path) -> None:
     assert math.isnan(behaviour.tokens_per_second)
 
 
+def test_questions_end_when_their_tokens_are_used_up(server: Ollama, tmp_path: Path) -> None:
+    answering(server, tmp_path, "m:1", say="a b c")
+    purse = Purse(100)
+    asked = [example(str(n)) for n in range(9)]
+    allowance = purse.share(0.1)
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=8, allowance=allowance)
+    assert behaviour.ids == ("0", "1", "2", "3")
+    assert purse.left == 100 - 4 * 3
+    assert server.used.answer_tokens == 12
+    rest = purse.share(1.0)
+    assert measure_behaviour(server, "m:1", asked, answer_tokens=89, allowance=rest).ids == ()
+
+
+SPACES = "```python\ndef a(b):\n    return b\n```"
+TABS = "```python\ndef a(b):\n\treturn b\n```"
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "aside"),
+    [(SPACES, True, True), (TABS, True, False), ("def a(b):\n    return b", False, False)],
+)
+def test_a_style_that_spills_over_is_not_coherent(
+    server: Ollama, tmp_path: Path, said: str, own: bool, aside: bool
+) -> None:
+    answering(server, tmp_path, "m:1", say=said)
+    code = "def a(b):\n    return b\n"
+    asked = [example(n, target=20, kept_code=code) for n in ("own", "aside")]
+    asked = [replace(e, target=SPACES) for e in asked]
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=50, aside={"aside"})
+    assert behaviour.coherent == (own, aside)
+
+
+def test_a_question_is_put_once_to_a_model_but_for_its_speed(
+    server: Ollama, tmp_path: Path
+) -> None:
+    """And for the candidate, whose answers are searched for secrets. No answer is written down."""
+    answering(server, tmp_path, "m:1", say=FENCED, rate=40.0)
+    file = served_cache(server, "m:1", tmp_path / "known", "answered")
+    assert file is not None
+    asked = [example(str(n), question=f"q{n}") for n in range(ASKED_ANEW + 3)]
+
+    def measure(count: int, *, new: bool = False) -> tuple[Behaviour, int]:
+        before = server.used.answer_tokens
+        known = AnswerCache(file, 50, "0.1", new=new)
+        behaviour = measure_behaviour(server, "m:1", asked[:count], answer_tokens=50, known=known)
+        return behaviour, server.used.answer_tokens - before
+
+    first, tokens = measure(len(asked) - 1)
+    each = tokens // (len(asked) - 1)
+    again, few = measure(len(asked))
+    assert few == each * (ASKED_ANEW + 1)
+    assert again.similarity[:-1] == first.similarity
+    assert again.coherent[:-1] == first.coherent
+    assert [bool(text) for text in again.answers] == [True] * ASKED_ANEW + [False] * 2 + [True]
+    assert again.tokens_per_second == pytest.approx(40.0)
+    assert measure(len(asked), new=True)[1] == each * len(asked)
+    assert "return" not in file.read_text()
+    assert AnswerCache(file, 51, "0.1").get(asked[0]) is None, "under another limit"
+
+
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:
     with pytest.raises(ServerError, match="not found"):
         measure_behaviour(server, "none:1", [example("a")], answer_tokens=8)
-
-
-# --- NLL ------------------------------------------------------------------------------------------
-
-
-def test_nll_is_llama_cpps_per_example(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "tiny.gguf")
-    with load_vocabulary(path) as vocabulary:
-        texts = [
-            ("Write add.", ADD),
-            ("Write one.", "x = 1\n"),
-            ("Write more.", "for i in range(9):\n    print(i)\n"),
-        ]
-        cut = [
-            (
-                vocabulary.prompt_ids(p),
-                vocabulary.tokenize(t, add_special=False, parse_special=False),
-            )
-            for p, t in texts
-        ]
-    examples = [
-        replace(
-            example(str(i)),
-            prompt_ids=tuple(p),
-            target_ids=tuple(t),
-            code_mask=tuple(j % 2 == 0 for j in range(len(t))),
-        )
-        for i, (p, t) in enumerate(cut)
-    ]
-    measured = measure_nll(path, "gate", examples, max_tokens=1000, context=256)
-    direct = score_sequences(
-        path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=256
-    )
-    assert measured.ids == ("0", "1", "2")
-    assert measured.units == ("s-0", "s-1", "s-2")
-    assert measured.nll == pytest.approx([s.nll for s in direct])
-    assert measured.tokens == tuple(len(t) for _, t in cut)
-    assert measured.code_tokens == tuple((len(t) + 1) // 2 for _, t in cut)
-    assert measured.per_token == pytest.approx(sum(s.nll for s in direct) / sum(measured.tokens))
-    assert all(0 < c < n for c, n in zip(measured.code_nll, measured.nll, strict=True))
-    again = measure_nll(path, "gate", examples, max_tokens=measured.tokens[0], context=256)
-    assert sum(again.tokens) <= measured.tokens[0]
-
-
-def test_an_empty_suite_needs_no_model(tmp_path: Path) -> None:
-    measured = measure_nll(tmp_path / "none.gguf", "old", [], max_tokens=10, context=10)
-    assert measured.ids == ()
-    assert math.isnan(measured.per_token)
-
-
-def test_sessions_are_the_units_however_few(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "tiny.gguf")
-    measured = measure_nll(
-        path,
-        "gate",
-        [example(str(i), session=f"s{i % 3}") for i in range(16)],
-        max_tokens=1000,
-        context=64,
-    )
-    assert measured.units == tuple(f"s{i % 3}" for i in range(16))
-
-
-def test_what_was_measured_is_cached_for_good(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "a.gguf", "llama", seed=1)
-    examples = [example(str(i), session=f"s{i}") for i in range(4)]
-    cache = tmp_path / "cache"
-    first = measure_nll(path, "gate", examples[:3], max_tokens=1000, context=64, cache=cache)
-    (file,) = cache.iterdir()
-    file.write_text(file.read_text() + '[1, "torn')
-    again = measure_nll(path, "old", examples, max_tokens=1000, context=64, cache=cache)
-    assert again.nll[:3] == first.nll
-    assert again.nll == pytest.approx(
-        measure_nll(path, "gate", examples, max_tokens=1000, context=64).nll, abs=1e-3
-    )
-    other = measure_nll(
-        write_tiny_model(tmp_path / "b.gguf", "llama", seed=2),
-        "gate",
-        examples,
-        max_tokens=1000,
-        context=64,
-        cache=cache,
-    )
-    assert other.nll != again.nll, "another file has its own numbers"
-    assert len(list(cache.iterdir())) == 2

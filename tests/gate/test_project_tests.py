@@ -254,6 +254,7 @@ def test_a_refusal_turns_the_verdict(tmp_path: Path) -> None:
         "none: what was live stays live",
         "nothing to roll back",
     )
+    assert verdict.helps[0].startswith("answers that pass your projects' tests")
     assert verdict.numbers == {"a": 1.0, "project_test_runs": 0.0, "project_test_seconds": 0.0}
     unasked = Check("project_tests", True, None, None, None, None, REFUSED)
     assert with_project_tests(shipping, unasked, None).numbers == {"a": 1.0}

@@ -1,0 +1,91 @@
+"""Suites without what a data set trains on.
+
+What a person works on may hold a text that models are measured with: a package of ours that they
+maintain, a snippet that everybody knows. Measured on it a training would look harmless, or good. So
+it is left out by its content, and where most of its lines are in a text that is trained on.
+
+Lines are compared without their white space, so that code is found again under another indentation.
+Short ones say nothing: every file has a `return None`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from qi_learn.dataset.general_suites import LEAST, GeneralSuites, SuiteExamples
+from qi_learn.records import Example, Snapshot
+
+TELLING = 16
+"""Characters from which on a line can tell where it comes from."""
+MOST = 0.5
+"""Share of a text's telling characters in lines that are trained on, from which on it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisjointSuites:
+    """Suites of which nothing is trained on."""
+
+    suites: SuiteExamples
+    dropped: Mapping[str, int]
+    """How many examples of a suite were left out; a suite that lost none is not named."""
+    lost: tuple[str, ...] = ()
+    """Suites that are left out whole, since too little of them was left."""
+
+
+def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
+    """The suites without what these data sets train on, or were steered by."""
+    hashes = {example.hash for snapshot in snapshots for example in _trained(snapshot)}
+    lines = {line for snapshot in snapshots for text in _texts(snapshot) for line in _lines(text)}
+    kept = {
+        name: tuple(e for e in examples if e.hash not in hashes and not _known(e, lines))
+        for name, examples in suites.items()
+    }
+    dropped = {name: len(suites[name]) - len(kept[name]) for name in suites}
+    lost = tuple(name for name, count in dropped.items() if count and len(kept[name]) < LEAST)
+    return DisjointSuites(
+        {name: examples for name, examples in kept.items() if name not in lost},
+        {name: count for name, count in dropped.items() if count},
+        lost,
+    )
+
+
+def notes_of(general: GeneralSuites, found: DisjointSuites) -> tuple[str, ...]:
+    """What a verdict should say of suites that are not whole, a sentence each."""
+    absent = [f"{_words(name)} was not measured: {why}" for name, why in general.left_out.items()]
+    shared = [
+        f"{_words(name)} was not measured: {count} of its texts are in what was trained on"
+        if name in found.lost
+        else f"{_words(name)}: without {count} of its texts, which are in what was trained on"
+        for name, count in found.dropped.items()
+    ]
+    return (*absent, *shared)
+
+
+def _words(suite: str) -> str:
+    return f"the general suite {suite.replace('_', ' ')}"
+
+
+def _trained(snapshot: Snapshot) -> Iterator[Example]:
+    yield from snapshot.split("train")
+    yield from snapshot.split("dev")
+    yield from (*snapshot.replay, *snapshot.anchors, *snapshot.yardsticks)
+
+
+def _texts(snapshot: Snapshot) -> Iterator[str]:
+    yield from (example.target for example in _trained(snapshot))
+    for pair in snapshot.pairs:
+        yield from (pair.chosen, pair.rejected)
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        plain = "".join(line.split())
+        if len(plain) >= TELLING:
+            yield plain
+
+
+def _known(example: Example, trained: set[str]) -> bool:
+    own = list(_lines(example.target))
+    known = sum(len(line) for line in own if line in trained)
+    return bool(own) and known >= MOST * sum(map(len, own))
