@@ -42,7 +42,8 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
     os.write(told, f"{BEGUN}\n".encode())
     result = _run(request)
-    os.write(told, json.dumps(result).encode() + b"\n")
+    with os.fdopen(told, "wb") as out:
+        out.write(json.dumps(result).encode() + b"\n")
 
 
 def copy_checkout(source: Path, into: Path) -> None:
@@ -76,7 +77,17 @@ def _set_limits(limits: dict[str, int]) -> None:
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """Run the command to its end, and end all that it left behind."""
+    """Run the command to its end, and end all that it left behind.
+
+    Everything that watches it runs before it: a command that starts all the processes that there
+    may be leaves none for that.
+    """
+    tail = bytearray()
+    over: list[str] = []
+    output, written = os.pipe()
+    reader = threading.Thread(target=_keep_tail, args=(output, tail, request, over), daemon=True)
+    reader.start()
+    threading.Thread(target=_watch, args=(request, over), daemon=True).start()
     try:
         copy_checkout(Path(request["checkout"]), Path(request["top"]))
         os.makedirs(request["home"], exist_ok=True)
@@ -85,18 +96,13 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
             cwd=request["cwd"],
             env=request["environment"],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     except OSError as error:
         return {"code": None, "tail": f"{type(error).__name__}: {error}", "problem": "start"}
-    tail = bytearray()
-    over: list[str] = []
-    reader = threading.Thread(target=_keep_tail, args=(process, tail, request, over), daemon=True)
-    watch = threading.Thread(target=_watch, args=(request, over), daemon=True)
-    reader.start()
-    watch.start()
+    os.close(written)
     code = _wait(process.pid)
     _end_all()
     reader.join(5)
@@ -112,13 +118,10 @@ def _wait(pid: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _keep_tail(
-    process: subprocess.Popen[bytes], tail: bytearray, request: dict[str, Any], over: list[str]
-) -> None:
+def _keep_tail(output: int, tail: bytearray, request: dict[str, Any], over: list[str]) -> None:
     """Read all that is written; the end of it is kept, and too much of it ends the command."""
-    assert process.stdout is not None
     read = 0
-    while chunk := os.read(process.stdout.fileno(), 65536):
+    while chunk := os.read(output, 65536):
         tail += chunk
         del tail[: -request["tail"]]
         read += len(chunk)

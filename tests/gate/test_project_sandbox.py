@@ -220,6 +220,26 @@ def test_a_fork_bomb_hurts_only_itself(sandbox: ProjectSandbox, tmp_path: Path) 
     assert not _left_behind(str(tmp_path))
 
 
+def test_a_command_that_takes_every_process_at_once_is_told_of_all_the_same(
+    sandbox: ProjectSandbox, tmp_path: Path
+) -> None:
+    """It leaves none for what watches it, which must run before it does."""
+    code = (
+        "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        time.sleep(9)\n"
+        "        os._exit(0)\nprint('all taken')"
+    )
+    checkout = tmp_path / "checkout"
+    checkout.mkdir(mode=0o755)
+    top = tmp_path / "project"
+    environment = ProjectEnvironment((*bare_python("-c"), code), ())
+    ends = [
+        sandbox.run(checkout, top, top, environment, replace(LIMITS, processes=most))
+        for most in range(4, 13, 2)
+    ]
+    assert ends[0].tail.startswith("BlockingIOError")  # it was not begun
+    assert {(end.problem, end.exit_code) for end in ends[1:]} <= {("", 0), ("", 1)}
+
+
 def test_a_hang_ends(sandbox: ProjectSandbox, tmp_path: Path) -> None:
     code = "import time, subprocess\ntime.sleep(600)"
     assert ran(sandbox, tmp_path, code, replace(LIMITS, seconds=1.5)).problem == "time"
