@@ -213,6 +213,10 @@ class GateSettings:
     """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is
     ever run.
     """
+    project_tests: bool = False
+    """True: the tests of your projects judge answers too. They run in a sandbox, on a copy of your
+    commit with the answer in the place of what you kept, by the command with which they passed.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},
     "pack": {"outside", "rundir"},
-    "gate": {"outside"},
+    "gate": {"outside", "results"},
     "deploy": {"outside"},
     # the steps composed
-    "cycle": {"outside", "store", "rundir", "dataset", "plan", "pack", "gate", "deploy"},
+    "cycle": {
+        "outside",
+        "store",
+        "rundir",
+        "capture",
+        "dataset",
+        "plan",
+        "pack",
+        "gate",
+        "deploy",
+    },
     # processes, started by module name
     "gateway": {"outside", "rundir", "workspace", "capture"},
     "engine": {"outside"},

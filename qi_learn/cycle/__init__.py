@@ -5,7 +5,7 @@ complete step.
 
 Called by the daemon, which starts it as `python -m qi_learn.cycle RUN_DIR` and asks the trigger, as
 `status` does.
-May import the vocabulary and outside, store, rundir and the steps from dataset to deploy but
-train.
+May import the vocabulary and outside, store, rundir, capture and the steps from dataset to deploy
+but train.
 Never writes the database: it reports by events.
 """

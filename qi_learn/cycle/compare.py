@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
+from qi_learn.cycle.project_judgement import judged_by_tests
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
 from qi_learn.cycle.serving import suites_for
@@ -128,6 +129,12 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
             rollback_seconds=_rollback_seconds(cycle),
         ),
     )
+    compared = {
+        cycle.candidate: of_candidate.behaviour,
+        live.model: of_live.behaviour,
+        base.model: of_base.behaviour,
+    }
+    verdict = judged_by_tests(cycle, verdict, suites.questions, compared, terms.wait)
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
     return replace(
         verdict,

@@ -4,6 +4,6 @@ Between them: suites, measurements, generated code in a sandbox. The rules are p
 measurements give the same verdict.
 
 Called by the cycle, the benchmark, the demonstration, `qi-learn doctor` (is there a sandbox?).
-May import the vocabulary and outside.
-Never touches the database, and never runs generated code outside the sandbox.
+May import the vocabulary and outside, results.
+Never touches the database, and never runs generated code outside a sandbox.
 """

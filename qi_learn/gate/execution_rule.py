@@ -31,7 +31,7 @@ def mcnemar_rule(candidate: Execution, live: Execution, base: Execution) -> Chec
         reason = f"not run: no answer was executed, because {problem}"
         return Check("execution", True, None, None, None, None, reason)
     lost, gained = _changes(common, old, new)
-    faults = "; ".join(_faults((lost, gained), _changes(common, first, new)))
+    faults = "; ".join(evident_losses((lost, gained), _changes(common, first, new)))
     solved = sum(new[task] for task in common)
     share = wilson_interval(solved, len(common))
     reason = (
@@ -59,7 +59,7 @@ def _solved(execution: Execution) -> dict[str, bool]:
     return dict(zip(execution.ids, execution.passed, strict=True))
 
 
-def _faults(since_live: tuple[int, int], since_base: tuple[int, int]) -> list[str]:
+def evident_losses(since_live: tuple[int, int], since_base: tuple[int, int]) -> list[str]:
     """The evident losses, from the tasks lost and gained since either version."""
     p, p_base = mcnemar_mid_p(*since_live), mcnemar_mid_p(*since_base)
     faults = []

@@ -1,4 +1,4 @@
-"""The one place that runs generated code.
+"""Where generated code is run (a project's own tests: `project_sandbox`).
 
 It runs in bubblewrap, without network, files, processes or time to spare.
 
@@ -122,6 +122,15 @@ def open_sandbox() -> Sandbox:
 
     Raises ToolMissing, with what to do, if there is none.
     """
+    bwrap = find_bubblewrap()
+    command = (bwrap, *AS_NOBODY, *APART, *_system(), *_interpreter())
+    sandbox = Sandbox(command, seccomp_program(platform.machine()))
+    _try_out(sandbox)
+    return sandbox
+
+
+def find_bubblewrap() -> str:
+    """The program. Raises ToolMissing, with what to do, if there is none for this machine."""
     bwrap, machine = shutil.which("bwrap"), platform.machine()
     if sys.platform != "linux" or machine not in MACHINES:
         raise ToolMissing(
@@ -130,18 +139,15 @@ def open_sandbox() -> Sandbox:
         )
     if bwrap is None:
         raise ToolMissing("bubblewrap is not installed: generated code is not run.", INSTALL)
-    sandbox = Sandbox((bwrap, *_isolation(), *_system(), *_interpreter()), seccomp_program(machine))
-    _try_out(sandbox)
-    return sandbox
+    return bwrap
 
 
-def _isolation() -> list[str]:
-    return [
-        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
-        "--unshare-cgroup-try",
-        *("--uid", NOBODY, "--gid", NOBODY, "--cap-drop", "ALL"),
-        *("--new-session", "--die-with-parent"),
-    ]
+AS_NOBODY = ("--unshare-user", "--uid", NOBODY, "--gid", NOBODY)
+APART = (
+    *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--cap-drop", "ALL", "--new-session", "--die-with-parent"),
+)
+"""Namespaces of its own for everything, no privileges, and it dies with its parent."""
 
 
 def _system() -> list[str]:
@@ -149,6 +155,13 @@ def _system() -> list[str]:
 
     It holds the interpreter and its libraries, an empty home, and of this package one file.
     """
+    options = [*system_shown(), "--dev-bind", os.devnull, os.devnull]
+    options += ["--ro-bind", sandbox_main.__file__, "/inside.py"]
+    return [*options, "--dir", HOME, "--chdir", HOME, "--remount-ro", "/"]
+
+
+def system_shown() -> list[str]:
+    """The options that show the system's programs and libraries and this interpreter's."""
     python = Path(sys.base_prefix).resolve()
     shown = [Path("/usr")] if python.is_relative_to("/usr") else [Path("/usr"), python]
     options = [word for path in shown for word in ("--ro-bind", str(path), str(path))]
@@ -159,10 +172,7 @@ def _system() -> list[str]:
             options += ["--ro-bind", str(path), str(path)]
     if any(PACKAGE.is_relative_to(path) for path in shown):  # the tasks' solutions are in there
         options += ["--tmpfs", str(PACKAGE), "--remount-ro", str(PACKAGE)]
-    options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    options += ["--dev-bind", os.devnull, os.devnull]
-    options += ["--ro-bind", sandbox_main.__file__, "/inside.py"]
-    return [*options, "--dir", HOME, "--chdir", HOME, "--remount-ro", "/"]
+    return [*options, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
 
 
 def _interpreter() -> list[str]:
@@ -170,10 +180,15 @@ def _interpreter() -> list[str]:
 
     Hashing is fixed, so that the same code gives the same values every time.
     """
+    environment = ["--setenv", "HOME", HOME, "--setenv", "PYTHONHASHSEED", "0"]
+    return [*environment, *bare_python("/inside.py")]
+
+
+def bare_python(program: str) -> list[str]:
+    """The command that runs a program under this Python, without site packages."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = (Path(sys.base_prefix).resolve() / "bin" / name).resolve()
-    environment = ["--setenv", "HOME", HOME, "--setenv", "PYTHONHASHSEED", "0"]
-    return [*environment, str(python), "-P", "-s", "-S", "-B", "/inside.py"]
+    return [str(python), "-P", "-s", "-S", "-B", program]
 
 
 def _resources(limits: SandboxLimits) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The seccomp program of the sandbox.
+"""The seccomp programs of the two sandboxes.
 
 System calls that a program of pure computation has no use for fail with EPERM.
 
@@ -6,8 +6,12 @@ Namespaces hide what is outside, and limits bound one process. This closes what 
 second process (a limit on their number does not hold for root), sockets of any kind, memory that
 belongs to no process (shared segments, memory files), other processes' memory, and the parts of the
 kernel in which most of its holes were found. It is a list of what is forbidden, not of what is
-allowed: an interpreter's needs change with its version. Numbers: Linux `asm/unistd_64.h` (x86-64)
-and `asm-generic/unistd.h` (arm64); instructions: `linux/bpf_common.h`, `linux/seccomp.h`.
+allowed: an interpreter's needs change with its version. A project's tests may start processes and
+open sockets, of which the network that they see has only their own; namespaces of their own, and
+sockets that no network namespace holds back (vsock, the kernel's crypto), stay forbidden.
+
+Numbers: Linux `asm/unistd_64.h` (x86-64) and `asm-generic/unistd.h` (arm64); instructions:
+`linux/bpf_common.h`, `linux/seccomp.h`.
 """
 
 from __future__ import annotations
@@ -35,9 +39,15 @@ MACHINES: dict[str, tuple[int, int]] = {"x86_64": (0, 0xC000003E), "aarch64": (1
 OTHER_WAYS = 0x40000000
 """From this number on, x86-64 has the same calls again for 32-bit pointers."""
 
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _MACHINE = 0, 4
-_KILL, _REFUSE, _ALLOW = 0x80000000, 0x00050000 | 1, 0x7FFF0000
+_LOAD, _EQUAL, _AT_LEAST, _HAS_ONE_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _MACHINE, _FIRST_ARGUMENT = 0, 4, 16
+_KILL, _REFUSE, _ALLOW, _UNKNOWN = 0x80000000, 0x00050000 | 1, 0x7FFF0000, 0x00050000 | 38
+_STARTS = ("clone", "fork", "vfork", "clone3")
+_SOCKETS = ("socket", "socketpair", "connect", "bind")
+_OWN_NAMESPACES = 0x7E020000
+"""The flags of `clone` that ask for a namespace of one's own."""
+_FAMILIES = (1, 2, 10, 16)
+"""Unix, IPv4, IPv6, and netlink, by which a program learns which addresses it has."""
 
 
 def seccomp_program(machine: str) -> bytes:
@@ -60,6 +70,46 @@ def seccomp_program(machine: str) -> bytes:
             _step(_RETURN, _REFUSE),
         ]
     )
+
+
+def project_seccomp_program(machine: str) -> bytes:
+    """The program for a project's tests: the same, but processes and sockets of a network.
+
+    `clone3` is answered as by a kernel that has it not, because a filter cannot read its flags:
+    every library then asks `clone`. Raises KeyError for a machine that is not in MACHINES.
+    """
+    column, audit = MACHINES[machine]
+    mine = {name: FORBIDDEN[name][column] for name in ("clone", "clone3", "socket", "socketpair")}
+    numbers = sorted(
+        number
+        for name, columns in FORBIDDEN.items()
+        if name not in (*_STARTS, *_SOCKETS) and (number := columns[column]) is not None
+    )
+    clone = [_step(_LOAD, _FIRST_ARGUMENT), _step(_HAS_ONE_OF, _OWN_NAMESPACES, 1, 0)]
+    clone += [_step(_RETURN, _ALLOW), _step(_RETURN, _REFUSE)]
+    count = len(_FAMILIES)
+    socket = [_step(_LOAD, _FIRST_ARGUMENT)]
+    socket += [_step(_EQUAL, each, count - i, 0) for i, each in enumerate(_FAMILIES)]
+    socket += [_step(_RETURN, _REFUSE), _step(_RETURN, _ALLOW)]
+    start = [
+        _step(_LOAD, _MACHINE),
+        _step(_EQUAL, audit, 1, 0),
+        _step(_RETURN, _KILL),
+        _step(_LOAD, _NUMBER),
+        _step(_AT_LEAST, OTHER_WAYS, 0, 1),
+        _step(_RETURN, _REFUSE),
+        *_if_number(mine["clone3"], [_step(_RETURN, _UNKNOWN)]),
+        *_if_number(mine["clone"], clone),
+        *_if_number(mine["socket"], socket),
+        *_if_number(mine["socketpair"], socket),
+    ]
+    refuse = [_step(_EQUAL, number, len(numbers) - i, 0) for i, number in enumerate(numbers)]
+    return b"".join([*start, *refuse, _step(_RETURN, _ALLOW), _step(_RETURN, _REFUSE)])
+
+
+def _if_number(number: int | None, then: list[bytes]) -> list[bytes]:
+    """Steps for one call; they end in an answer."""
+    return [] if number is None else [_step(_EQUAL, number, 0, len(then)), *then]
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

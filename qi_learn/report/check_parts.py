@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qi_learn.deploy import model_server
 from qi_learn.errors import ToolMissing
+from qi_learn.gate.project_sandbox import open_project_sandbox
 from qi_learn.gate.sandbox import open_sandbox
 from qi_learn.outside.installation import OR_OLLAMA, how_to_add
 from qi_learn.outside.python_env import look_into
@@ -115,11 +116,14 @@ def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
     Learning works without it, and the gate says each time that no code was run: a remark and not a
     fault.
     """
-    if settings.gate.execute == 0:
+    if settings.gate.execute == 0 and not settings.gate.project_tests:
         yield Finding("sandbox", True, "The gate runs no generated code (gate.execute = 0).")
         return
     try:
-        open_sandbox()
+        if settings.gate.execute:
+            open_sandbox()
+        if settings.gate.project_tests:
+            open_project_sandbox()
     except ToolMissing as error:
         yield Finding("sandbox", True, f"{error.what} {error.hint}")
     else:

@@ -10,6 +10,7 @@ from qi_learn.results.jest_output import jest_json_report, jest_report
 from qi_learn.results.junit_xml import junit_report
 from qi_learn.results.lint_json import eslint_report, ruff_report
 from qi_learn.results.mypy_output import mypy_report
+from qi_learn.results.node_output import node_report
 from qi_learn.results.pytest_output import pytest_report
 from qi_learn.results.sarif import sarif_report
 from qi_learn.results.tool_report import ToolReport
@@ -27,6 +28,7 @@ _READERS: dict[str, tuple[Reader, ...]] = {
     "go": (go_report,),
     "jest": (jest_json_report, jest_report),
     "vitest": (jest_json_report, vitest_report),
+    "node": (node_report,),
     "tsc": (tsc_report,),
     "mypy": (mypy_report,),
     "eslint": (eslint_report, sarif_report),

@@ -43,6 +43,8 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     assert verdict.ships
     assert verdict.compared_with == "1.0.0"
     assert all(c.passed for c in verdict.checks)
+    asked = next(c.reason for c in verdict.checks if c.name == "project_tests")
+    assert asked == "not run: no held-out work has tests that could be run"
     gate = world.settings.gate
     assert 1000 < verdict.numbers["tokens_read"] <= gate.max_tokens
     assert 100 < verdict.numbers["tokens_generated"] <= gate.max_generated

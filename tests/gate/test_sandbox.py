@@ -140,7 +140,10 @@ def test_it_sees_no_answer_of_the_tasks(
     system = sandbox_module._system()
     assert system[system.index("--tmpfs") + 1] == str(package / "json")
     hidden = Sandbox(
-        (sandbox.command[0], *sandbox_module._isolation(), *system, *sandbox_module._interpreter()),
+        (
+            *(sandbox.command[0], *sandbox_module.AS_NOBODY, *sandbox_module.APART),
+            *(*system, *sandbox_module._interpreter()),
+        ),
         sandbox.seccomp,
     )
     with pytest.raises(ToolMissing, match="does not start"):  # for want of json
