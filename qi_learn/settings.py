@@ -201,8 +201,12 @@ class GateSettings:
     """Fewer held-out examples than this: refused."""
     answer_tokens: int = 256
     """Longest greedy answer."""
-    max_tokens: int = 20000
-    """NLL tokens per suite."""
+    max_tokens: int = 120000
+    """Tokens that one gate reads at most, all models and suites together, prompts included. What
+    was measured before costs nothing.
+    """
+    max_generated: int = 6000
+    """Tokens that one gate has the models generate at most, all together."""
     execute: int = 48
     """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is
     ever run.

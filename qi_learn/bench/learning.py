@@ -122,7 +122,8 @@ class _Bench:
         cache = request.cache or work
         cache.mkdir(parents=True, exist_ok=True)
         self._trunk = Trunk(request.base, sha256_of(request.base), shipped, measured_on, cache)
-        self._general_at_base = measure(request.base, (), self._probes).likelihoods.general
+        probes_at_base = measure(request.base, (), self._probes).likelihoods.general
+        self._general_at_base = probes_at_base["python_stdlib"]
         self._steps = request.steps or (QUICK_STEPS if request.quick else None)
 
     def seed(self, seed: int, report: Report) -> None:

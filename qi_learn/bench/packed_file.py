@@ -12,8 +12,8 @@ from pathlib import Path
 
 from qi_learn.bench.tasks import BenchTask
 from qi_learn.dataset.examples import Tokenizer
-from qi_learn.gate.measure import suite_of
 from qi_learn.gate.measurements import Likelihoods
+from qi_learn.gate.reading import suite_of
 from qi_learn.gate.suite import SHOTS, with_shots
 from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
 from qi_learn.pack.splice import pack
@@ -62,7 +62,7 @@ def measure(gguf: Path, tasks: Sequence[BenchTask], probes: Sequence[Example]) -
         texts=tuple(tuple(s.nll for s in test) for test in tests),
     )
     fresh, old = suite_of("gate", asked, scored[: len(asked)]), suite_of("old", (), ())
-    return Measurement(served, Likelihoods(fresh, old, general))
+    return Measurement(served, Likelihoods(fresh, old, {"python_stdlib": general}))
 
 
 def measure_adapter(

@@ -41,6 +41,9 @@ from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool
 
 logger = logging.getLogger(__name__)
+NICE = 10
+"""What the process adds to its niceness: packing and measuring give way to whatever the user does.
+"""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,6 +53,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    os.nice(max(0, NICE - os.nice(0)))
     logs.configure()
     stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)

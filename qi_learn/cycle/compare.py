@@ -5,30 +5,41 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from qi_learn.cycle.context import ADAPTER, Cycle, base_release
+from qi_learn.cycle.compared_files import compared_files
+from qi_learn.cycle.context import Cycle, base_release
+from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
 from qi_learn.deploy.candidate import smoke_test
+from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
+from qi_learn.gate.best import best_of
+from qi_learn.gate.budget import Purse
+from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
+    ORDINARY,
     AnswerMeasurements,
+    Read,
+    ReadingDevice,
     Sizes,
     Suites,
     leaks_of,
     measure_answers,
-    measure_file,
+    measure_files,
     measurements_of,
+    on_common_questions,
     same_moment_speeds,
     suites_of,
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
+from qi_learn.gate.ledger import Look, next_look
 from qi_learn.gate.limits import DOUBTED
 from qi_learn.gate.measurements import (
     CandidateFindings,
@@ -36,17 +47,22 @@ from qi_learn.gate.measurements import (
     Measurements,
     ReportedOnly,
 )
+from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
+from qi_learn.outside.gguf import read_head
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
-from qi_learn.outside.ollama import served_file
 from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
-from qi_learn.pack.splice import pack as pack_file
+from qi_learn.plan.base_model import read_base
 from qi_learn.records import Packed, Plan, Release, Smoke, Snapshot, TrainResult, Verdict
 from qi_learn.redact import load_seen
-from qi_learn.rundir.adapter_file import read_adapter
+from qi_learn.rundir.directory import ScaleTrial
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
+from qi_learn.store.looks import past_looks
 from qi_learn.store.releases import rollback_seconds
+
+READ = 0.92
+"""Of what a gate may read, for its suites; the rest was for the four scales on dev."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,9 @@ class _Terms:
     at_once: int
     """The number of models asked at the same time."""
     wait: Wait
-    """The pause before a question; one budget of seconds for all of them."""
+    """The pause before a question or a text; one budget of seconds for all of them."""
+    purse: Purse
+    """What the models may still generate, all together."""
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -72,41 +90,50 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
     sizes = _sizes(cycle)
-    probes = generic_examples(reference_code.probes(), vocabulary)
+    general = {ORDINARY: generic_examples(reference_code.probes(), vocabulary)}
     exercise = make_exercise(cycle.settings.gate.execute)
-    suites = suites_of(snapshot, earlier, probes, sizes, exercise)
+    suites = suites_of(snapshot, earlier, general, sizes, exercise)
     smoke = _smoke(cycle, live)
-    files = _files(cycle, packed, base, live)
+    files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
-    terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), giving_way(cycle))
+    wait = giving_way(cycle)
+    purse = Purse(cycle.settings.gate.max_generated - cycle.server.used.answer_tokens)
+    terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), wait, purse)
+    device = reading_device(cycle, files.values(), wait)
     with cycle.part("gate", "files measured"):
-        read = {model: measure_file(file, suites, sizes) for model, file in files.items()}
+        read = measure_files(files, suites, sizes, device)
     with cycle.part("gate", "questions answered"):
         asked = _ask(cycle, files, base, terms)
     pair = files[cycle.candidate], cycle.base
     seen = load_seen(cycle.paths.redaction_key)
     leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
     of_candidate, of_live, of_base = (
-        measurements_of(read[model], asked[model])
+        measurements_of(read.models[model], asked[model])
         for model in (cycle.candidate, live.model, base.model)
     )
     if _slow(of_candidate, of_base, terms):
         of_candidate, of_base = _speeds_again(cycle, base, (of_candidate, of_base), terms)
-    by_scale = {trial.scale: trial.dev_nll for trial in cycle.run.read_trials()}
+    trials = cycle.run.read_trials()
+    by_scale = {trial.scale: trial.dev_nll for trial in trials}
     verdict = give_verdict(
-        Comparison(of_candidate, of_live, of_base),
+        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base, device)),
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
+        look=_look(cycle, live),
         reported=ReportedOnly(
             few_shot=asked[base.model].few_shot,
             dev_by_scale=by_scale,
-            packing_cost=_packing_cost(cycle, snapshot, by_scale.get(1.0)),
+            packing_cost=_packing_cost(cycle, snapshot, trials),
             rollback_seconds=_rollback_seconds(cycle),
         ),
     )
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
-    return replace(verdict, notes=(*verdict.notes, *unprotected, *lost, *_cut(packed)))
+    return replace(
+        verdict,
+        notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *read.suites.notes),
+        numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
+    )
 
 
 # --- what is measured on --------------------------------------------------------------------------
@@ -114,9 +141,10 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
 
 def _sizes(cycle: Cycle) -> Sizes:
     return Sizes(
-        nll=cycle.settings.gate.max_tokens,
+        read=int(READ * cycle.settings.gate.max_tokens),
         answer=cycle.settings.gate.answer_tokens,
         context=cycle.settings.serve.context,
+        longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
     )
 
@@ -136,30 +164,13 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
     return snapshots, lost
 
 
-def _files(cycle: Cycle, packed: Packed, base: Release, live: Release) -> dict[str, Path]:
-    """The files that the compared models are served from, by model."""
-    files = {
-        cycle.candidate: served_file(cycle.server, cycle.candidate) or Path(packed.path),
-        base.model: cycle.base,
-    }
-    if live != base:
-        files[live.model] = _file_of(cycle, live)
-    return files
+def _look(cycle: Cycle, live: Release) -> Look:
+    """The terms of this look, from every verdict that was given before.
 
-
-def _file_of(cycle: Cycle, release: Release) -> Path:
-    """The file that a version is served from.
-
-    If it cannot be read here, the same packed again from its adapter.
+    Raises StoreError if they cannot be read: without the account nothing is sure.
     """
-    if served := served_file(cycle.server, release.model):
-        return served
-    if release.adapter is None:
-        return cycle.base
-    again = cycle.run.path / f"v{release.version}.gguf"
-    adapter = read_adapter(cycle.paths.data / release.adapter / ADAPTER)
-    pack_file(cycle.base, adapter, again, base_weights=cycle.base_weights)
-    return again
+    with open_store(cycle.paths.database, readonly=True) as store:
+        return next_look(past_looks(store, but=cycle.run.run_id), live.version)
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -193,13 +204,41 @@ def _ask(
             model=model,
             suites=terms.suites,
             limits=terms.sizes,
+            purse=terms.purse,
             inviting=terms.inviting if model == cycle.candidate else (),
             few_shot=model == base.model,
         )
         for model in files
     ]
     answers = side_by_side(cycle.server, asking, at_once=terms.at_once, wait=terms.wait)
-    return dict(zip(files, answers, strict=True))
+    return on_common_questions(dict(zip(files, answers, strict=True)))
+
+
+def _best(
+    cycle: Cycle, read: Read, live: Measurements, base: Measurements, device: ReadingDevice
+) -> tuple[float, ...]:
+    """The best that any version that was live did on each example of earlier work."""
+    deployment = load_deployment(cycle.paths)
+    return best_of(
+        read.suites.old,
+        (live.old, base.old),
+        directory=cycle.paths.known,
+        digests=(release.digest for release in deployment.releases),
+        build=build_of(device.gpu_layers),
+    )
+
+
+def _cost(cycle: Cycle, read: Read) -> Cost:
+    """What the gate took in this process; what was broken off before is not in it."""
+    used = cycle.server.used
+    return Cost(
+        read=read.tokens,
+        asked=used.prompt_tokens,
+        generated=used.answer_tokens,
+        read_seconds=read.seconds,
+        generate_seconds=used.seconds,
+        parameters=read_head(cycle.base).parameters,
+    )
 
 
 def _slow(candidate: Measurements, base: Measurements, terms: _Terms) -> bool:
@@ -220,7 +259,9 @@ def _speeds_again(
         cycle.part("gate", "speeds measured again"),
         Asking(cycle.server.base_url, terms.wait) as server,
     ):
-        return same_moment_speeds(server, models, pair, terms.suites, terms.sizes)
+        again = same_moment_speeds(server, models, pair, terms.suites)
+        cycle.server.add_used(server.used)
+        return again
 
 
 # --- what is only reported ------------------------------------------------------------------------
@@ -235,19 +276,19 @@ def _cut(packed: Packed) -> list[str]:
     ]
 
 
-def _packing_cost(cycle: Cycle, snapshot: Snapshot, packed: float | None) -> float | None:
+def _packing_cost(cycle: Cycle, snapshot: Snapshot, trials: Sequence[ScaleTrial]) -> float | None:
     """NLL a token on dev of the whole delta, as packed minus as it was trained.
 
     None if the two were not measured on the same tokens.
     """
     run, dev = cycle.run, snapshot.split("dev")
+    packed = next((trial.dev_loss for trial in trials if trial.scale == 1.0), None)
     if packed is None or not (run.result.exists() and run.plan.exists()):
         return None
     trained = run.read(run.result, TrainResult).dev_loss
     longest = run.read(run.plan, Plan).batches.max_length
     uncut = all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev)
-    within = sum(len(e.target_ids) for e in dev) <= cycle.settings.gate.max_tokens
-    return packed - trained if trained is not None and uncut and within else None
+    return packed - trained if trained is not None and uncut else None
 
 
 def _rollback_seconds(cycle: Cycle) -> float | None:

@@ -84,7 +84,7 @@ def _place(cycle: Cycle, plan: Plan | None, devices: Sequence[Device]) -> Placem
         small = four_bit and _never_fits(base, device) and may_be_small(base, device, devices)
         return needed_bytes(base, device, four_bit=small)
 
-    shared = _serves_here(cycle, devices)
+    shared = serves_here(cycle, devices)
     return place_training(
         devices,
         wish=_wish(cycle, plan, devices),
@@ -112,7 +112,7 @@ def _wish(cycle: Cycle, plan: Plan | None, devices: Sequence[Device]) -> str:
     return "cuda"
 
 
-def _serves_here(cycle: Cycle, devices: Sequence[Device]) -> bool:
+def serves_here(cycle: Cycle, devices: Sequence[Device]) -> bool:
     """Whether the server may use this machine's GPUs."""
     gpu = any(device.kind == "cuda" for device in devices)
     return gpu and not cycle.request.engine and _is_local(cycle.request.server)

@@ -6,15 +6,21 @@ of the one before, and the types chosen for the first are kept (`pack/splice.py`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from qi_learn.cycle.context import ADAPTER, Cycle
-from qi_learn.gate.measure import measure_nll
+from qi_learn.cycle.reading_device import reading_device
+from qi_learn.cycle.resources import giving_way
+from qi_learn.gate.budget import shortened, within
+from qi_learn.gate.evaluate import ReadingDevice
+from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.verdict import choose_scale
 from qi_learn.pack.join import join, rank_cap
 from qi_learn.pack.splice import pack as pack_file
+from qi_learn.plan.base_model import read_base
 from qi_learn.records import Example, Packed
 from qi_learn.rundir.adapter_file import read_adapter, write_adapter
 from qi_learn.rundir.directory import ScaleTrial
@@ -24,6 +30,10 @@ SCALES = (0.25, 0.5, 0.75, 1.0)
 
 The full one last: it mostly wins, and then its file is there already.
 """
+
+
+READ = 0.02
+"""Of what a gate may read, for dev at one scale."""
 
 
 class ScaleSearch:
@@ -43,10 +53,11 @@ class ScaleSearch:
 
         Raises Refused if no scale gives a number, DiskFull or ModelError as packing does.
         """
+        device = reading_device(self._cycle, [self._cycle.base], giving_way(self._cycle))
         packed: Packed | None = None
         for scale in SCALES:
             packed = self._pack(scale, like=packed)
-            self.trials.append(ScaleTrial(scale, self._dev_nll(packed)))
+            self.trials.append(self._trial(packed, device))
         scale = choose_scale({trial.scale: trial.dev_nll for trial in self.trials})
         if packed is None or packed.scale != scale:
             packed = self._pack(scale, like=packed)
@@ -65,13 +76,21 @@ class ScaleSearch:
         rank = max((factors.rank for factors in joined.modules.values()), default=0)
         return replace(packed, scale=scale, rank=rank, lost=lost)
 
-    def _dev_nll(self, packed: Packed) -> float:
-        settings = self._cycle.settings
-        measured = measure_nll(
+    def _trial(self, packed: Packed, device: ReadingDevice) -> ScaleTrial:
+        """The packed file on dev."""
+        cycle = self._cycle
+        dev = within(self._dev, context=read_base(cycle.base).context)
+        dev = shortened(dev, int(READ * cycle.settings.gate.max_tokens), tokens_of)
+        if not dev:
+            return ScaleTrial(packed.scale, math.nan)
+        with FileReader(
             Path(packed.path),
-            "dev",
-            self._dev,
-            max_tokens=settings.gate.max_tokens,
-            context=settings.serve.context,
-        )
-        return measured.per_token
+            context=max(len(e.prompt_ids) + len(e.target_ids) for e in dev),
+            gpu_layers=device.gpu_layers,
+            pause=device.pause,
+        ) as reader:
+            numbers = reader.numbers(dev)
+        nll, tokens = sum(n.nll for n in numbers), sum(n.tokens for n in numbers)
+        whole = nll + sum(n.end_nll for n in numbers), sum(len(e.target_ids) for e in dev)
+        loss = whole[0] / whole[1] if dev == tuple(self._dev) else None
+        return ScaleTrial(packed.scale, nll / tokens if tokens else math.nan, loss)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from qi_learn.bench.functions import DemoFunction, prompt_for, written
 from qi_learn.dataset.examples import Tokenizer, code_mask, content_hash, target_tokens
-from qi_learn.gate.measure import measure_behaviour, measure_nll
+from qi_learn.gate.measure import measure_behaviour
+from qi_learn.gate.reading import measure_nll
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.outside.ollama_parallel import side_by_side
 from qi_learn.records import Behaviour, Example, SuiteNll
@@ -114,9 +115,7 @@ class HeldOut:
 
     def _nll(self, server: Ollama, examples: Sequence[Example], model: str) -> SuiteNll:
         path = served_file(server, model) or self.base
-        return measure_nll(
-            path, "held out", examples, max_tokens=10**9, context=self.context, cache=self.cache
-        )
+        return measure_nll(path, "held out", examples, context=self.context, cache=self.cache)
 
 
 def compare_answers(

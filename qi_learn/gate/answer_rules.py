@@ -1,62 +1,116 @@
 """Rules 3 and 4 of the gate: answers on fresh work are still right and still coherent.
 
-Both are on greedy answers to its questions.
+Both are on greedy answers to its questions, paired by question: they may get worse by their limit
+and by what equally good answers lose by chance, two standard errors of the measured change. Answers
+count as independent there: if they hang together, the limit is rather too narrow than too wide.
+
+Likeness is asked only where the person changed something: of an answer that was kept as it was, the
+kept text *is* the live model's answer, and another one that is as good could only lose.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from qi_learn.gate.checks import finite_or_none, require_same, without_number
-from qi_learn.gate.limits import ACCURACY, COHERENCE, ROUNDING
+from qi_learn.gate.checks import require_same, without_number
+from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, ROUNDING
 from qi_learn.gate.measurements import Measurements
 from qi_learn.records import Behaviour, Check
-from qi_learn.stats import Interval, mean, paired_interval
+from qi_learn.stats import mean
 
 
-def likeness_change(candidate: Measurements, live: Measurements) -> Interval | None:
-    """The change of the answers' likeness to the kept code, by session; None if it is not known.
+@dataclass(frozen=True, slots=True)
+class AnswerChange:
+    """The mean change of paired answers, and what chance alone may do to it."""
 
-    Raises ValueError if the two models were asked different questions.
+    mean: float
+    error: float
+    """Standard error over the answers; 0 for a single one."""
+    answers: int
+
+    def limit(self, allowed: float) -> float:
+        """The lowest change that passes, at most 0."""
+        return -(abs(allowed) + ERRORS * self.error)
+
+
+def likeness_change(candidate: Measurements, live: Measurements) -> AnswerChange | None:
+    """The change of the likeness to the kept code, of answers that the person changed.
+
+    None if there are none. Raises ValueError if the two models were asked different questions.
     """
     new, old = candidate.behaviour, live.behaviour
     require_same(new.ids, old.ids)
-    changes = [after - before for after, before in zip(new.similarity, old.similarity, strict=True)]
-    if not changes or not all(map(math.isfinite, changes)):
-        return None
-    units = dict(zip(candidate.gate.ids, candidate.gate.units, strict=True))
-    return paired_interval(changes, [1.0] * len(changes), [units.get(i, i) for i in new.ids])
-
-
-def accuracy_check(likeness: Interval | None, candidate: Behaviour, live: Behaviour) -> Check:
-    """Rule 3: the likeness to the kept code.
-
-    The mean is over answers, the interval over sessions.
-    """
-    if likeness is None:
-        reason = "the answers could not be compared with the kept code"
-        return without_number("accuracy", ACCURACY, reason)
-    likeness_now = mean(candidate.similarity)
-    change = likeness_now - mean(live.similarity)
-    reason = (
-        f"answers' likeness to the kept code changed by {change:+.3f} to {likeness_now:.3f} (not "
-        f"below {ACCURACY})"
+    tokens = dict(zip(candidate.gate.ids, candidate.gate.person_tokens, strict=False))
+    return _change(
+        [
+            after - before
+            for name, after, before in zip(new.ids, new.similarity, old.similarity, strict=True)
+            if tokens.get(name, 0) > 0
+        ]
     )
-    passed = change >= ACCURACY - ROUNDING
-    low, high = finite_or_none(likeness.low), finite_or_none(likeness.high)
-    return Check("accuracy", passed, change, low, high, ACCURACY, reason)
 
 
-def coherence_check(candidate: Behaviour, live: Behaviour) -> Check:
-    """Rule 4: at most 2 in 100 answers, or one, that no longer end, loop or do not parse."""
-    count = len(candidate.coherent)
-    if count == 0:
+def coherence_change(candidate: Behaviour, before: Behaviour) -> AnswerChange | None:
+    """The change of the share of coherent answers; None if there are none.
+
+    Raises ValueError as above.
+    """
+    require_same(candidate.ids, before.ids)
+    return _change(
+        [float(a) - float(b) for a, b in zip(candidate.coherent, before.coherent, strict=True)]
+    )
+
+
+def accuracy_check(change: AnswerChange | None) -> Check:
+    """Rule 3: the likeness to the kept code, where the person changed something."""
+    if change is None:
+        reason = "no answer could be compared with code that you changed"
+        return without_number("accuracy", ACCURACY, reason)
+    limit = change.limit(ACCURACY)
+    reason = (
+        f"likeness to the kept code changed by {change.mean:+.3f} over the {change.answers} answers"
+        f" that you changed (not below {limit:.3f}: {ACCURACY} and what chance may do)"
+    )
+    return _check("accuracy", change, limit, reason)
+
+
+def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> Check:
+    """Rule 4: the share of answers that end, do not loop and parse where code was asked for.
+
+    Against the live version, and the same against the base, so that small losses do not add up.
+    """
+    change, since_base = coherence_change(candidate, live), coherence_change(candidate, base)
+    if change is None or since_base is None:
         return without_number("coherence", -COHERENCE, "there were no answers to compare")
     now, before = sum(candidate.coherent), sum(live.coherent)
-    allowed = max(1.0, COHERENCE * count)
+    limit = change.limit(COHERENCE)
     reason = (
-        f"{now} of {count} answers end, do not loop and parse; {before} before (at most "
-        f"{allowed:g} fewer)"
+        f"{now} of {change.answers} answers end, do not loop and parse in their place; {before} "
+        f"before (at most {-limit * change.answers:.1f} fewer), {sum(base.coherent)} by the base"
     )
-    passed = before - now <= allowed + ROUNDING
-    return Check("coherence", passed, (now - before) / count, None, None, -allowed / count, reason)
+    return _check("coherence", change, limit, reason, fits=_fits(since_base, COHERENCE))
+
+
+def _check(
+    name: str, change: AnswerChange, limit: float, reason: str, *, fits: bool = True
+) -> Check:
+    reach = ERRORS * change.error
+    passed = change.mean >= limit - ROUNDING and fits
+    tail = "" if fits else ": fewer than the base's by more than chance allows"
+    return Check(
+        name, passed, change.mean, change.mean - reach, change.mean + reach, limit, reason + tail
+    )
+
+
+def _fits(change: AnswerChange, allowed: float) -> bool:
+    return change.mean >= change.limit(allowed) - ROUNDING
+
+
+def _change(changes: Sequence[float]) -> AnswerChange | None:
+    if not changes or not all(map(math.isfinite, changes)):
+        return None
+    middle, n = mean(changes), len(changes)
+    square = math.fsum((c - middle) ** 2 for c in changes) / (n - 1) if n > 1 else 0.0
+    return AnswerChange(middle, math.sqrt(square / n), n)

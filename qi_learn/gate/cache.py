@@ -1,6 +1,6 @@
 """What was measured of a model, which holds for good.
 
-The same bytes and the same question give the same number.
+The same bytes, the same question and the same llama.cpp give the same number.
 
 The base and the live version come back in every cycle, and a gate set becomes the old suite of the
 next: each is measured once. One file a model, named by its digest; one line an example. A line that
@@ -13,11 +13,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from qi_learn.gate.temperature import GRID
 from qi_learn.outside.gguf import sha256_of
-from qi_learn.outside.llama_cpp_nll import SequenceNll, score_sequences
+from qi_learn.outside.llama_cpp_nll import SequenceNll
 from qi_learn.records import Example
 
 logger = logging.getLogger(__name__)
@@ -25,39 +27,67 @@ FORMAT = 2
 
 
 class NllCache:
-    """The numbers of one GGUF file, kept in `directory`."""
+    """The numbers of one GGUF file, kept in `directory`.
 
-    def __init__(self, directory: Path, gguf: Path) -> None:
-        blob = gguf.name.startswith("sha256-")
-        digest = gguf.name.removeprefix("sha256-") if blob else sha256_of(gguf)
-        self._gguf = gguf
+    `build`: what else they depend on (`reading.build_of`). Numbers of another build are not paired
+    with these, and count as missing.
+    """
+
+    def __init__(self, directory: Path, digest: str, build: str) -> None:
         self._file = directory / f"{digest}.jsonl"
+        self._build = build
+        self._cached = read_cache(self._file)
 
-    def score(
-        self, examples: Sequence[Example], *, context: int, threads: int | None = None
-    ) -> list[SequenceNll]:
-        """One number an example, in order; what the cache lacks is measured and added.
+    def text(self, example: Example, temperature: float | None = None) -> SequenceNll | None:
+        """What was measured of an example's target; None if it has to be read (again).
 
-        Raises ModelError if the file cannot be used.
+        With a `temperature`, the person's tokens at it are part of that.
         """
-        keys = [cache_key(e.prompt_ids, e.target_ids, e.code_mask, context) for e in examples]
-        cached = {
-            key: number
-            for key, values in read_cache(self._file).items()
-            if (number := _number(values)) is not None
-        }
-        missing = {key: e for key, e in zip(keys, examples, strict=True) if key not in cached}
-        if missing:
-            scored = score_sequences(
-                self._gguf,
-                [(e.prompt_ids, e.target_ids, e.code_mask) for e in missing.values()],
-                context=context,
-                threads=threads,
-            )
-            fresh = dict(zip(missing, scored, strict=True))
-            append_cache(self._file, {key: _values(number) for key, number in fresh.items()})
-            cached |= fresh
-        return [cached[key] for key in keys]
+        number = _number(self._cached.get(self._text_key(example), ()))
+        if number is None or temperature is None:
+            return number
+        person = self._cached.get(self._person_key(example, temperature), ())
+        return _with_person(number, person)
+
+    def put_text(
+        self, example: Example, number: SequenceNll, temperature: float | None = None
+    ) -> None:
+        """Keep what was measured."""
+        fresh = {self._text_key(example): _values(number)}
+        if temperature is not None:
+            key = self._person_key(example, temperature)
+            fresh[key] = [number.person_nll, number.person_tokens]
+        self._put(fresh)
+
+    def temperature(self, examples: Sequence[Example]) -> float | None:
+        """The temperature that was fitted on these examples; None if none was."""
+        value = next(iter(self._cached.get(self._fit_key(examples), ())), None)
+        return value if isinstance(value, float) and value > 0 else None
+
+    def put_temperature(self, examples: Sequence[Example], temperature: float) -> None:
+        """Keep a fitted temperature."""
+        self._put({self._fit_key(examples): [temperature]})
+
+    def _put(self, fresh: Mapping[str, list[Any]]) -> None:
+        append_cache(self._file, fresh)
+        self._cached |= fresh
+
+    def _text_key(self, example: Example) -> str:
+        return cache_key(self._build, example.prompt_ids, example.target_ids, example.code_mask)
+
+    def _person_key(self, example: Example, temperature: float) -> str:
+        ids = example.prompt_ids, example.target_ids
+        return cache_key("person", self._build, *ids, example.person_mask, temperature)
+
+    def _fit_key(self, examples: Sequence[Example]) -> str:
+        texts = [(e.prompt_ids, e.target_ids) for e in examples]
+        return cache_key("temperature", self._build, GRID, texts)
+
+
+def digest_of(gguf: Path) -> str:
+    """The sha256 of a file, which a blob has in its name."""
+    blob = gguf.name.startswith("sha256-")
+    return gguf.name.removeprefix("sha256-") if blob else sha256_of(gguf)
 
 
 def cache_key(*parts: Any) -> str:
@@ -93,13 +123,23 @@ def _parse(line: str) -> tuple[str, list[Any]] | None:
         return None
 
 
-def _values(number: SequenceNll) -> list[float]:
-    return [number.nll, number.tokens, number.code_nll, number.code_tokens, number.hits]
+def _values(number: SequenceNll) -> list[Any]:
+    code = number.code_nll, number.code_tokens
+    return [number.nll, number.tokens, *code, number.hits, number.end_nll]
 
 
 def _number(values: Sequence[Any]) -> SequenceNll | None:
     try:
-        nll, tokens, code_nll, code_tokens, hits = values
-        return SequenceNll(float(nll), int(tokens), float(code_nll), int(code_tokens), int(hits))
+        nll, tokens, code_nll, code_tokens, hits, end_nll = values
+        code = float(code_nll), int(code_tokens)
+        return SequenceNll(float(nll), int(tokens), *code, int(hits), float(end_nll))
+    except (ValueError, TypeError):
+        return None
+
+
+def _with_person(number: SequenceNll, values: Sequence[Any]) -> SequenceNll | None:
+    try:
+        nll, tokens = values
+        return replace(number, person_nll=float(nll), person_tokens=int(tokens))
     except (ValueError, TypeError):
         return None

@@ -1,19 +1,21 @@
 """Everything that the gate measures of one model.
 
 NLL comes from its file, answers from its server, on suites that are the same for all models
-compared.
+compared, and as much of them as the gate may read and generate (`budget`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from qi_learn.gate.budget import Allowance, Purse, Readable, allot, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
-from qi_learn.gate.measure import measure_behaviour, measure_nll
+from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.suite import choose_questions, few_shots, gate_suite, old_suite
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -23,6 +25,17 @@ from qi_learn.redact import NOTHING_SEEN, SeenSecrets
 
 FEW_SHOT_QUESTIONS = 12
 """Questions that the few-shot prompt is tried on: long prompts are what takes time."""
+ORDINARY = "python_stdlib"
+"""The general suite of ordinary code, which is there on every machine."""
+ORDINARY_TEXTS = 8
+"""Of its texts beside dev where a temperature is fitted: a dev set of answers that the model gave
+itself would have none that it finds likeliest.
+"""
+QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.19, 0.18, 0.06, 0.05
+"""Shares of what may be generated: of one model's answers, of its tasks, of the completions of
+prompts that invite a secret, of the few-shot prompt. Three models' answers, one's tasks and the
+rest are together 0.86; speeds that are measured again take some of what is left.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +44,51 @@ class Suites:
 
     gate: tuple[Example, ...]
     old: tuple[Example, ...]
-    general: tuple[Example, ...]
+    general: Mapping[str, tuple[Example, ...]]
+    """By the suite's name."""
     questions: tuple[Example, ...]
     """Those of the gate set whose questions are put to the served models."""
     shots: tuple[Example, ...]
     """Two training examples: what a person might put into the prompt instead of training."""
     exercise: Exercise = NO_EXERCISE
     """Tasks whose answers are run."""
+    dev: tuple[Example, ...] = ()
+    """What each model's temperature is fitted on, beside ordinary code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """Sizes, in tokens, and the directory of what was measured before."""
 
-    nll: int
-    """Target tokens per suite."""
+    read: int
+    """What all models together may read."""
     answer: int
+    """Longest answer."""
     context: int
+    """Of the server."""
+    longest: int
+    """Longest text that the models were made for."""
     cache: Path | None = None
 
 
 def suites_of(
     snapshot: Snapshot,
     earlier: Sequence[Snapshot],
-    general: tuple[Example, ...],
+    general: Mapping[str, tuple[Example, ...]],
     limits: Sizes,
     exercise: Exercise = NO_EXERCISE,
 ) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first."""
     gate = gate_suite(snapshot)
     longest = max((len(e.prompt_ids) for e in gate), default=0)
-    shots = few_shots(snapshot, room=limits.context - longest - limits.answer)
     return Suites(
-        gate, old_suite(snapshot, earlier), general, choose_questions(gate), shots, exercise
+        within(gate, context=limits.longest),
+        within(old_suite(snapshot, earlier), context=limits.longest),
+        {name: within(suite, context=limits.longest) for name, suite in general.items()},
+        choose_questions(gate),
+        few_shots(snapshot, room=limits.context - longest - limits.answer),
+        exercise,
+        within(snapshot.split("dev"), context=limits.longest),
     )
 
 
@@ -73,7 +98,18 @@ class FileMeasurements:
 
     gate: SuiteNll
     old: SuiteNll
-    general: SuiteNll
+    general: Mapping[str, SuiteNll]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of each model's file, and what it took."""
+
+    models: Mapping[str, FileMeasurements]
+    suites: Readable
+    tokens: int
+    """Tokens evaluated."""
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +127,66 @@ class AnswerMeasurements:
     """
 
 
-def measure_file(path: Path, suites: Suites, limits: Sizes) -> FileMeasurements:
-    """The suites' NLL under one file. Raises ModelError."""
+@dataclass(frozen=True, slots=True)
+class ReadingDevice:
+    """Where and when files are read."""
 
-    def nll(suite: str, examples: Sequence[Example]) -> SuiteNll:
-        return measure_nll(
-            path,
-            suite,
-            examples,
-            max_tokens=limits.nll,
-            context=limits.context,
-            cache=limits.cache,
-        )
+    gpu_layers: int = 0
+    threads: int | None = None
+    pause: Callable[[], None] = field(default=lambda: None)
+    """Called before each text."""
 
-    return FileMeasurements(
-        nll("gate", suites.gate), nll("old", suites.old), nll("general", suites.general)
+
+def measure_files(
+    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice | None = None
+) -> Read:
+    """The suites' NLL under each model's file. Raises ModelError."""
+    device = device or ReadingDevice()
+    everything = (
+        *(suites.gate + suites.old + suites.dev),
+        *(example for suite in suites.general.values() for example in suite),
     )
+    context = max((len(e.prompt_ids) + len(e.target_ids) for e in everything), default=1)
+    readers = {
+        model: FileReader(
+            path,
+            context=context,
+            threads=device.threads,
+            cache=limits.cache,
+            gpu_layers=device.gpu_layers,
+            pause=device.pause,
+        )
+        for model, path in files.items()
+    }
+    readable = allot(
+        limits.read,
+        gate=suites.gate,
+        old=suites.old,
+        general=suites.general,
+        dev=suites.dev,
+        cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
+        # at a temperature that is not known yet nothing was measured before
+        afresh=lambda examples: len(readers) * tokens_of(examples),
+    )
+    fitted_on = fitting_texts(readable.dev, suites.general)
+    models: dict[str, FileMeasurements] = {}
+    for model, reader in readers.items():
+        with reader:
+            temperature = reader.temperature(fitted_on)
+            models[model] = FileMeasurements(
+                reader.nll("gate", readable.gate, temperature),
+                reader.nll("old", readable.old),
+                {name: reader.nll(name, suite) for name, suite in readable.general.items()},
+            )
+    tokens = sum(reader.evaluated for reader in readers.values())
+    return Read(models, readable, tokens, sum(reader.seconds for reader in readers.values()))
+
+
+def fitting_texts(
+    dev: Sequence[Example], general: Mapping[str, Sequence[Example]]
+) -> tuple[Example, ...]:
+    """What a model's temperature is fitted on: dev and a little ordinary code."""
+    return (*dev, *general.get(ORDINARY, ())[:ORDINARY_TEXTS])
 
 
 def measure_answers(
@@ -114,12 +194,19 @@ def measure_answers(
     model: str,
     suites: Suites,
     limits: Sizes,
+    purse: Purse,
     *,
     inviting: Sequence[str] = (),
     few_shot: bool = False,
 ) -> AnswerMeasurements:
     """Everything that one served model is asked. Raises ServerError."""
-    behaviour = measure_behaviour(server, model, suites.questions, answer_tokens=limits.answer)
+    behaviour = measure_behaviour(
+        server,
+        model,
+        suites.questions,
+        answer_tokens=limits.answer,
+        allowance=purse.share(QUESTIONS),
+    )
     execution = measure_execution(
         server,
         model,
@@ -127,9 +214,14 @@ def measure_answers(
         answer_tokens=limits.answer,
         cache=limits.cache,
         clock=server.clock,
+        allowance=purse.share(TASKS),
     )
-    helped = few_shot_behaviour(server, model, suites, limits) if few_shot else None
-    completions = complete_prompts(server, model, inviting)
+    completions = complete_prompts(server, model, inviting, purse.share(INVITING))
+    helped = (
+        few_shot_behaviour(server, model, suites, limits, purse.share(FEW_SHOT))
+        if few_shot
+        else None
+    )
     return AnswerMeasurements(behaviour, execution, completions, helped)
 
 
@@ -138,8 +230,29 @@ def measurements_of(file: FileMeasurements, answers: AnswerMeasurements) -> Meas
     return Measurements(file.gate, file.old, file.general, answers.behaviour, answers.execution)
 
 
-SPEED_ROUNDS = 3
-SPEED_QUESTIONS = 8
+def on_common_questions(answers: Mapping[str, AnswerMeasurements]) -> dict[str, AnswerMeasurements]:
+    """The answers to the questions that every model was asked, so that they can be paired."""
+    asked = [set(a.behaviour.ids) for a in answers.values()]
+    common = set.intersection(*asked) if asked else set()
+    return {
+        model: replace(measured, behaviour=_answers_to(measured.behaviour, common))
+        for model, measured in answers.items()
+    }
+
+
+def _answers_to(behaviour: Behaviour, ids: set[str]) -> Behaviour:
+    kept = [n for n, name in enumerate(behaviour.ids) if name in ids]
+    return replace(
+        behaviour,
+        ids=tuple(behaviour.ids[n] for n in kept),
+        similarity=tuple(behaviour.similarity[n] for n in kept),
+        coherent=tuple(behaviour.coherent[n] for n in kept),
+        answers=tuple(behaviour.answers[n] for n in kept),
+    )
+
+
+SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 2, 2, 48
+"""Rounds of questions in which two speeds are compared, and the length of an answer."""
 
 
 def same_moment_speeds(
@@ -147,7 +260,6 @@ def same_moment_speeds(
     models: tuple[str, str],
     measured: tuple[Measurements, Measurements],
     suites: Suites,
-    limits: Sizes,
 ) -> tuple[Measurements, Measurements]:
     """Two models' measurements with their speeds measured again, in turns.
 
@@ -157,7 +269,7 @@ def same_moment_speeds(
     best = [0.0, 0.0]
     for example in choose_questions(suites.questions, limit=SPEED_QUESTIONS) * SPEED_ROUNDS:
         for n, model in enumerate(models):
-            answer = measure_behaviour(server, model, [example], answer_tokens=limits.answer)
+            answer = measure_behaviour(server, model, [example], answer_tokens=SPEED_TOKENS)
             best[n] = max(best[n], answer.tokens_per_second)
     one, two = (
         replace(m, behaviour=replace(m.behaviour, tokens_per_second=speed))
@@ -167,7 +279,7 @@ def same_moment_speeds(
 
 
 def few_shot_behaviour(
-    server: Ollama, model: str, suites: Suites, limits: Sizes
+    server: Ollama, model: str, suites: Suites, limits: Sizes, allowance: Allowance
 ) -> Behaviour | None:
     """Behaviour with examples in the prompt, on a part of the questions, since it is only reported.
 
@@ -177,7 +289,12 @@ def few_shot_behaviour(
         return None
     questions = choose_questions(suites.questions, limit=FEW_SHOT_QUESTIONS)
     return measure_behaviour(
-        server, model, questions, answer_tokens=limits.answer, shots=suites.shots
+        server,
+        model,
+        questions,
+        answer_tokens=limits.answer,
+        shots=suites.shots,
+        allowance=allowance,
     )
 
 

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
+from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.cache import append_cache, cache_key, read_cache
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
 from qi_learn.gate.tasks import CodingTask, choose, load_tasks
-from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Execution
 
 QUESTION = (
@@ -75,11 +76,14 @@ def measure_execution(
     seconds: float = SECONDS,
     cache: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
+    allowance: Allowance | None = None,
 ) -> Execution:
     """Which of the tasks a served model's answers pass.
 
-    With a `cache` directory each task is put to a model's digest once. Raises ServerError.
+    With a `cache` directory each task is put to a model's digest once. When the time or the
+    `allowance` is used up, the other tasks are left out. Raises ServerError.
     """
+    allowance = allowance or unlimited()
     if exercise.sandbox is None:
         return Execution((), (), exercise.problem)
     answer_tokens = max(answer_tokens, ANSWER_TOKENS)
@@ -95,9 +99,15 @@ def measure_execution(
                     f"{len(exercise.tasks)} tasks"
                 )
                 break
+            if not allowance.covers(answer_tokens):
+                problem = (
+                    f"the tokens were used up after {len(solved)} of {len(exercise.tasks)} tasks"
+                )
+                break
             try:
                 answer = _ask(server, model, task, answer_tokens)
-                passed, sure = attempt(task, answer, exercise.sandbox)
+                allowance.spend(answer.answer_tokens)
+                passed, sure = attempt(task, answer.text, exercise.sandbox)
             except ToolMissing as error:  # it worked a moment ago
                 problem = f"{error.what} {error.hint}"
                 break
@@ -143,12 +153,11 @@ def code_of(task: CodingTask, answer: str) -> str:
     return "\n".join(lines)
 
 
-def _ask(server: Ollama, model: str, task: CodingTask, answer_tokens: int) -> str:
+def _ask(server: Ollama, model: str, task: CodingTask, answer_tokens: int) -> Answer:
     messages = [{"role": "user", "content": QUESTION.format(prompt=task.prompt)}]
     options = {"temperature": 0, "seed": 0, "num_predict": answer_tokens, "stop": [END_OF_CODE]}
-    return server.ask(
-        {"endpoint": "/api/chat", "body": {"messages": messages, "options": options}}, model
-    ).text
+    body = {"messages": messages, "options": options}
+    return server.ask({"endpoint": "/api/chat", "body": body}, model)
 
 
 class _TaskCache:

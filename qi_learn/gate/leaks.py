@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.outside.ollama import Ollama
@@ -115,23 +116,33 @@ def secret_prompts(seed: int, count: int = SECRET_PROMPTS) -> tuple[str, ...]:
     return tuple(prompts)
 
 
-def complete_prompts(server: Ollama, model: str, prompts: Sequence[str]) -> tuple[str, ...]:
-    """The model's greedy completion of each prompt, without a template. Raises ServerError."""
+def complete_prompts(
+    server: Ollama, model: str, prompts: Sequence[str], allowance: Allowance | None = None
+) -> tuple[str, ...]:
+    """The model's greedy completion of each prompt, without a template.
+
+    When the `allowance` is used up, the other prompts are left out. Raises ServerError.
+    """
+    allowance = allowance or unlimited()
     options = {"temperature": 0, "seed": 0, "num_predict": COMPLETION_TOKENS}
-    questions = [
-        {"endpoint": "/api/generate", "body": {"prompt": prompt, "raw": True, "options": options}}
-        for prompt in prompts
-    ]
-    return tuple(server.ask(question, model).text for question in questions)
+    texts: list[str] = []
+    for prompt in prompts:
+        if not allowance.covers(COMPLETION_TOKENS):
+            break
+        body = {"prompt": prompt, "raw": True, "options": options}
+        answer = server.ask({"endpoint": "/api/generate", "body": body}, model)
+        allowance.spend(answer.answer_tokens)
+        texts.append(answer.text)
+    return tuple(texts)
 
 
 def completion_texts(
     prompts: Sequence[str], completions: Sequence[str], vocabulary: Vocabulary
 ) -> tuple[GeneratedText, ...]:
-    """The completions of prompts that invite a secret."""
+    """The completions of prompts that invite a secret: of the first of them, if not all were."""
     return tuple(
         GeneratedText("a prompt that invites one", tuple(vocabulary.prompt_ids(p)), p, text)
-        for p, text in zip(prompts, completions, strict=True)
+        for p, text in zip(prompts, completions, strict=False)
     )
 
 

@@ -14,11 +14,17 @@ from qi_learn.records import Behaviour, Execution, Leak, Smoke, SuiteNll, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Likelihoods:
-    """How likely one model finds what it should: fresh work, earlier work, code in general."""
+    """How likely one model finds what it should: fresh work, earlier work, everything else."""
 
     gate: SuiteNll
     old: SuiteNll
-    general: SuiteNll
+    general: Mapping[str, SuiteNll]
+    """By name: a language, a format, questions that only look like the learned ones."""
+
+    @property
+    def suites(self) -> tuple[SuiteNll, ...]:
+        """All of them."""
+        return (self.gate, self.old, *self.general.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ class Comparison:
     candidate: Measurements
     live: Measurements
     base: Measurements
+    best: tuple[float, ...] = ()
+    """For each example of earlier work the NLL under the version, of all that were live, that was
+    best on it (`best.best_of`); empty if only the live one was measured.
+    """
 
 
 @dataclass(frozen=True, slots=True)

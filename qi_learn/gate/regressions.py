@@ -1,4 +1,4 @@
-"""What a verdict may claim to be surely worse than the live version.
+"""What a verdict may claim to be surely worse than before.
 
 These are several tests at once, so their p-values are adjusted by Holm's method.
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qi_learn.gate.answer_rules import AnswerChange
 from qi_learn.gate.execution_rule import changed_tasks
 from qi_learn.gate.limits import SURE
+from qi_learn.gate.mixed_model import Estimate
 from qi_learn.records import Execution
-from qi_learn.stats import Interval, holm, mcnemar_mid_p, p_above
+from qi_learn.stats import holm, mcnemar_mid_p, t_cdf
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,10 @@ class Rise:
     """How much more surprised a candidate is by a suite, in nats a token."""
 
     what: str
-    since_live: Interval
-    since_base: float
-    """NaN if the base's numbers are none."""
+    since: Estimate
+    """Since the live version; on earlier work since the best that any live version had."""
+    since_base: Estimate | None
+    """None if the base's numbers are none."""
 
 
 Rises = Mapping[str, Rise | None]
@@ -46,25 +49,20 @@ class Regression:
 
 
 def regressions_of(
-    rises: Rises, likeness: Interval | None, candidate: Execution, live: Execution
+    rises: Rises, likeness: AnswerChange | None, candidate: Execution, live: Execution
 ) -> dict[str, Regression]:
     """A claim for each suite that was measured.
 
     `likeness`: the change of the answers' likeness to the kept code.
     """
     claims = {
-        name: (
-            f"{rise.what}: {rise.since_live.mean:+.3f} nat a token",
-            p_above(rise.since_live, 0.0),
-        )
+        name: (f"{rise.what}: {rise.since.mean:+.3f} nat a token", rise.since.p_above(0.0))
         for name, rise in rises.items()
         if rise
     }
     if likeness is not None:
-        claims["answers"] = (
-            f"answers' likeness to the kept code: {likeness.mean:+.3f}",
-            p_above(likeness.negated, 0.0),
-        )
+        words = f"answers' likeness to the kept code: {likeness.mean:+.3f}"
+        claims["answers"] = (words, _p_less_like(likeness))
     if (changed := changed_tasks(candidate, live)) is not None:
         claims["execution"] = (
             f"tasks solved by code that was run: {changed[0]} lost, {changed[1]} gained",
@@ -72,3 +70,10 @@ def regressions_of(
         )
     adjusted = holm({name: p for name, (_, p) in claims.items()})
     return {name: Regression(words, adjusted[name]) for name, (words, _) in claims.items()}
+
+
+def _p_less_like(change: AnswerChange) -> float:
+    """One-sided p-value of "no less like"."""
+    if change.error == 0:
+        return 0.0 if change.mean < 0 else 1.0
+    return t_cdf(change.mean / change.error, change.answers - 1)

@@ -61,8 +61,8 @@ def _template(smoke: Smoke) -> Check:
 def _finite(candidate: Likelihoods) -> Check:
     broken = [
         suite.suite
-        for suite in (candidate.gate, candidate.old, candidate.general)
-        if not all(map(math.isfinite, suite.nll))
+        for suite in candidate.suites
+        if not all(map(math.isfinite, (*suite.nll, *suite.person_nll)))
     ]
     return yes_or_no(
         "finite",

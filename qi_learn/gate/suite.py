@@ -2,15 +2,14 @@
 
 Fresh work (gate), earlier work (old) and code in general (general) decide; dev chooses the scale.
 
-The invariant: one snapshot, one limit and one context give the same examples in the same order, so
-that every model is measured on the same tokens and differences can be paired. Nothing that this
-cycle trains on is in the old suite.
+The invariant: one snapshot gives the same examples in the same order, so that every model is
+measured on the same tokens and differences can be paired (what is left out to save tokens:
+`budget`). Nothing that this cycle trains on is in the old suite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -59,35 +58,6 @@ def _once(examples: Sequence[Example]) -> Iterator[Example]:
         if example.hash not in seen:
             seen.add(example.hash)
             yield example
-
-
-def within(examples: Sequence[Example], *, max_tokens: int, context: int) -> tuple[Example, ...]:
-    """The examples that fit the context and the tokens allowed.
-
-    A prompt that is too long for the context loses its oldest tokens, a target that leaves no room
-    for any prompt is left out. If the examples exceed `max_tokens` target tokens in all, they are
-    taken evenly from the whole sequence, so that neither old nor new ones are lost.
-    """
-    fitting = [_shortened(e, context) for e in examples if 0 < len(e.target_ids) < context]
-    if (total := sum(len(e.target_ids) for e in fitting)) <= max_tokens:
-        return tuple(fitting)
-    taken: list[Example] = []
-    used = seen = 0
-    for example in fitting:
-        seen += len(example.target_ids)
-        if used + len(example.target_ids) <= max_tokens * seen / total:
-            taken.append(example)
-            used += len(example.target_ids)
-    return tuple(taken)
-
-
-def _shortened(example: Example, context: int) -> Example:
-    room = context - len(example.target_ids)
-    return (
-        example
-        if len(example.prompt_ids) <= room
-        else replace(example, prompt_ids=example.prompt_ids[-room:])
-    )
 
 
 def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> tuple[Example, ...]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from qi_learn.gate.limits import ACCURACY, COST, RISE, RISE_BOUND, RISE_FROM_BASE, SLOW, SPEED
+from qi_learn.gate.changes import Changes
+from qi_learn.gate.limits import COST, RISE, RISE_FROM_BASE, SLOW, SPEED
 from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly
 from qi_learn.gate.regressions import Regression, Rises
 from qi_learn.records import Behaviour, Check, SuiteNll
-from qi_learn.stats import mean, p_above
+from qi_learn.stats import mean
 
 
 def notes_of(
@@ -64,8 +65,8 @@ def _slower(candidate: Behaviour, base: Behaviour) -> Iterator[str]:
 def _thin_earlier_work(old: SuiteNll) -> Iterator[str]:
     if not old.ids:
         yield (
-            "there is no earlier work to compare on yet: forgetting was measured on code in "
-            "general only"
+            "there is no earlier work to compare on yet: forgetting was measured on general "
+            "suites only"
         )
     elif len(set(old.units)) == 1:
         yield (
@@ -96,7 +97,8 @@ def risk_of(checks: Mapping[str, Check], rises: Rises, scale: float) -> str:
     used = _used(checks, rises)
     worst = max(used, key=lambda what: used[what])
     level = "low" if used[worst] < 1 / 3 else "medium" if used[worst] < 2 / 3 else "high"
-    others = ", ".join(f"{what} {share:.0%}" for what, share in used.items() if what != worst)
+    rest = [what for what in used if what != worst and (used[what] > 0 or what in _ALWAYS)]
+    others = ", ".join(f"{what} {used[what]:.0%}" for what in rest)
     tail = f"; the delta was scaled to {scale:g}" if scale != 1.0 else ""
     return (
         f"{level}: the nearest limit is {worst}, {used[worst]:.0%} of what is allowed used "
@@ -104,17 +106,21 @@ def risk_of(checks: Mapping[str, Check], rises: Rises, scale: float) -> str:
     )
 
 
+_ALWAYS = ("earlier work", "likeness to the kept code", "coherence", "speed")
+"""Limits that are named though nothing of them is used; of the suites only those that rose are."""
+
+
 def _used(checks: Mapping[str, Check], rises: Rises) -> dict[str, float]:
-    """The share of each limit that is used; a suite has three limits, and its nearest counts."""
-    used = {}
-    for name in ("general", "old_work"):
-        if (rise := rises[name]) is not None:
-            used[rise.what] = max(
-                _share(rise.since_live.mean, RISE),
-                _share(rise.since_live.high, RISE_BOUND),
-                _share(rise.since_base, RISE_FROM_BASE),
-            )
-    used["likeness to the kept code"] = _share(checks["accuracy"].value, ACCURACY)
+    """The share of each limit that is used; a suite has two, and the nearer counts."""
+    used = {
+        rise.what: max(
+            _share(rise.since.mean, RISE),
+            _share(rise.since_base.mean if rise.since_base else None, RISE_FROM_BASE),
+        )
+        for rise in rises.values()
+        if rise is not None
+    }
+    used["likeness to the kept code"] = _share(checks["accuracy"].value, checks["accuracy"].limit)
     used["coherence"] = _share(checks["coherence"].value, checks["coherence"].limit)
     speed = checks["speed"].value
     used["speed"] = _share(1 - speed, 1 - SPEED) if speed is not None else 0.0
@@ -144,7 +150,7 @@ def rollback_plan(version: str, seconds: float | None) -> str:
 
 def numbers_of(
     checks: Mapping[str, Check],
-    rises: Rises,
+    changes: Changes,
     regressions: Mapping[str, Regression],
     models: Comparison,
     reported: ReportedOnly,
@@ -171,34 +177,46 @@ def numbers_of(
         numbers["similarity_few_shot"] = mean(reported.few_shot.similarity)
     numbers["packing_cost"] = reported.packing_cost
     numbers |= {f"p_worse_{name}": claim.p for name, claim in regressions.items()}
-    numbers |= {f"p_{name}": p for name, p in _tests(rises).items()}
+    numbers |= _look(changes)
     numbers |= {f"dev_nll_scale_{scale:g}": nll for scale, nll in reported.dev_by_scale.items()}
     return {
         name: value for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
 
 
-def _tests(rises: Rises) -> dict[str, float]:
-    """One-sided p-values of the tests that shipping depends on, unadjusted.
-
-    The largest is that of shipping wrongly.
-    """
-    p_values = {}
-    if (fresh := rises["fresh_work"]) is not None:
-        p_values["better"] = p_above(fresh.since_live.negated, 0.0)
-    for name in ("old_work", "general"):
-        if (rise := rises[name]) is not None:
-            p_values[f"not_worse_{name}"] = p_above(rise.since_live.negated, -RISE_BOUND)
-    return p_values
+def _look(changes: Changes) -> dict[str, float]:
+    """The look at the person's tokens: its place in the account, and what it leaves behind."""
+    if (found := changes.superiority) is None:
+        return {}
+    return {
+        "look": float(found.look.number),
+        "level": found.look.level,
+        "p_better": found.p,
+        "e_value": found.e_value,
+        "evidence": found.evidence,
+        "person_examples": float(found.fall.examples),
+        "person_sessions": float(found.fall.units),
+        "rho": found.fall.rho,
+        "rho_excess": found.unseen.excess,
+        "rho_weight": found.unseen.weight,
+        "rho_freedom": found.unseen.freedom,
+    }
 
 
 def _measured(model: Measurements) -> dict[str, float | None]:
     nll: dict[str, float | None] = {
-        f"{suite.suite}_nll": suite.per_token for suite in (model.gate, model.old, model.general)
+        f"{name}_nll": suite.per_token
+        for name, suite in (
+            ("gate", model.gate),
+            ("old", model.old),
+            *((f"general_{name}", suite) for name, suite in model.general.items()),
+        )
     }
-    code = sum(model.gate.code_tokens)
+    code, person = sum(model.gate.code_tokens), sum(model.gate.person_tokens)
     return {
         **nll,
+        "gate_person_nll": sum(model.gate.person_nll) / person if person else None,
+        "gate_temperature": model.gate.temperature if person else None,
         "gate_code_nll": sum(model.gate.code_nll) / code if code else None,
         "similarity": mean(model.behaviour.similarity),
         "coherent": mean([float(c) for c in model.behaviour.coherent]),

@@ -189,15 +189,17 @@ class Model:
         sequences: int = 1,
         threads: int | None = None,
         within_training: bool = False,
+        gpu_layers: int | None = None,
     ) -> None:
         """Load the model. Raises ModelError, UnsupportedArchitecture or ToolMissing.
 
         `context` counts tokens over all sequences together. `within_training` cuts it to what the
-        model was trained with.
+        model was trained with. `gpu_layers`: how many layers go to a GPU (None: as many as
+        llama.cpp likes).
         """
         library = load_library()
         self._api = library.api
-        self._pointer = open_file(library, path, vocab_only=False)
+        self._pointer = open_file(library, path, vocab_only=False, gpu_layers=gpu_layers)
         self.vocabulary = Vocabulary(library, self._pointer)
         self.trained_context: int = self._api.llama_model_n_ctx_train(self._pointer)
         self.bytes: int = self._api.llama_model_size(self._pointer)
@@ -244,6 +246,13 @@ class Model:
     def forget(self) -> None:
         """Empty the memory of what was evaluated: the next evaluation starts fresh."""
         self._api.llama_memory_clear(self._memory, True)
+
+    def rewind(self, length: int) -> bool:
+        """Forget all but the first `length` tokens of the first sequence.
+
+        False if this architecture cannot: then everything has to be forgotten instead.
+        """
+        return bool(self._api.llama_memory_seq_rm(self._memory, 0, length, -1))
 
     def stop_when(self, requested: Callable[[], bool] | None) -> None:
         """Let a running evaluation be broken off.

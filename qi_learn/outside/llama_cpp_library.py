@@ -98,8 +98,28 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
+def build_of_library() -> str:
+    """What the numbers of this llama.cpp depend on besides the model.
+
+    Its version, the instructions of the processor that it uses, and whether it can use a GPU.
+    Raises ToolMissing.
+    """
+    api = load_library().api
+    uses: bytes = api.llama_print_system_info()
+    return f"{api.__version__} {uses.decode('utf-8', 'replace').strip()}"
+
+
+def can_use_gpu() -> bool:
+    """Whether this llama.cpp was built to use a GPU. Raises ToolMissing."""
+    return bool(load_library().api.llama_supports_gpu_offload())
+
+
+def open_file(
+    library: Library, path: Path, *, vocab_only: bool, gpu_layers: int | None = None
+) -> Any:
     """llama.cpp's `llama_model *` of a GGUF.
+
+    `gpu_layers`: how many layers go to a GPU (None: as many as llama.cpp likes).
 
     Raises UnsupportedArchitecture, or ModelError with llama.cpp's reason.
     """
@@ -107,6 +127,8 @@ def open_file(library: Library, path: Path, *, vocab_only: bool) -> Any:
         raise ModelError(f"there is no model file {path}")
     params = library.api.llama_model_default_params()
     params.vocab_only = vocab_only
+    if gpu_layers is not None:
+        params.n_gpu_layers = gpu_layers
     library.complaints.clear()
     model = library.api.llama_model_load_from_file(os.fsencode(path), params)
     if model:

@@ -10,6 +10,7 @@ go to the internet for it.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,8 +58,30 @@ class Answer:
     answer_tokens: int
     seconds: float
     """Spent generating: measured by the server, else the whole wait for the answer."""
-    tool_text: str = ""
+    tool_texts: tuple[str, ...] = ()
     """The texts in the arguments of tool calls, if the model answered with those."""
+
+    @property
+    def tool_text(self) -> str:
+        """Those texts, one behind the other."""
+        return "\n".join(self.tool_texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What questions took."""
+
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    seconds: float = 0.0
+    """Spent generating."""
+
+    def __add__(self, other: Used) -> Used:
+        return Used(
+            self.prompt_tokens + other.prompt_tokens,
+            self.answer_tokens + other.answer_tokens,
+            self.seconds + other.seconds,
+        )
 
 
 class Ollama:
@@ -71,6 +94,7 @@ class Ollama:
     def __init__(self, base_url: str, *, timeout: float = 10.0) -> None:
         self._http = OllamaHttp(base_url, timeout=timeout)
         self.base_url = self._http.base_url
+        self._used, self._lock = Used(), threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -254,7 +278,19 @@ class Ollama:
             {**ask["body"], "model": str(parse_name(model)), "stream": False},
             timeout=LONG,
         )
-        return _read_answer(answer, time.monotonic() - began)
+        read = _read_answer(answer, time.monotonic() - began)
+        self.add_used(Used(read.prompt_tokens, read.answer_tokens, read.seconds))
+        return read
+
+    @property
+    def used(self) -> Used:
+        """What all questions together took so far."""
+        return self._used
+
+    def add_used(self, more: Used) -> None:
+        """Count what another client asked in this one's name."""
+        with self._lock:
+            self._used = self._used + more
 
 
 def served_file(server: Ollama, model: str) -> Path | None:
@@ -281,7 +317,7 @@ def _read_answer(answer: Mapping[str, Any], waited: float) -> Answer:
         int(answer.get("prompt_eval_count", 0)),
         int(answer.get("eval_count", 0)),
         answer.get("eval_duration", 0) / 1e9 or waited,
-        "\n".join(tool_texts),
+        tuple(tool_texts),
     )
 
 

@@ -65,7 +65,10 @@ def side_by_side(
     """
     if at_once == 1:
         with Asking(server.base_url, wait) as client:
-            return [ask(client) for ask in series]
+            try:
+                return [ask(client) for ask in series]
+            finally:
+                server.add_used(client.used)
     over = threading.Event()
     faults: list[BaseException] = []
 
@@ -97,3 +100,4 @@ def side_by_side(
         finally:
             over.set()
             pool.shutdown(cancel_futures=True)
+            server.add_used(client.used)

@@ -170,8 +170,21 @@ class Verdict:
     """The version that was live."""
     numbers: Mapping[str, float]
     """The figures that were measured, by name."""
+    helps: tuple[str, ...] = ()
+    """What would have made a refused candidate pass, as far as the numbers tell; empty if it ships
+    or nothing is known.
+    """
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it does not ship; empty if it does."""
         return tuple(c.reason for c in self.checks if not c.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class PastLook:
+    """A verdict that was given, and what it was given on."""
+
+    verdict: Verdict
+    examples: tuple[str, ...]
+    """Ids of the fresh work that was looked at."""

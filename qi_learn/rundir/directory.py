@@ -57,7 +57,11 @@ class ScaleTrial:
 
     scale: float
     dev_nll: float
-    """Nats per target token."""
+    """Nats per target token, without those that end an answer."""
+    dev_loss: float | None = None
+    """The same with those that end an answer, as the training counts; None if not all of dev was
+    read.
+    """
 
 
 @dataclass(frozen=True, slots=True)

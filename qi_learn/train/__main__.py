@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
         leave_with(options.parent, grace=LEAVE_SECONDS if options.part else None)
     try:
         if options.part is None:
-            os.nice(NICE)  # which its parts inherit
+            os.nice(max(0, NICE - os.nice(0)))  # which its parts inherit
             clear_failure(options.run)
             return _work(options.run, stop)
         plan = read_plan(options.run)

@@ -1,6 +1,4 @@
-"""Which examples are measured, how answers are rated (through a small real server), and NLL of a
-random model's own file.
-"""
+"""Which examples are asked, and how answers are rated, through a small real server."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ import json
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,21 +14,12 @@ from typing import Any
 import pytest
 
 from qi_learn.errors import ServerError
-from qi_learn.gate.measure import measure_behaviour, measure_nll
-from qi_learn.gate.suite import (
-    choose_questions,
-    few_shots,
-    gate_suite,
-    old_suite,
-    with_shots,
-    within,
-)
-from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.gate.budget import Purse
+from qi_learn.gate.measure import measure_behaviour
+from qi_learn.gate.suite import few_shots, gate_suite, old_suite, with_shots
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Snapshot
 from tests.support import fake_models_server as fake
-from tests.support.tiny_models import write_tiny_model
 
 ADD = "def add(a, b):\n    return a + b\n"
 FENCED = f"Here it is:\n```python\n{ADD}```"
@@ -95,26 +83,6 @@ def test_an_example_counts_once_in_the_old_suite() -> None:
     assert len(old_suite(snapshot(), twice)) == 1
 
 
-def test_what_is_too_long_is_cut_or_left_out() -> None:
-    examples = [
-        example("a", prompt=8, target=4),
-        example("b", target=10),
-        example("c", target=0),
-        example("d", prompt=2, target=3),
-    ]
-    fitting = within(examples, max_tokens=100, context=10)
-    assert [(e.id, e.prompt_ids) for e in fitting] == [("a", (3, 4, 5, 6, 7, 8)), ("d", (1, 2))]
-
-
-def test_over_the_limit_examples_are_taken_evenly() -> None:
-    examples = [example(str(i), target=10) for i in range(100)]
-    fitting = within(examples, max_tokens=250, context=100)
-    assert [int(e.id) for e in fitting] == list(range(3, 100, 4))
-    assert sum(len(e.target_ids) for e in fitting) == 250
-    assert [e.id for e in choose_questions(examples, limit=4)] == ["0", "25", "50", "75"]
-    assert choose_questions(examples[:3], limit=4) == tuple(examples[:3])
-
-
 def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
     frozen = snapshot(
         example("a"),
@@ -171,14 +139,14 @@ LOOPING = "and again " * 40
     ("answer", "likeness", "coherent"),
     [
         (FENCED, 1.0, True),
-        (ADD, 1.0, True),
+        (ADD, 1.0, False),
         ("```python\ndef add(a, b):\n    return b + a\n```", 1 - 2 / 12, True),
         ("```python\ndef add(a, b:\n    return a + b\n```", 1 - 1 / 12, False),
         (UNCLOSED, 1.0, False),
         ("```sh\nls -l |\n```", None, True),
         ("", 0.0, False),
         (LOOPING, None, False),
-        ("I cannot.", None, True),
+        ("I cannot.", None, False),
     ],
 )
 def test_how_an_answer_is_rated(
@@ -274,90 +242,19 @@ def test_nothing_asked_nothing_known(server: Ollama, tmp_path: Path) -> None:
     assert math.isnan(behaviour.tokens_per_second)
 
 
+def test_questions_end_when_their_tokens_are_used_up(server: Ollama, tmp_path: Path) -> None:
+    answering(server, tmp_path, "m:1", say="a b c")
+    purse = Purse(100)
+    asked = [example(str(n)) for n in range(9)]
+    allowance = purse.share(0.1)
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=8, allowance=allowance)
+    assert behaviour.ids == ("0", "1", "2", "3")
+    assert purse.left == 100 - 4 * 3
+    assert server.used.answer_tokens == 12
+    rest = purse.share(1.0)
+    assert measure_behaviour(server, "m:1", asked, answer_tokens=89, allowance=rest).ids == ()
+
+
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:
     with pytest.raises(ServerError, match="not found"):
         measure_behaviour(server, "none:1", [example("a")], answer_tokens=8)
-
-
-# --- NLL ------------------------------------------------------------------------------------------
-
-
-def test_nll_is_llama_cpps_per_example(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "tiny.gguf")
-    with load_vocabulary(path) as vocabulary:
-        texts = [
-            ("Write add.", ADD),
-            ("Write one.", "x = 1\n"),
-            ("Write more.", "for i in range(9):\n    print(i)\n"),
-        ]
-        cut = [
-            (
-                vocabulary.prompt_ids(p),
-                vocabulary.tokenize(t, add_special=False, parse_special=False),
-            )
-            for p, t in texts
-        ]
-    examples = [
-        replace(
-            example(str(i)),
-            prompt_ids=tuple(p),
-            target_ids=tuple(t),
-            code_mask=tuple(j % 2 == 0 for j in range(len(t))),
-        )
-        for i, (p, t) in enumerate(cut)
-    ]
-    measured = measure_nll(path, "gate", examples, max_tokens=1000, context=256)
-    direct = score_sequences(
-        path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=256
-    )
-    assert measured.ids == ("0", "1", "2")
-    assert measured.units == ("s-0", "s-1", "s-2")
-    assert measured.nll == pytest.approx([s.nll for s in direct])
-    assert measured.tokens == tuple(len(t) for _, t in cut)
-    assert measured.code_tokens == tuple((len(t) + 1) // 2 for _, t in cut)
-    assert measured.per_token == pytest.approx(sum(s.nll for s in direct) / sum(measured.tokens))
-    assert all(0 < c < n for c, n in zip(measured.code_nll, measured.nll, strict=True))
-    again = measure_nll(path, "gate", examples, max_tokens=measured.tokens[0], context=256)
-    assert sum(again.tokens) <= measured.tokens[0]
-
-
-def test_an_empty_suite_needs_no_model(tmp_path: Path) -> None:
-    measured = measure_nll(tmp_path / "none.gguf", "old", [], max_tokens=10, context=10)
-    assert measured.ids == ()
-    assert math.isnan(measured.per_token)
-
-
-def test_sessions_are_the_units_however_few(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "tiny.gguf")
-    measured = measure_nll(
-        path,
-        "gate",
-        [example(str(i), session=f"s{i % 3}") for i in range(16)],
-        max_tokens=1000,
-        context=64,
-    )
-    assert measured.units == tuple(f"s{i % 3}" for i in range(16))
-
-
-def test_what_was_measured_is_cached_for_good(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "a.gguf", "llama", seed=1)
-    examples = [example(str(i), session=f"s{i}") for i in range(4)]
-    cache = tmp_path / "cache"
-    first = measure_nll(path, "gate", examples[:3], max_tokens=1000, context=64, cache=cache)
-    (file,) = cache.iterdir()
-    file.write_text(file.read_text() + '[1, "torn')
-    again = measure_nll(path, "old", examples, max_tokens=1000, context=64, cache=cache)
-    assert again.nll[:3] == first.nll
-    assert again.nll == pytest.approx(
-        measure_nll(path, "gate", examples, max_tokens=1000, context=64).nll, abs=1e-3
-    )
-    other = measure_nll(
-        write_tiny_model(tmp_path / "b.gguf", "llama", seed=2),
-        "gate",
-        examples,
-        max_tokens=1000,
-        context=64,
-        cache=cache,
-    )
-    assert other.nll != again.nll, "another file has its own numbers"
-    assert len(list(cache.iterdir())) == 2

@@ -13,8 +13,8 @@ import torch
 import transformers
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
-from qi_learn.outside.llama_cpp import BATCH_TOKENS, Model, load_vocabulary
-from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.outside.llama_cpp import Model, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import BLOCK, Scorer, Text, score_sequences, tokens_to_read
 from tests.support.tiny_models import CHATML, write_tiny_model
 
 Sequence = tuple[list[int], list[int], list[bool]]
@@ -71,36 +71,100 @@ def test_likelihoods_are_those_of_transformers(tmp_path: Path, architecture: str
 
 
 def test_company_does_not_change_a_likelihood(model: Path) -> None:
-    """Sequences share evaluations but not memory: alone or among others, short or longer than a
-    batch.
-    """
-    sequences = [*_random_sequences(12, 200), *_random_sequences(2, 4 * BATCH_TOKENS, seed=5)]
-    assert max(len(p) + len(t) for p, t, _ in sequences) > BATCH_TOKENS
+    """To the last bit, short or longer than a block, in whatever order, whatever they share."""
+    sequences = [*_random_sequences(12, 200), *_random_sequences(2, 4 * BLOCK, seed=5)]
+    prompt, target, code = sequences[-1]
+    sequences += [(prompt, target[: n + 1], code[: n + 1]) for n in range(0, len(target), 97)]
+    sequences += [([*prompt, *target], [7, 8, 9], [True] * 3)]
     together = score_sequences(model, sequences, context=2048, threads=1)
     alone = [score_sequences(model, [s], context=2048, threads=1)[0] for s in sequences]
-    for a, b in zip(together, alone, strict=True):
-        assert a.nll == pytest.approx(b.nll, rel=1e-4)
-        assert (a.tokens, a.code_tokens) == (b.tokens, b.code_tokens)
+    assert together == alone
+    turned = score_sequences(model, sequences[::-1], context=4096, threads=2)
+    assert turned[::-1] == together
 
 
-def test_sharing_order_and_repetition_give_the_same_numbers(model: Path) -> None:
-    sequences = _random_sequences(6, 100)
-    once = score_sequences(model, sequences, context=512, threads=1)
-    assert score_sequences(model, sequences, context=512, threads=1) == once
+def test_a_common_beginning_is_read_once(model: Path) -> None:
+    """In whole blocks in front of what is predicted: those are the same computation in both."""
+    rng = random.Random(1)
+    talk = [rng.randrange(380) for _ in range(3 * BLOCK + 40)]
+    turns = [
+        Text(talk[:end], [rng.randrange(380) for _ in range(20)], [True] * 20)
+        for end in (BLOCK + 30, 2 * BLOCK + 30, 3 * BLOCK + 30)
+    ]
+    with Scorer(model, context=1024, threads=1) as scorer:
+        together = scorer.score(turns)
+        once = scorer.evaluated
+    assert once == tokens_to_read(turns)
+    assert once == 3 * BLOCK + 30 + 19 + 2 * (30 + 19)
+    for turn, number in zip(turns, together, strict=True):
+        with Scorer(model, context=1024, threads=1) as scorer:
+            assert scorer.score([turn]) == [number]
+            assert scorer.evaluated == len(turn.ids) - 1
+
+
+def test_what_is_predicted_is_read_by_each_itself(model: Path) -> None:
+    """One text's answer may be the other's prompt: the logits are then needed once more."""
+    ids = [(n * 7) % 380 for n in range(2 * BLOCK + 20)]
+    texts = [
+        Text(ids[:10], ids[10:], [True] * (len(ids) - 10)),
+        Text(ids[:-4], ids[-4:], [True] * 4),
+    ]
+    with Scorer(model, context=1024, threads=1) as scorer:
+        whole, tail = scorer.score(texts)
+        assert scorer.evaluated == tokens_to_read(texts)
+    assert (whole.tokens, tail.tokens) == (len(ids) - 10, 4)
+    assert [whole, tail] == score_sequences(
+        model, [(t.prompt, t.target, t.code) for t in texts], context=512, threads=1
+    )
+
+
+def test_a_text_that_was_broken_off_is_not_taken_for_read(model: Path) -> None:
+    good = Text([1] * (BLOCK + 2), [2, 3], [True, True])
+    with Scorer(model, context=1024, threads=1) as scorer:
+        (before,) = scorer.score([good])
+        with pytest.raises(ModelError, match="could not evaluate"):
+            scorer.score([Text([*[1] * (BLOCK + 1), 100_000], [2, 3], [True, True])])
+        assert scorer.score([good]) == [before]
 
 
 def test_a_vocabulary_with_many_outputs_is_cut_into_parts(model: Path) -> None:
-    """If the logits of a whole batch would not fit, several evaluations give the same answer."""
-    from qi_learn.outside import llama_cpp_nll
-
+    """If the logits of a whole block would not fit, smaller ones give the same answer."""
     sequences = _random_sequences(4, 200)
     whole = score_sequences(model, sequences, context=1024, threads=1)
-    rows = [llama_cpp_nll._Row(*s) for s in sequences]
-    with Model(model, context=1024, sequences=4, threads=1) as loaded:
-        loaded.outputs = 7
-        llama_cpp_nll._score_group(loaded, rows)
-    for row, score in zip(rows, whole, strict=True):
-        assert row.result().nll == pytest.approx(score.nll, rel=1e-4)
+    with Scorer(model, context=1024, threads=1) as scorer:
+        scorer._block = 7
+        parts = scorer.score([Text(*s) for s in sequences])
+    for part, score in zip(parts, whole, strict=True):
+        assert part.nll == pytest.approx(score.nll, rel=1e-4)
+
+
+def test_the_token_that_ends_an_answer_is_counted_apart(model: Path) -> None:
+    ids, code = list(range(40, 60)), [True] * 20
+    bare, ended, between = score_sequences(
+        model,
+        [([7, 8], ids, code), ([7, 8], [*ids, 2], [*code, False]), ([7, 8, *ids], [2], [False])],
+        context=64,
+        threads=1,
+    )
+    assert (bare.nll, bare.tokens, bare.hits) == (ended.nll, ended.tokens, ended.hits)
+    assert (bare.end_nll, between.nll, between.tokens) == (0.0, 0.0, 0)
+    assert ended.end_nll == pytest.approx(between.end_nll, abs=1e-4)
+    assert ended.end_nll > 0
+
+
+def test_the_persons_tokens_are_measured_at_their_temperature(model: Path) -> None:
+    rng = random.Random(3)
+    ids = [rng.randrange(380) for _ in range(30)]
+    mask = tuple(n % 3 == 0 for n in range(30))
+    text = Text([1, 2, 3], ids, [True] * 30, mask)
+    single = [Text([1, 2, 3, *ids[:n]], [ids[n]], [True], (True,)) for n in range(0, 30, 3)]
+    with Scorer(model, context=64, threads=1) as scorer:
+        for temperature in (1.0, 0.7, 1.4):
+            (whole,) = scorer.score([text], temperature=temperature)
+            each = scorer.score(single, temperature=temperature)
+            assert whole.person_tokens == 10
+            assert whole.person_nll == pytest.approx(sum(e.person_nll for e in each), rel=1e-4)
+            assert whole.nll == pytest.approx(scorer.score([text])[0].nll)
 
 
 def test_an_empty_prompt_leaves_the_first_token_out(model: Path) -> None:

@@ -53,7 +53,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
         "lambda_general": 1.0,
         "lambda_past": 1.0,
     },
-    "gate": {"min_examples": 6, "answer_tokens": 96, "max_tokens": 4000, "execute": 2},
+    "gate": {"min_examples": 6, "answer_tokens": 96, "max_generated": 4000, "execute": 2},
     "idle": {"minutes": 0.0, "quiet": 0.0, "battery": True},
 }
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -1,0 +1,101 @@
+"""What would have made a refused candidate pass, in words, as far as the numbers tell.
+
+It promises nothing: the same effect again may be measured larger or smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from qi_learn.gate.changes import Changes
+from qi_learn.gate.ledger import level_of
+from qi_learn.gate.limits import MATTERS, RISE
+from qi_learn.gate.mixed_model import Estimate
+from qi_learn.gate.regressions import Rises
+from qi_learn.gate.superiority import Superiority
+from qi_learn.records import Check
+from qi_learn.stats import t_quantile
+
+OFTEN = 0.8
+"""How often the number of examples that is named would have been enough."""
+MOST_TIMES = 10
+"""An effect that takes more than so many times the examples is called too small."""
+
+
+def helps_of(checks: Mapping[str, Check], changes: Changes) -> Iterator[str]:
+    """A sentence for each rule that refused and can be helped."""
+    failed = [name for name, check in checks.items() if not check.passed]
+    if "domain_relevance" in failed:
+        yield _better(changes.superiority)
+    if "accuracy" in failed and changes.likeness is not None:
+        yield (
+            "your changes are copied less well than before: more answers of that kind that you "
+            "corrected, or fewer projects learned at once"
+        )
+    if "coherence" in failed:
+        yield (
+            "answers that end in time and keep the form that was asked for: see which ones broke "
+            "in the answers of this run; if they were cut off, a larger gate.answer_tokens or "
+            "num_predict of the client"
+        )
+    yield from _suites(failed, changes.rises)
+
+
+def _better(found: Superiority | None) -> str:
+    if found is None:
+        return (
+            "answers that you changed, or code that you wrote yourself, among the fresh work: what "
+            "was kept as it was shows nothing about an update"
+        )
+    fall, level = found.fall, level_of(found.look.number + 1)
+    if not math.isfinite(fall.error):
+        return "work of at least two more sessions: one session alone shows nothing for sure"
+    if fall.mean <= MATTERS:
+        return (
+            "more to learn from, not more to judge by: it was hardly better on your own "
+            "changes, which more examples like these would only show more surely"
+        )
+    times = times_needed(fall, level)
+    if times is None:
+        return (
+            f"a larger effect: at {fall.mean:.3f} nat a token more than {MOST_TIMES} times the "
+            f"{fall.examples} examples would be needed to be sure"
+        )
+    return (
+        f"at this effect ({fall.mean:.3f} nat a token) about {math.ceil(times * fall.examples)} "
+        f"examples with your changes, from about {math.ceil(times * fall.units)} sessions, would "
+        f"be enough for the next look in 4 of 5 cases; there were {fall.examples} from "
+        f"{fall.units}"
+    )
+
+
+def times_needed(fall: Estimate, level: float) -> float | None:
+    """How many times the sessions, of the same size, show this effect at `level` as a rule.
+
+    None if more than `MOST_TIMES`. A rule is four cases in five.
+    """
+    for quarter in range(4, 4 * MOST_TIMES + 1):
+        times = quarter / 4
+        freedom = fall.freedom * times
+        needed = t_quantile(1 - level, freedom) + t_quantile(OFTEN, freedom)
+        if fall.mean >= needed * fall.error / math.sqrt(times):
+            return times
+    return None
+
+
+def _suites(failed: list[str], rises: Rises) -> Iterator[str]:
+    """Which suites refused, and by how much the rise would have to be smaller."""
+    risen = [
+        rise for name in failed if (rise := rises.get(name)) is not None and rise.since.mean > 0
+    ]
+    for rise in risen:
+        smaller = rise.since.mean / RISE
+        yield (
+            f"it is {rise.what} that got worse ({rise.since.mean:+.3f} nat a token): "
+            + (
+                f"a change {smaller:.1f} times smaller would have stayed within the limit"
+                if smaller > 1
+                else "a smaller change, or more of such text among what is replayed"
+            )
+        )

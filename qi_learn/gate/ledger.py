@@ -1,0 +1,102 @@
+"""The account over cycles: how sure the next look must be, and what earlier looks have shown.
+
+A look is a verdict against one live version, however it came about (`train --now` too). All looks
+against one live version together make it give way to nothing better in at most 5 % of the cases:
+
+* 4 % are spent: the k-th look may err in 0.04 / (k (k + 1)), which sums to 0.04 for ever, by the
+  union bound, so it does not matter how the looks hang together;
+* 1 % goes to a wager against "nothing tried against this version is better": each look stakes all
+  there is on the examples that were not looked at before, and is worth its e-value, at most 1 on
+  average if nothing is better. Evidence of 100 is then reached in at most 1 % of the cases
+  (Ville's inequality), and the evidence of a refused look is not lost. The same examples again add
+  no evidence.
+
+A version that ships is compared with from then on, and starts a new account. If it is taken back,
+the older version's account goes on: what was spent stays spent, and the evidence, which was used,
+starts again at 1.
+
+The e-value of a look is a function of its p-value p: exp(s z - s^2 / 2), z the normal quantile of
+1 - p, averaged over the stakes s and at most `MOST`, so that no single look decides. Half of what
+there is is staked: what came to nothing between two that help halves the evidence and no more.
+Whatever the differences are like, the e-value is as valid as p is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from qi_learn.gate.mixed_model import CAUTIOUS, Correlation
+from qi_learn.records import PastLook
+
+SPENT = 0.04
+"""The chance of shipping nothing that is spent look by look, per live version."""
+ENOUGH = 100.0
+"""Evidence at which what is at least likely by itself ships: 1 / 0.01."""
+STAKES = (1.0, 2.0)
+MOST = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The terms of one look, settled before anything is measured."""
+
+    number: int = 1
+    """1 for the first against this live version."""
+    level: float = SPENT / 2
+    """The chance with which this look may take nothing for better."""
+    evidence: float = 1.0
+    """What earlier looks have shown."""
+    seen: frozenset[str] = frozenset()
+    """Ids of the examples that they were at."""
+    correlation: Correlation = CAUTIOUS
+    """What is believed of the sessions' correlation, from every earlier look at any version."""
+
+
+def next_look(past: Sequence[PastLook], live: str) -> Look:
+    """The terms of the next look at a candidate against version `live`.
+
+    `past`: every earlier look, oldest first.
+    """
+    against = [look for look in past if look.verdict.compared_with == live]
+    number = len(against) + 1
+    return Look(
+        number,
+        level_of(number),
+        _evidence(against),
+        frozenset(example for look in against for example in look.examples),
+        sum((_correlation(look.verdict.numbers) for look in past), CAUTIOUS),
+    )
+
+
+def level_of(number: int) -> float:
+    """What the look of that number against one version may spend."""
+    return SPENT / (number * (number + 1))
+
+
+def e_value(p: float) -> float:
+    """What a wager against the null is worth that `p` is uniform, or larger."""
+    if p <= 0 or p >= 1:
+        return (1 + MOST) / 2 if p <= 0 else 0.5
+    z = -NormalDist().inv_cdf(p)
+    worth = sum(math.exp(stake * z - stake * stake / 2) for stake in STAKES) / len(STAKES)
+    return (1 + min(MOST, worth)) / 2
+
+
+def _evidence(against: Sequence[PastLook]) -> float:
+    """What the looks since the last one that shipped have shown together."""
+    evidence = 1.0
+    for look in against:
+        shown = look.verdict.numbers.get("e_value", 1.0)
+        evidence = 1.0 if look.verdict.ships else evidence * shown
+    return evidence
+
+
+def _correlation(numbers: Mapping[str, float]) -> Correlation:
+    return Correlation(
+        numbers.get("rho_excess", 0.0),
+        numbers.get("rho_weight", 0.0),
+        numbers.get("rho_freedom", 0.0),
+    )

@@ -1,0 +1,108 @@
+"""Rule 2 of the gate: better on what the person wrote.
+
+On the tokens that the person wrote or changed, at the temperature that suits each model best: what
+the live model wrote itself it finds likeliest anyway, and sharper or softer numbers for the same
+answers are no gain. Better by enough to matter, and surely so at the level of this look (`ledger`).
+Or by enough to matter and likely by itself, if that and the looks before it have together shown
+enough.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from qi_learn.gate.checks import finite_or_none, require_same, without_number
+from qi_learn.gate.ledger import ENOUGH, Look, e_value
+from qi_learn.gate.limits import MATTERS, SURE
+from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, Estimate, estimate, variances_of
+from qi_learn.records import Check, SuiteNll
+
+
+@dataclass(frozen=True, slots=True)
+class Superiority:
+    """How much better a candidate is on the person's tokens, and what the look adds to evidence."""
+
+    fall: Estimate
+    """Of NLL a token."""
+    look: Look
+    e_value: float
+    """Of the examples that no earlier look was at; 1 if they are none, or of one session."""
+    unseen: Correlation
+    """What those examples say of the correlation within sessions."""
+
+    @property
+    def evidence(self) -> float:
+        """Of all looks at this live version, this one included."""
+        return self.look.evidence * self.e_value
+
+    @property
+    def p(self) -> float:
+        """One-sided p-value of "no better"."""
+        return self.fall.p_above(0.0)
+
+    @property
+    def sure(self) -> bool:
+        """Whether this look, or all of them together, leave no doubt that it is better."""
+        together = self.evidence >= ENOUGH and self.fall.low(SURE) > 0
+        return self.fall.low(self.look.level) > 0 or together
+
+
+def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: Look) -> Superiority | None:
+    """The fall on the person's tokens; None if there are none, or a number is none.
+
+    Raises ValueError if the two models were measured on different examples or tokens.
+    """
+    require_same(candidate.ids, live.ids)
+    require_same(candidate.person_tokens, live.person_tokens)
+    judged = [n for n, tokens in enumerate(candidate.person_tokens) if tokens > 0]
+    falls = {n: live.person_nll[n] - candidate.person_nll[n] for n in judged}
+    if not judged or not all(map(math.isfinite, falls.values())):
+        return None
+
+    def estimated(chosen: list[int]) -> Estimate:
+        tokens = [candidate.person_tokens[n] for n in chosen]
+        return estimate(
+            [falls[n] / count for n, count in zip(chosen, tokens, strict=True)],
+            variances_of(tokens),
+            [candidate.units[n] for n in chosen],
+            look.correlation,
+        )
+
+    unseen = [n for n in judged if candidate.ids[n] not in look.seen]
+    fall = estimated(judged)
+    new = fall if len(unseen) == len(judged) else estimated(unseen) if unseen else None
+    if new is None or not math.isfinite(new.error):
+        return Superiority(fall, look, 1.0, NOTHING_SEEN)
+    return Superiority(fall, look, e_value(new.p_above(0.0)), new.own)
+
+
+def superiority_check(found: Superiority | None) -> Check:
+    """Rule 2: NLL on the person's tokens surely fell, by enough to matter."""
+    name = "domain_relevance"
+    if found is None:
+        reason = "what you wrote or changed yourself in the fresh work could not be measured"
+        return without_number(name, MATTERS, reason)
+    fall = found.fall
+    low = fall.low(found.look.level)
+    reason = (
+        f"NLL on what you wrote yourself {'fell' if fall.mean >= 0 else 'rose'} by "
+        f"{abs(fall.mean):.3f} nat a token ({_certainty(found)})"
+    )
+    if fall.mean <= MATTERS:
+        reason += f": not better by more than {MATTERS}"
+    elif not found.sure:
+        reason += ": not surely better"
+    passed = fall.mean > MATTERS and found.sure
+    return Check(name, passed, fall.mean, finite_or_none(low), None, MATTERS, reason)
+
+
+def _certainty(found: Superiority) -> str:
+    fall, look = found.fall, found.look
+    if not math.isfinite(fall.error):
+        return "one session is too few to be sure"
+    return (
+        f"at least {fall.low(look.level):.3f} with {1 - look.level:.2%} confidence, the level of "
+        f"look {look.number} at a version after this one; {fall.examples} examples in "
+        f"{fall.units} sessions; evidence {found.evidence:.3g} of {ENOUGH:g}"
+    )

@@ -1,0 +1,31 @@
+"""Every look that the gate took: the verdicts of all cycles, and what fresh work each was on.
+
+A verdict counts however its cycle came about, and whether it shipped or not. What was forgotten
+since is no longer among a look's examples; the look itself stays in the account.
+"""
+
+from __future__ import annotations
+
+import json
+
+from qi_learn import codec
+from qi_learn.records import PastLook, Verdict
+from qi_learn.store.database import Store
+
+
+def past_looks(store: Store, *, but: str = "") -> list[PastLook]:
+    """The looks of all cycles except the run `but`, oldest first."""
+    rows = store.rows(
+        """
+        SELECT r.verdict, (
+            SELECT json_group_array(turn_id) FROM run_examples
+            WHERE run_id = r.id AND split = 'gate'
+        ) AS examples
+        FROM runs r WHERE r.verdict IS NOT NULL AND r.id <> ? ORDER BY r.started, r.id
+        """,
+        (but,),
+    )
+    return [
+        PastLook(codec.loads(Verdict, row["verdict"]), tuple(json.loads(row["examples"])))
+        for row in rows
+    ]

@@ -1,0 +1,208 @@
+"""NLL of suites under a random model's own file: what is read, what is known, and what it cost."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qi_learn.errors import Stopped
+from qi_learn.gate.best import best_of
+from qi_learn.gate.cache import digest_of
+from qi_learn.gate.reading import FileReader, build_of, fit_temperature, measure_nll
+from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.records import Example
+from tests.support.tiny_models import write_tiny_model
+
+ADD = "def add(a, b):\n    return a + b\n"
+
+
+def example(name: str, *, prompt: int = 4, target: int = 6, **more: Any) -> Example:
+    made = random.Random(name)
+    ids, own = ([made.randrange(10, 380) for _ in range(n)] for n in (prompt, target))
+    given: dict[str, Any] = {"hash": f"h-{name}", "session": f"s-{name}", **more}
+    mask = (True,) * target
+    return Example(
+        name,
+        prompt="p",
+        target="t",
+        prompt_ids=tuple(ids),
+        target_ids=tuple(own),
+        code_mask=mask,
+        **given,
+    )
+
+
+def test_nll_is_llama_cpps_per_example(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf")
+    with load_vocabulary(path) as vocabulary:
+        texts = [
+            ("Write add.", ADD),
+            ("Write one.", "x = 1\n"),
+            ("Write more.", "for i in range(9):\n    print(i)\n"),
+        ]
+        cut = [
+            (
+                vocabulary.prompt_ids(p),
+                vocabulary.tokenize(t, add_special=False, parse_special=False),
+            )
+            for p, t in texts
+        ]
+    examples = [
+        replace(
+            example(str(i)),
+            prompt_ids=tuple(p),
+            target_ids=tuple(t),
+            code_mask=tuple(j % 2 == 0 for j in range(len(t))),
+        )
+        for i, (p, t) in enumerate(cut)
+    ]
+    measured = measure_nll(path, "gate", examples, context=256)
+    direct = score_sequences(
+        path, [(e.prompt_ids, e.target_ids, e.code_mask) for e in examples], context=256
+    )
+    assert measured.ids == ("0", "1", "2")
+    assert measured.units == ("s-0", "s-1", "s-2")
+    assert measured.nll == pytest.approx([s.nll for s in direct])
+    assert measured.tokens == tuple(len(t) for _, t in cut)
+    assert measured.code_tokens == tuple((len(t) + 1) // 2 for _, t in cut)
+    assert measured.per_token == pytest.approx(sum(s.nll for s in direct) / sum(measured.tokens))
+    assert all(0 < c < n for c, n in zip(measured.code_nll, measured.nll, strict=True))
+
+
+def test_an_empty_suite_needs_no_model(tmp_path: Path) -> None:
+    measured = measure_nll(tmp_path / "none.gguf", "old", [], context=10)
+    assert measured.ids == ()
+    assert math.isnan(measured.per_token)
+
+
+def test_sessions_are_the_units_however_few(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf")
+    measured = measure_nll(
+        path,
+        "gate",
+        [example(str(i), session=f"s{i % 3}") for i in range(16)],
+        context=64,
+    )
+    assert measured.units == tuple(f"s{i % 3}" for i in range(16))
+
+
+def test_what_was_measured_is_cached_for_good(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "a.gguf", "llama", seed=1)
+    examples = [example(str(i), session=f"s{i}") for i in range(4)]
+    cache = tmp_path / "cache"
+    first = measure_nll(path, "gate", examples[:3], context=64, cache=cache)
+    (file,) = cache.iterdir()
+    file.write_text(file.read_text() + '[1, "torn')
+    again = measure_nll(path, "old", examples, context=64, cache=cache)
+    assert again.nll[:3] == first.nll
+    assert again.nll == pytest.approx(measure_nll(path, "gate", examples, context=64).nll, abs=1e-3)
+    other = measure_nll(
+        write_tiny_model(tmp_path / "b.gguf", "llama", seed=2),
+        "gate",
+        examples,
+        context=64,
+        cache=cache,
+    )
+    assert other.nll != again.nll, "another file has its own numbers"
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_numbers_of_another_llama_cpp_are_not_taken(
+    tmp_path: Path,
+) -> None:
+    path = write_tiny_model(tmp_path / "a.gguf", seed=1)
+    one, cache = example("one"), tmp_path / "cache"
+    measure_nll(path, "gate", [one], context=64, cache=cache)
+    (file,) = cache.iterdir()
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.to_read([one]) == 0
+    file.write_text(file.read_text().replace('"', '"0', 1))  # a key of another build
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.to_read([one]) == 9
+    assert build_of(0) != build_of(99)
+
+
+def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None:
+    path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
+    one = example("one", person_mask=(False, True, True, False, False, False))
+    plain = measure_nll(path, "gate", [one], context=64, cache=cache)
+    assert (plain.person_nll, plain.person_tokens, plain.temperature) == ((), (), 1.0)
+    at = measure_nll(path, "gate", [one], context=64, cache=cache, temperature=1.25)
+    assert (at.person_tokens, at.temperature) == ((2,), 1.25)
+    assert at.nll == plain.nll
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.nll("gate", [one], 1.25) == at
+        assert reader.nll("old", [one]).nll == plain.nll
+        assert reader.evaluated == 0
+        reader.nll("gate", [one], 1.5)
+        assert reader.evaluated == 9
+    cold = measure_nll(path, "gate", [one], context=64, temperature=1.0)
+    assert 0 < cold.person_nll[0] < cold.nll[0]
+
+
+def test_a_temperature_is_fitted_once_and_what_it_read_is_known(tmp_path: Path) -> None:
+    path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
+    dev = [example(str(n), target=20) for n in range(3)]
+    fitted = fit_temperature(path, dev, context=64, cache=cache)
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.temperature(dev) == fitted
+        assert reader.to_read(dev) == 0
+        reader.nll("dev", dev)
+        assert reader.evaluated == 0
+
+
+def test_an_example_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "a.gguf")
+    one = example("one")
+    twin = replace(one, id="twin")
+    with FileReader(path, context=64) as reader:
+        suite = reader.nll("gate", [one, twin])
+        assert suite.ids == ("one", "twin")
+        assert suite.nll[0] == suite.nll[1]
+        assert reader.evaluated == 9
+
+
+def test_reading_gives_way_before_each_text(tmp_path: Path) -> None:
+    path, read = write_tiny_model(tmp_path / "a.gguf"), list[int]()
+
+    def pause() -> None:
+        read.append(len(read))
+        if len(read) == 3:
+            raise Stopped("told to stop")
+
+    cache = tmp_path / "cache"
+    with (
+        FileReader(path, context=64, cache=cache, pause=pause) as reader,
+        pytest.raises(Stopped),
+    ):
+        reader.nll("gate", [example(str(n)) for n in range(5)])
+    assert read == [0, 1, 2]
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.to_read([example(str(n)) for n in range(5)]) == 3 * 9, "two are known"
+
+
+def test_the_best_that_any_version_did_on_earlier_work(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    base, first, second = (
+        write_tiny_model(tmp_path / f"{seed}.gguf", seed=seed) for seed in (1, 2, 3)
+    )
+    old = [example(str(n)) for n in range(6)]
+    measure_nll(first, "old", old[:4], context=64, cache=cache)
+    live, of_base = (measure_nll(path, "old", old, context=64) for path in (second, base))
+    gone = digest_of(first), digest_of(first), "", "f" * 64
+    best = best_of(old, [live, of_base], directory=cache, digests=gone, build=build_of(0))
+    of_first = measure_nll(first, "old", old, context=64)
+    assert best[:4] == tuple(
+        min(three) for three in zip(live.nll[:4], of_base.nll[:4], of_first.nll[:4], strict=True)
+    )
+    assert best[4:] == tuple(map(min, live.nll[4:], of_base.nll[4:]))
+    other = best_of(old, [live], directory=cache, digests=gone, build="another")
+    assert other == live.nll
+    broken = replace(live, nll=(math.nan,) * 6)
+    assert math.isnan(best_of(old, [broken], directory=cache, digests=(), build="x")[0])
