@@ -23,8 +23,10 @@ LEAST_SHOTS = 4
 """One for early stopping, and more than the two that in-context shows."""
 
 
-def learning_methods(names: Sequence[str], *, every: bool) -> tuple[methods.Method, ...]:
-    """The methods by their names; the usual ones if none is named.
+def learning_methods(
+    names: Sequence[str], *, every: bool, quick: bool = False
+) -> tuple[methods.Method, ...]:
+    """The methods by their names; the usual ones if none is named, the recipe alone if `quick`.
 
     Raises NotFound for an unknown name.
     """
@@ -34,7 +36,9 @@ def learning_methods(names: Sequence[str], *, every: bool) -> tuple[methods.Meth
         )
     if names:
         return tuple(methods.ALL[name] for name in names)
-    return tuple(methods.ALL.values()) if every else methods.USUAL
+    if every:
+        return tuple(methods.ALL.values())
+    return (methods.DEFAULT,) if quick else methods.USUAL
 
 
 def known_streams(names: Sequence[str]) -> tuple[str, ...]:
@@ -79,7 +83,7 @@ def run_learning(options: LearningOptions, out: Callable[[Any], None], *, as_jso
     """
     request = learning.Request(
         base=options.base or model_server.embedded_file(),
-        methods=learning_methods(options.names, every=options.every),
+        methods=learning_methods(options.names, every=options.every, quick=options.quick),
         seeds=options.seeds,
         tasks=options.tasks,
         steps=options.steps,

@@ -86,7 +86,11 @@ def bench() -> None:
     type=click.IntRange(min=1),
     help="Optimiser steps a stage (default: as a cycle derives them).",
 )
-@click.option("--method", multiple=True, help="Only this method; may be repeated.")
+@click.option(
+    "--method",
+    multiple=True,
+    help="Only this method; may be repeated (default: the usual four, with --quick the recipe).",
+)
 @click.option(
     "--all",
     "every",
