@@ -24,8 +24,8 @@ from qi_learn.records import Example, SuiteNll
 from qi_learn.stats import evenly, mean
 
 STDLIB = "python_stdlib"
-TEXTS = 8
-"""Texts of each suite but the standard library's, which is read whole."""
+TEXTS, STDLIB_TEXTS = 8, 24
+"""Texts of each suite, and of the standard library's code, of which the demanded figure is."""
 ANSWER_TOKENS = 64
 """Of an answer to a question of others: enough for its fence and its first indented lines."""
 
@@ -64,9 +64,9 @@ def everything_else(vocabulary: Vocabulary, *, quick: bool) -> EverythingElse:
     """All suites that the base's template can be asked in; a small part of each if `quick`."""
     serving = Serving(ByTemplate(vocabulary), "base", "base", vocabulary, RenderCache())
     suites = general_suites(serving)
-    stdlib, others, asked = (6, 2, 2) if quick else (None, TEXTS, None)
+    stdlib, others, asked = (6, 2, 2) if quick else (STDLIB_TEXTS, TEXTS, None)
     chosen = {
-        name: examples[:stdlib] if name == STDLIB else evenly(examples, others)
+        name: evenly(examples, stdlib if name == STDLIB else others)
         for name, examples in suites.items()
     }
     return EverythingElse(chosen, spill_questions(suites)[:asked])
