@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn.bench import metrics
-from qi_learn.bench.cells import Cell, Finished
+from qi_learn.bench.cells import Cell, FinishedCells
 from qi_learn.bench.conventions import DEV, TRAIN, changed, conventions, stage
 from qi_learn.bench.everything_else import (
     ElseFigures,
@@ -70,7 +70,7 @@ class CellFigures:
     """Optimiser steps of a stage; None: as the plan derives them."""
     always_changes: bool
     """Whether a convention changes afterwards however few examples there were."""
-    finished: Finished
+    finished: FinishedCells
     report: Report
     say: Say
     _tasks: tuple[tuple[str, int], tuple[BenchTask, ...]] | None = field(default=None, init=False)

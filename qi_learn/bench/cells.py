@@ -67,7 +67,7 @@ def slice_of(text: str) -> Slice:
     return made
 
 
-class Finished:
+class FinishedCells:
     """The figures of finished cells, in a file of JSON lines if a path is given."""
 
     def __init__(self, path: Path | None, conditions: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ MOST = len(PROJECTS) // 2
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RulePlace:
     """A place in a function at which a rule decides what comes."""
 
     at: int
@@ -63,12 +63,12 @@ class ConditionalConvention:
         """The function as the project writes it."""
         return self._written(task, task.verb in self.verbs, task.noun in self.nouns)
 
-    def decisions(self, task: FunctionTask) -> tuple[Decision, ...]:
+    def decisions(self, task: FunctionTask) -> tuple[RulePlace, ...]:
         """Where each rule decides, in `code(task)`."""
         guarded, fetched = task.verb in self.verbs, task.noun in self.nouns
         right = self._written(task, guarded, fetched)
         return tuple(
-            Decision(_first_difference(right, wrong), applies)
+            RulePlace(_first_difference(right, wrong), applies)
             for wrong, applies in (
                 (self._written(task, not guarded, fetched), guarded),
                 (self._written(task, guarded, not fetched), fetched),

@@ -27,7 +27,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class Replacement:
     """`text[start:end]` becomes `new`."""
 
     start: int
@@ -79,18 +79,18 @@ def edited(convention: Convention, task: FunctionTask, answer: str) -> EditedAns
 
 def _edits(
     convention: Convention, task: FunctionTask, answer: str, function: ast.FunctionDef
-) -> Iterator[Edit]:
+) -> Iterator[Replacement]:
     name = name_of(convention, task)
     if name != function.name:
         for found in re.finditer(rf"\b{function.name}\b", answer):
-            yield Edit(found.start(), found.end(), name)
+            yield Replacement(found.start(), found.end(), name)
     yield _guard(convention, task, answer, function)
     yield from _result(convention, answer, function)
 
 
 def _guard(
     convention: Convention, task: FunctionTask, answer: str, function: ast.FunctionDef
-) -> Edit:
+) -> Replacement:
     """The guard of the first parameter, before the first statement."""
     statement = function.body[1 if ast.get_docstring(function) and len(function.body) > 1 else 0]
     decorators = [one.lineno for one in getattr(statement, "decorator_list", ())]
@@ -99,10 +99,12 @@ def _guard(
     given = [argument.arg for argument in function.args.args]
     lines = guard_of(convention, replace(task, subject=given[0] if given else task.subject))
     new = "".join(f"{indent}{line}\n" for line in lines.split("\n"))
-    return Edit(start, start, new)
+    return Replacement(start, start, new)
 
 
-def _result(convention: Convention, answer: str, function: ast.FunctionDef) -> Iterator[Edit]:
+def _result(
+    convention: Convention, answer: str, function: ast.FunctionDef
+) -> Iterator[Replacement]:
     """The type of the project around what the last `return` gives."""
     returns = [
         node
@@ -118,8 +120,8 @@ def _result(convention: Convention, answer: str, function: ast.FunctionDef) -> I
     before, after = form.replace("{good}", convention.good).split("{value}")
     start = _offset(answer, value.lineno, value.col_offset)
     end = _offset(answer, value.end_lineno, value.end_col_offset)
-    yield Edit(start, start, before)
-    yield Edit(end, end, after)
+    yield Replacement(start, start, before)
+    yield Replacement(end, end, after)
 
 
 def _function(answer: str) -> ast.FunctionDef | None:
@@ -137,11 +139,11 @@ def _offset(answer: str, line: int, column: int) -> int:
     return sum(len(one) + 1 for one in lines[: line - 1]) + within - len("def")
 
 
-def _place(edit: Edit) -> Span:
+def _place(edit: Replacement) -> Span:
     return edit.start, edit.end
 
 
-def _applied(text: str, edits: Sequence[Edit]) -> EditedAnswer:
+def _applied(text: str, edits: Sequence[Replacement]) -> EditedAnswer:
     """The text with the edits, which are in order and do not overlap."""
     parts: list[str] = []
     spans: list[Span] = []

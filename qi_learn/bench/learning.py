@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.bench.cell_figures import LONG, LONG_NAME, CellFigures
-from qi_learn.bench.cells import WHOLE, Cell, Finished, Slice, code_version
+from qi_learn.bench.cells import WHOLE, Cell, FinishedCells, Slice, code_version
 from qi_learn.bench.everything_else import everything_else
 from qi_learn.bench.figures import MethodFigures, Report
 from qi_learn.bench.learner import Trunk
@@ -129,7 +129,7 @@ def run(request: Request, report: Report, *, say: Say) -> None:
 
 
 def _run_cells(
-    request: Request, figures: CellFigures, finished: Finished, report: Report, say: Say
+    request: Request, figures: CellFigures, finished: FinishedCells, report: Report, say: Say
 ) -> None:
     """Measure the cells of this part that are not finished; report those that are, of all parts."""
     cells = request.cells()
@@ -171,13 +171,13 @@ def _outlook(report: Report, left: int, last: float) -> str:
     return f"  {last:.0f} s; {left} cells are left, some {left * seconds / 3600:.1f} h at this pace"
 
 
-def _finished(request: Request) -> Finished:
+def _finished(request: Request) -> FinishedCells:
     file = request.finished
     if file is None and request.cache is not None:
         file = request.cache / "cells.jsonl"
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    return Finished(
+    return FinishedCells(
         file,
         {
             "base": sha256_of(request.base),
@@ -194,7 +194,7 @@ def _cell_figures(
     request: Request,
     work: Path,
     vocabulary: Vocabulary,
-    finished: Finished,
+    finished: FinishedCells,
     report: Report,
     say: Say,
 ) -> CellFigures:

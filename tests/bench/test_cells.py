@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_learn.bench.cells import Cell, Finished, Slice, slice_of
+from qi_learn.bench.cells import Cell, FinishedCells, Slice, slice_of
 from qi_learn.bench.figures import MethodFigures
 from qi_learn.bench.learning import Request
 from qi_learn.bench.methods import DEFAULT, NAIVE
@@ -18,8 +18,8 @@ CELL = Cell("conventions", "default", 0, 8)
 
 def test_what_was_finished_is_found_by_another_run(tmp_path: Path) -> None:
     made = figures_of("default", retention=math.nan)
-    Finished(tmp_path / "cells", {"base": "a", "code": "1"}).put(CELL, made)
-    found = Finished(tmp_path / "cells", {"base": "a", "code": "1"}).get(CELL, MethodFigures)
+    FinishedCells(tmp_path / "cells", {"base": "a", "code": "1"}).put(CELL, made)
+    found = FinishedCells(tmp_path / "cells", {"base": "a", "code": "1"}).get(CELL, MethodFigures)
     assert found is not None
     assert math.isnan(found.retention)
     assert found.drift == made.drift
@@ -41,17 +41,17 @@ def test_what_was_finished_is_found_by_another_run(tmp_path: Path) -> None:
 def test_another_base_code_seed_size_stream_or_method_is_another_cell(
     tmp_path: Path, conditions: dict[str, str], cell: Cell
 ) -> None:
-    Finished(tmp_path / "cells", {"base": "a", "code": "1"}).put(CELL, figures_of("default"))
-    assert Finished(tmp_path / "cells", conditions).get(cell, MethodFigures) is None
+    FinishedCells(tmp_path / "cells", {"base": "a", "code": "1"}).put(CELL, figures_of("default"))
+    assert FinishedCells(tmp_path / "cells", conditions).get(cell, MethodFigures) is None
 
 
 def test_a_line_that_a_crash_cut_off_is_measured_again_and_the_others_stand(tmp_path: Path) -> None:
     path, other = tmp_path / "cells", Cell("edits", "naive", 1, 4)
-    finished = Finished(path, {})
+    finished = FinishedCells(path, {})
     finished.put(CELL, figures_of("default"))
     finished.put(other, figures_of("naive"))
     path.write_text(path.read_text()[:-30])
-    again = Finished(path, {})
+    again = FinishedCells(path, {})
     assert again.get(CELL, MethodFigures) is not None
     assert again.get(other, MethodFigures) is None
 
