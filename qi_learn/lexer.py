@@ -11,7 +11,7 @@ joined, imports that are sorted.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 # Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
@@ -40,6 +40,24 @@ _ENTRY = {",", "(", "[", ":"}
 _ENDS = _CLOSES | {",", ";", ":"}
 
 
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedToken:
+    """A token, and where it stands in its text (characters)."""
+
+    text: str
+    """As `code_tokens` has it; of a word in a comment the word behind a `#` and a space."""
+    start: int
+    end: int
+
+    @property
+    def in_comment(self) -> bool:
+        """Whether it is a word of a comment."""
+        return self.text.startswith("# ")
+
+
 @dataclass(slots=True)
 class _Open:
     """An open bracket: where it stands, and the commas that belong to it."""
@@ -62,23 +80,48 @@ def code_tokens(text: str) -> list[str]:
 
 def tokens_by_line(lines: Sequence[str]) -> list[list[str]]:
     """The tokens that count in each of these lines, which are read as one text."""
+    counted: list[list[str]] = [[] for _ in lines]
+    for token, line, _ in _counted("\n".join(lines), []):
+        counted[line].append(token)
+    return counted
+
+
+def placed_tokens(text: str) -> list[PlacedToken]:
+    """The tokens that count, and the words of comments, each with its place, in order."""
+    comments: list[re.Match[str]] = []
+    tokens = [
+        PlacedToken(token, mark.start(), mark.end()) for token, _, mark in _counted(text, comments)
+    ]
+    words = [
+        PlacedToken(
+            f"# {word.group()}", comment.start() + word.start(), comment.start() + word.end()
+        )
+        for comment in comments
+        for word in _WORD.finditer(comment.group())
+    ]
+    return sorted([*tokens, *words], key=lambda token: token.start) if words else tokens
+
+
+def _counted(text: str, comments: list[re.Match[str]]) -> Iterator[tuple[str, int, re.Match[str]]]:
+    """The tokens that count, each with its line and its match; `comments` takes those found."""
     found: list[str] = []
     places: list[int] = []
-    text = "\n".join(lines)
+    marks: list[re.Match[str]] = []
     line = last = 0
     for mark in _TOKEN.finditer(text):
         kind, start = mark.lastgroup, mark.start()
         line += text.count("\n", last, start)
         last = start
-        if kind not in ("comment", "wrap") and (token := _spelt(mark.group(), kind)):
+        if kind == "comment":
+            comments.append(mark)
+        elif kind != "wrap" and (token := _spelt(mark.group(), kind)):
             found.append(token)
             places.append(line)
+            marks.append(mark)
     aside = _aside(found, places)
-    counted: list[list[str]] = [[] for _ in lines]
-    for i, (token, place) in enumerate(zip(found, places, strict=True)):
+    for i, (token, place, mark) in enumerate(zip(found, places, marks, strict=True)):
         if i not in aside and token != ";":
-            counted[place].append(token)
-    return counted
+            yield token, place, mark
 
 
 def _spelt(token: str, kind: str | None) -> str:

@@ -127,7 +127,9 @@ class TrainSettings:
     """When to learn, with what, and how far the model may move."""
 
     min_interactions: int = 100
-    """Distinct examples over the quality threshold that no live version has learned, at least."""
+    """Distinct examples over the quality threshold that no live version has learned, and of which
+    you wrote or changed something, at least; what you kept as it was trains too, uncounted.
+    """
     quality_threshold: float = 0.7
     """Target score that an example must reach."""
     training_interval: float = 86400.0
@@ -198,7 +200,7 @@ class GateSettings:
     """Sizes of what the gate measures; its limits are not settings."""
 
     min_examples: int = 25
-    """Fewer held-out examples than this: refused."""
+    """Fewer held-out examples than this of which you wrote or changed something: refused."""
     answer_tokens: int = 256
     """Longest greedy answer."""
     max_tokens: int = 120000
@@ -237,8 +239,8 @@ class IdleSettings:
     0: it never pauses.
     """
     longest_pause: float = 60.0
-    """Minutes of pauses in one training, all together, and as many in one gate; then it goes on all
-    the same. They do not count as `train.max_hours`.
+    """Minutes of pauses in one training, all together, and as many in one packing and in one gate;
+    then it goes on all the same. They do not count as `train.max_hours`.
     """
     longest_hold: float = 60.0
     """Longest time that a request waits, seconds, if the only GPU cannot answer and train at once;

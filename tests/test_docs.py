@@ -85,7 +85,8 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "daemon status": ((DaemonStatus, Process), set()),
     "demo": (
         (Figures,),
-        {"before", "after", "low", "high", "state", "version", "scale", "reasons"},
+        {"before", "after", "low", "high", "state", "version", "scale", "reasons"}
+        | {"tokens_read", "tokens_generated"},
     ),
     "bench learning": (
         (MethodFigures, InContext, Unlearning, FileFigures, ShotsRow),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qi_learn.bench.answers import greedy_answers
 from qi_learn.bench.conditional import conditional_conventions
-from qi_learn.bench.conventions import Stage, conventions, stage, stream
+from qi_learn.bench.conventions import Convention, conventions, stage, stream
 from qi_learn.bench.edits import MOST_TOKENS, is_finished
 from qi_learn.bench.tasks import (
     BenchTask,
@@ -115,7 +115,7 @@ class Streams:
                 for one in conditional_conventions(seed, _fewer(count))
             ]
         elif name == EDITS:
-            tasks = [self._edited(stage(seed, one)) for one in conventions(seed, _fewer(count))]
+            tasks = [self._edited(seed, one) for one in conventions(seed, _fewer(count))]
         elif name == REPOSITORIES:
             tasks = [repository_task(path, self._vocabulary) for path in self._repositories]
         else:
@@ -127,12 +127,15 @@ class Streams:
         train, tests = self._sizes.train, self._sizes.tests
         return task if train is None or tests is None else task.shortened(train, tests)
 
-    def _edited(self, whole: Stage) -> BenchTask:
+    def _edited(self, seed: int, convention: Convention) -> BenchTask:
+        """As many functions more as the base may have no usable answer to."""
+        first = stage(seed, convention)
+        more = stage(seed + 700, convention, without=(*first.train, *first.dev, *first.test))
         used = replace(
-            whole,
-            train=whole.train[: self._sizes.train],
-            dev=whole.dev[: self._sizes.tests],
-            test=whole.test[: self._sizes.tests],
+            first,
+            train=(*first.train, *more.train)[: self._sizes.train],
+            dev=first.dev[: self._sizes.tests],
+            test=first.test[: self._sizes.tests],
         )
         made = edited_task(
             used,

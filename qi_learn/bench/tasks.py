@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_learn.bench.conditional import ConditionalConvention
-from qi_learn.bench.conventions import Convention, FunctionTask, Stage
+from qi_learn.bench.conventions import TRAIN, Convention, FunctionTask, Stage
 from qi_learn.bench.edits import Span, edit_prompt, edited, usable_part
 from qi_learn.bench.functions import DemoFunction, written
 from qi_learn.bench.repositories import repository_functions
@@ -30,8 +30,10 @@ from qi_learn.records import Example, Split
 
 REPOSITORY_TRAIN, REPOSITORY_DEV, REPOSITORY_TEST = 72, 8, 30
 """Functions of a repository: about what a first cycle has."""
-EDIT_TESTS = 16
-"""Tests of the stream "edits", each an answer that has to be generated first."""
+EDIT_TESTS, ASKED_AT_ONCE = 16, 16
+"""Tests of the stream "edits", and the functions that the base is asked for before it is counted
+how many of its answers are usable.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,12 @@ def _written_by(
             for t in tasks
         )
 
-    return _stage_task(stage, examples)
+    return BenchTask(
+        style.project,
+        examples(stage.train, "train"),
+        examples(stage.dev, "dev"),
+        examples(stage.test, "gate"),
+    )
 
 
 def _deciding(
@@ -127,20 +134,31 @@ def edited_task(
 ) -> BenchTask:
     """The base's own answers to the functions of a stage, edited to its convention.
 
-    `answers` gives the base's answer to each prompt. A function that it answers with no usable
-    code is left out.
+    `answers` gives the base's answer to each prompt. A function that it answers with no usable code
+    is left out, so there are as many as it has usable answers: first the tests, then those to learn
+    from.
     """
     convention = stage.convention
-    stage = replace(stage, test=stage.test[:EDIT_TESTS])
-    asked = (*stage.train, *stage.dev, *stage.test)
-    prompts = [edit_prompt(convention, task) for task in asked]
-    own = dict(zip(asked, map(usable_part, answers(prompts)), strict=True))
+    asked = (*stage.test, *stage.dev, *stage.train)
+    tests = min(EDIT_TESTS, len(stage.test))
+    learned = tests + len(stage.dev)
+    usable: list[tuple[FunctionTask, str]] = []
+    for start in range(0, len(asked), ASKED_AT_ONCE):
+        if len(usable) >= learned + TRAIN:
+            break
+        part = asked[start : start + ASKED_AT_ONCE]
+        own = map(usable_part, answers([edit_prompt(convention, task) for task in part]))
+        usable += [(t, answer) for t, answer in zip(part, own, strict=True) if answer is not None]
 
-    def examples(tasks: Iterable[FunctionTask], split: Split) -> tuple[Example, ...]:
-        kept = ((task, answer) for task in tasks if (answer := own[task]) is not None)
-        return tuple(_edited_example(convention, *one, vocabulary, split) for one in kept)
+    def examples(chosen: slice, split: Split) -> tuple[Example, ...]:
+        return tuple(_edited_example(convention, *one, vocabulary, split) for one in usable[chosen])
 
-    return _stage_task(stage, examples)
+    return BenchTask(
+        convention.project,
+        examples(slice(learned, learned + TRAIN), "train"),
+        examples(slice(tests, learned), "dev"),
+        examples(slice(tests), "gate"),
+    )
 
 
 def _edited_example(
@@ -148,17 +166,6 @@ def _edited_example(
 ) -> Example:
     edit, prompt = edited(convention, task, answer), edit_prompt(convention, task)
     return example(convention.project, prompt, edit.text, vocabulary, split, spans=edit.spans)
-
-
-def _stage_task(
-    stage: Stage, examples: Callable[[Iterable[FunctionTask], Split], tuple[Example, ...]]
-) -> BenchTask:
-    return BenchTask(
-        stage.convention.project,
-        examples(stage.train, "train"),
-        examples(stage.dev, "dev"),
-        examples(stage.test, "gate"),
-    )
 
 
 def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:

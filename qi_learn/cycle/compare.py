@@ -14,39 +14,37 @@ from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
-from qi_learn.dataset import reference_code
-from qi_learn.dataset.examples import generic_examples
+from qi_learn.cycle.serving import suites_for
+from qi_learn.dataset.general_suites import spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.best import best_of
+from qi_learn.gate.best import best_known
 from qi_learn.gate.budget import Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
-    ORDINARY,
+    FOR_SPEEDS,
     AnswerMeasurements,
-    Read,
-    ReadingDevice,
-    Sizes,
-    Suites,
     leaks_of,
     measure_answers,
-    measure_files,
     measurements_of,
     on_common_questions,
     same_moment_speeds,
     suites_of,
+    tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
-from qi_learn.gate.ledger import Look, next_look
+from qi_learn.gate.ledger import NextLook, next_look
 from qi_learn.gate.limits import DOUBTED
+from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,
     Measurements,
     ReportedOnly,
 )
+from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head
@@ -90,14 +88,16 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
     sizes = _sizes(cycle)
-    general = {ORDINARY: generic_examples(reference_code.probes(), vocabulary)}
-    exercise = make_exercise(cycle.settings.gate.execute)
-    suites = suites_of(snapshot, earlier, general, sizes, exercise)
     smoke = _smoke(cycle, live)
+    general, left_out = suites_for(cycle, (snapshot, *earlier))
+    gate = cycle.settings.gate
+    exercise = make_exercise(tasks_within(gate.execute, gate.max_generated))
+    spill_over = spill_questions(general)
+    suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over)
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
-    wait = giving_way(cycle)
-    purse = Purse(cycle.settings.gate.max_generated - cycle.server.used.answer_tokens)
+    wait = giving_way(cycle, "gate")
+    purse = Purse(gate.max_generated - cycle.server.used.answer_tokens - FOR_SPEEDS)
     terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), wait, purse)
     device = reading_device(cycle, files.values(), wait)
     with cycle.part("gate", "files measured"):
@@ -116,7 +116,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     trials = cycle.run.read_trials()
     by_scale = {trial.scale: trial.dev_nll for trial in trials}
     verdict = give_verdict(
-        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base, device)),
+        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base)),
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
@@ -131,7 +131,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     unprotected = cycle.run.read(cycle.run.result, TrainResult).warnings
     return replace(
         verdict,
-        notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *read.suites.notes),
+        notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *left_out, *read.suites.notes),
         numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
     )
 
@@ -164,7 +164,7 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
     return snapshots, lost
 
 
-def _look(cycle: Cycle, live: Release) -> Look:
+def _look(cycle: Cycle, live: Release) -> NextLook:
     """The terms of this look, from every verdict that was given before.
 
     Raises StoreError if they cannot be read: without the account nothing is sure.
@@ -215,27 +215,27 @@ def _ask(
 
 
 def _best(
-    cycle: Cycle, read: Read, live: Measurements, base: Measurements, device: ReadingDevice
+    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements
 ) -> tuple[float, ...]:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
-    return best_of(
+    return best_known(
         read.suites.old,
         (live.old, base.old),
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
-        build=build_of(device.gpu_layers),
+        build=build_of(read.gpu_layers),
     )
 
 
-def _cost(cycle: Cycle, read: Read) -> Cost:
+def _cost(cycle: Cycle, read: FilesRead) -> Cost:
     """What the gate took in this process; what was broken off before is not in it."""
-    used = cycle.server.used
+    used, trials = cycle.server.used, cycle.run.read_trials()
     return Cost(
-        read=read.tokens,
+        read=read.tokens + sum(trial.tokens_read for trial in trials),
         asked=used.prompt_tokens,
         generated=used.answer_tokens,
-        read_seconds=read.seconds,
+        read_seconds=read.seconds + sum(trial.seconds for trial in trials),
         generate_seconds=used.seconds,
         parameters=read_head(cycle.base).parameters,
     )

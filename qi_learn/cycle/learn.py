@@ -16,15 +16,13 @@ from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.promotion import announce, drop_candidate, go_live, make_candidate
 from qi_learn.cycle.resources import as_devices, choose_placement, give_way, make_room
 from qi_learn.cycle.scale_search import ScaleSearch
+from qi_learn.cycle.serving import serving_of
 from qi_learn.cycle.training import run_worker
-from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.freeze import DataSetRequest, refuse_secrets
 from qi_learn.dataset.freeze import freeze as freeze_data_set
 from qi_learn.deploy.fisher_files import PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, ServerUnreachable
-from qi_learn.outside.gguf import sha256_of
-from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.python_env import look_into
 from qi_learn.pack.verify import verify_packed
 from qi_learn.plan.backend import LOOKED_FOR
@@ -72,7 +70,7 @@ def freeze(cycle: Cycle) -> Snapshot:
                 learned=learned(store, cycle.request.ancestors),
             )
             save_snapshot(
-                run.snapshot, freeze_data_set(store, request, _serving(cycle), cycle.settings)
+                run.snapshot, freeze_data_set(store, request, serving_of(cycle), cycle.settings)
             )
     snapshot = load_snapshot(run.snapshot)
     refuse_secrets(snapshot, load_seen(cycle.paths.redaction_key))
@@ -192,18 +190,6 @@ def end(cycle: Cycle, state: RunState, reason: str, *, version: str | None = Non
 
 
 # --- what the steps need --------------------------------------------------------------------------
-
-
-def _serving(cycle: Cycle) -> Serving:
-    """The server that renders, as the version trained on top of."""
-    parent = load_deployment(cycle.paths).release(cycle.request.parent)
-    return Serving(
-        cycle.server,
-        model=parent.model,
-        digest=sha256_of(cycle.base),
-        vocabulary=load_vocabulary(cycle.base),
-        rendered=RenderCache(cycle.run.path / "rendered.jsonl"),
-    )
 
 
 def _count_loss(cycle: Cycle, error: ServerUnreachable) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qi_learn.cycle.context import Cycle
 from qi_learn.cycle.resources import serves_here
-from qi_learn.gate.evaluate import ReadingDevice
+from qi_learn.gate.read_files import ReadingDevice
 from qi_learn.outside.gpu import Device, find_devices, held_by_server
 from qi_learn.outside.llama_cpp_library import can_use_gpu
 from qi_learn.outside.ollama_parallel import Wait

@@ -45,8 +45,8 @@ BUSY = (
 """For a client whose request waited for too long."""
 GAVE_WAY = "gave way"
 """State in the journal: the GPU went back to the server."""
-WAITS = "waits between its questions while requests are answered"
-"""State in the journal of the gate."""
+WAITS = "waits between its questions and texts while requests are answered"
+"""State in the journal of the gate, and of the choice of a scale."""
 
 
 def choose_placement(cycle: Cycle, plan: Plan | None = None) -> Placement:
@@ -160,8 +160,8 @@ def make_room(cycle: Cycle, placement: Placement) -> Iterator[Callable[[], bool]
         yield needed
 
 
-def giving_way(cycle: Cycle) -> Wait:
-    """The gate's wait before each question, as long as requests are answered.
+def giving_way(cycle: Cycle, step: str) -> Wait:
+    """The wait of a step before each question or text, as long as requests are answered.
 
     All waits together last `idle.longest_pause` at most. The first one is in the journal.
     """
@@ -172,7 +172,7 @@ def giving_way(cycle: Cycle) -> Wait:
         with lock:
             while left > 0 and _quiet(cycle) < cycle.settings.idle.quiet:
                 if not noted:
-                    cycle.run.journal(cycle.clock(), "gate", WAITS)
+                    cycle.run.journal(cycle.clock(), step, WAITS)
                     noted = True
                 stop()
                 cycle.go_on()

@@ -15,7 +15,7 @@ from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
 from qi_learn.gate.budget import shortened, within
-from qi_learn.gate.evaluate import ReadingDevice
+from qi_learn.gate.read_files import ReadingDevice
 from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.verdict import choose_scale
 from qi_learn.pack.join import join, rank_cap
@@ -53,7 +53,7 @@ class ScaleSearch:
 
         Raises Refused if no scale gives a number, DiskFull or ModelError as packing does.
         """
-        device = reading_device(self._cycle, [self._cycle.base], giving_way(self._cycle))
+        device = reading_device(self._cycle, [self._cycle.base], giving_way(self._cycle, "pack"))
         packed: Packed | None = None
         for scale in SCALES:
             packed = self._pack(scale, like=packed)
@@ -90,7 +90,8 @@ class ScaleSearch:
             pause=device.pause,
         ) as reader:
             numbers = reader.numbers(dev)
+            took = reader.evaluated, reader.seconds
         nll, tokens = sum(n.nll for n in numbers), sum(n.tokens for n in numbers)
         whole = nll + sum(n.end_nll for n in numbers), sum(len(e.target_ids) for e in dev)
         loss = whole[0] / whole[1] if dev == tuple(self._dev) else None
-        return ScaleTrial(packed.scale, nll / tokens if tokens else math.nan, loss)
+        return ScaleTrial(packed.scale, nll / tokens if tokens else math.nan, loss, *took)

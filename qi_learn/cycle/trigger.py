@@ -2,7 +2,8 @@
 
 What must hold, in the order in which it is reported: automatic learning is on, no cycle is under
 way, there is enough that is new (distinct examples over the quality threshold that no version of
-the live chain has learned), it is not one-sided and leaves something to train on beside the gate,
+the live chain has learned, and of which the person wrote or changed something; what was kept as it
+was is counted apart), it is not one-sided and leaves something to train on beside the gate,
 it has grown by a quarter since a cycle on top of the live chain was last refused (or its version
 taken back), the last one was not cancelled just now, the interval since the last cycle has passed,
 and, with a schedule, one of its times has just come.
@@ -24,6 +25,8 @@ from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import RUN_STATES_ENDED, Decision
 from qi_learn.settings import Settings
 from qi_learn.store.candidates import (
+    FreshCount,
+    FreshExample,
     FreshExamples,
     save_candidates,
     unjudged,
@@ -69,28 +72,35 @@ def decide(
     more = judge(store, settings)
     examples = examples or FreshExamples()
     fresh = examples.count(store, threshold=threshold, learned_runs=learned_runs)
+    known = Decision(False, "", fresh=fresh.own, kept=fresh.kept)
     if busy:
-        return Decision(False, "a cycle is under way", fresh=fresh)
+        return replace(known, reason="a cycle is under way")
     if more:
-        return Decision(False, STILL_LOOKING, fresh=fresh)
+        return replace(known, reason=STILL_LOOKING)
     if not settings.train.auto:
         reason = "automatic learning is off (train.auto); `qi-learn train --now` starts a cycle"
-        return Decision(False, reason, fresh=fresh)
+        return replace(known, reason=reason)
     from qi_learn.store.runs import list_runs  # with no automatic learning none is looked at
 
     runs = list_runs(store)
-    sessions = examples.sessions(store, threshold=threshold, learned_runs=learned_runs)
+    each = examples.each(store, threshold=threshold, learned_runs=learned_runs)
     if obstacle := (
-        _too_little(sessions, settings)
-        or _refused_before(fresh, _without_forgotten(store, runs), learned_runs)
+        _too_little(each, settings)
+        or _refused_before(fresh.own, _without_forgotten(store, runs), learned_runs)
         or _too_early(runs, settings, now)
     ):
-        return replace(obstacle, fresh=fresh)
+        return replace(known, reason=obstacle.reason, missing=obstacle.missing)
     schedule = settings.train.schedule
     if schedule and not waiting and not _scheduled(runs, schedule, now):
         reason = f"cycles start only at the times of train.schedule ({schedule})"
-        return Decision(False, reason, fresh=fresh)
-    return Decision(True, f"{fresh} new examples over the quality threshold", fresh=fresh)
+        return replace(known, reason=reason)
+    reason = f"{fresh.own} new examples with text of your own{_beside(fresh)}"
+    return replace(known, due=True, reason=reason)
+
+
+def _beside(fresh: FreshCount) -> str:
+    """What there is besides the examples that count."""
+    return f" ({fresh.kept} more were kept as they were)" if fresh.kept else ""
 
 
 def judge(store: Store, settings: Settings) -> bool:
@@ -110,10 +120,10 @@ def judge(store: Store, settings: Settings) -> bool:
     return len(turns) == JUDGED_AT_ONCE
 
 
-def _too_little(sessions: Sequence[str], settings: Settings) -> Decision | None:
-    if not (reason := enough(sessions, settings)):
+def _too_little(examples: Sequence[FreshExample], settings: Settings) -> Decision | None:
+    if not (reason := enough(examples, settings)):
         return None
-    missing = settings.train.min_interactions - len(sessions)
+    missing = settings.train.min_interactions - sum(e.own for e in examples)
     return Decision(False, reason, {"interactions": missing} if missing > 0 else {})
 
 
@@ -149,25 +159,30 @@ def _too_early(runs: Sequence[Run], settings: Settings, now: float) -> Decision 
     return None
 
 
-def enough(sessions: Sequence[str], settings: Settings) -> str:
+def enough(examples: Sequence[FreshExample], settings: Settings) -> str:
     """Reason why these examples are too few or too one-sided for a cycle; empty if they are not.
 
-    `sessions` are theirs, oldest first.
+    The oldest comes first.
     """
-    needed = settings.train.min_interactions
-    missing = needed - len(sessions)
-    if missing > 0:
+    own, needed = sum(e.own for e in examples), settings.train.min_interactions
+    if own < needed:
+        beside = _beside(FreshCount(own, len(examples) - own))
         return (
-            f"{len(sessions)} of {needed} new examples over the quality threshold; "
-            f"{missing} are missing"
+            f"{own} of {needed} new examples with text of your own; {needed - own} are missing"
+            f"{beside}"
         )
     # only with enough of them: `status` starts sooner without
     from qi_learn.dataset.balance import one_sided
     from qi_learn.dataset.split import assign
 
-    reasons = [f"too one-sided: {reason}"] if (reason := one_sided(sessions)) else []
+    counting = [e.session for e in examples if e.own]
+    reasons = [f"too one-sided: {reason}"] if (reason := one_sided(counting)) else []
     try:
-        assign(sessions, min_gate=settings.gate.min_examples)
+        assign(
+            [e.session for e in examples],
+            [e.own for e in examples],
+            min_gate=settings.gate.min_examples,
+        )
     except Refused as refused:
         reasons.append(refused.what)
     return " ".join(reasons)

@@ -44,10 +44,10 @@ def capped(
 ) -> Capped:
     """At most `session_cap` examples of one session, and `group_cap` of one group.
 
-    A group is one domain and learning type. The best scores stay; between equals a draw from the
-    seed decides.
+    A group is one domain and learning type. Those in which the person wrote something stay, then
+    the best scores; between equals a draw from the seed decides.
     """
-    ranked = sorted(learnables, key=lambda turn: (-turn.score, _draw(turn.id, seed)))
+    ranked = sorted(learnables, key=lambda one: (not one.own, -one.score, _draw(one.id, seed)))
     sessions: Counter[str] = Counter()
     groups: Counter[tuple[str, str]] = Counter()
     kept: set[str] = set()

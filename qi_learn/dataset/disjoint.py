@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from qi_learn.dataset.general_suites import LEAST, SuiteExamples
+from qi_learn.dataset.general_suites import LEAST, GeneralSuites, SuiteExamples
 from qi_learn.records import Example, Snapshot
 
 TELLING = 16
@@ -48,6 +48,22 @@ def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
         {name: count for name, count in dropped.items() if count},
         lost,
     )
+
+
+def notes_of(general: GeneralSuites, found: DisjointSuites) -> tuple[str, ...]:
+    """What a verdict should say of suites that are not whole, a sentence each."""
+    absent = [f"{_words(name)} was not measured: {why}" for name, why in general.left_out.items()]
+    shared = [
+        f"{_words(name)} was not measured: {count} of its texts are in what was trained on"
+        if name in found.lost
+        else f"{_words(name)}: without {count} of its texts, which are in what was trained on"
+        for name, count in found.dropped.items()
+    ]
+    return (*absent, *shared)
+
+
+def _words(suite: str) -> str:
+    return f"the general suite {suite.replace('_', ' ')}"
 
 
 def _trained(snapshot: Snapshot) -> Iterator[Example]:

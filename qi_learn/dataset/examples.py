@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
+from qi_learn.dataset.authorship import written_spans
 from qi_learn.dataset.line_ends import as_served, like_the_prompt
 from qi_learn.dataset.reference_code import SEQUENCE_TOKENS, GenericText
 from qi_learn.dataset.select import Learnable
@@ -222,6 +223,8 @@ def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:
     answer = render_target(target, question, serving)
     if isinstance(answer, Skipped):
         return answer
+    pieces = vocabulary.pieces(answer.ids)
+    own = written_spans(target, answer.text, question.ask)
     return Example(
         id=learnable.id,
         hash=content_hash(question.prompt, answer.text),
@@ -229,7 +232,7 @@ def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:
         target=answer.text,
         prompt_ids=question.ids,
         target_ids=(*answer.ids, end_token(question.ask, vocabulary)),
-        code_mask=(*code_mask(answer.text, answer.spans, vocabulary.pieces(answer.ids)), False),
+        code_mask=(*code_mask(answer.text, answer.spans, pieces), False),
         session=learnable.session,
         project=interaction.turn.project or "",
         domain=interaction.domain,
@@ -239,6 +242,7 @@ def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:
         ask=question.ask,
         checked=question.checked,
         liked=learnable.liked,
+        person_mask=() if own is None else (*code_mask(answer.text, own, pieces), False),
     )
 
 
@@ -275,9 +279,9 @@ def target_tokens(text: str, vocabulary: Tokenizer) -> list[int] | None:
 
 
 def code_mask(text: str, spans: Sequence[Span], pieces: Sequence[bytes]) -> tuple[bool, ...]:
-    """For each piece (together they are the text in UTF-8) whether any byte of it is code.
+    """For each piece (together they are the text in UTF-8) whether any byte of it is in a span.
 
-    `spans` are in characters.
+    `spans` are in characters: those of the code, or of what the person wrote.
     """
     ranges = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in spans]
     ends = list(accumulate(map(len, pieces)))

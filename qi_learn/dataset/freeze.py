@@ -69,7 +69,11 @@ def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Se
     learnables = _within_caps(evidence.learnable, request.seed, dropped)
     examples = _rendered(learnables, serving, dropped, secret)
     _log(request.run_id, examples, dropped)
-    refuse_thin([e.session for e in examples], min_gate=settings.gate.min_examples)
+    refuse_thin(
+        [e.session for e in examples],
+        [e.person_wrote for e in examples],
+        min_gate=settings.gate.min_examples,
+    )
     fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
     pairs = (
         preferences(fresh, learnables, evidence, earlier, serving, secret=secret)
@@ -180,7 +184,14 @@ def _rendered(
 
 def _log(run_id: str, examples: Sequence[Example], dropped: Dropped) -> None:
     left_out = {reason: count for reason, count in dropped.items() if count}
-    logger.info("run %s: %d examples, left out: %s", run_id, len(examples), left_out or "none")
+    own = sum(e.person_wrote for e in examples)
+    logger.info(
+        "run %s: %d examples, %d with text of the person's own, left out: %s",
+        run_id,
+        len(examples),
+        own,
+        left_out or "none",
+    )
 
 
 def _earlier_snapshots(runs: Sequence[RunDirectory], dropped: Dropped) -> list[Snapshot]:

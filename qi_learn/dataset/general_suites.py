@@ -82,7 +82,7 @@ def render_general(serving: Serving) -> GeneralSuites:
 def raw_suites(vocabulary: Tokenizer) -> SuiteExamples:
     """The suites of raw texts, which need no server."""
     python = {
-        "python_stdlib": reference_code.probes(),
+        "python_stdlib": reference_code.library_texts(),
         "python": reference_code.package_texts(),
     }
     suites = {name: generic_examples(texts, vocabulary) for name, texts in python.items()}

@@ -31,6 +31,8 @@ to 5.
 ANCHOR_MODULES, ANCHORS_EACH = 40, 6
 PROBE_MODULES, PROBES_EACH = 16, 4
 YARDSTICK_MODULES = 16
+SUITE_MODULES = 20
+"""Of the probes' modules and of packages, for a suite: one text of each, so each text is a unit."""
 
 ANCHORS = (
     "argparse", "ast", "asyncio/base_events", "asyncio/streams", "bdb", "calendar", "cmd",
@@ -53,15 +55,14 @@ PROBES = (
     "xml/etree/ElementTree", "wave", "turtle", "pydoc",
 )  # fmt: skip
 
-PACKAGE_TEXTS = 24
 PACKAGES = (
     "click/core", "httpx/_urls", "h11/_connection", "aiohttp/multipart", "attr/_make",
     "pygments/lexer", "markdown_it/ruler", "sqlite_utils/db", "dateutil/relativedelta",
     "ollama/_client", "pathspec/util", "platformdirs/unix", "rapidfuzz/process_py", "idna/core",
     "pluggy/_manager", "cronsim/cronsim", "yarl/_url", "anyio/streams/buffered",
-    "httpcore/_sync/connection_pool", "click/formatting", "httpx/_decoders", "aiohttp/cookiejar",
-    "pygments/formatters/html", "dateutil/rrule",
+    "httpcore/_sync/connection_pool", "click/formatting",
     # reserve
+    "httpx/_decoders", "aiohttp/cookiejar", "pygments/formatters/html", "dateutil/rrule",
     "sqlite_utils/cli", "h11/_readers", "attr/validators", "markdown_it/rules_inline/link",
     "click/types", "pluggy/_hooks", "tabulate/__init__", "anyio/from_thread", "aiohttp/helpers",
     "pathspec/pathspec", "httpx/_content", "platformdirs/windows",
@@ -107,11 +108,16 @@ def yardsticks() -> tuple[GenericText, ...]:
     )
 
 
+def library_texts() -> tuple[GenericText, ...]:
+    """20 texts, one from each of 20 of the probes' modules."""
+    return _collect("probe", PROBES, SUITE_MODULES, 1)
+
+
 def package_texts(modules: Sequence[str] = PACKAGES) -> tuple[GenericText, ...]:
-    """24 texts, one from each of the first 24 of these modules that are installed."""
+    """20 texts, one from each of the first 20 of these modules that are installed."""
     texts: list[GenericText] = []
     for path in modules:
-        if len(texts) < PACKAGE_TEXTS and (pieces := _pieces(_installed(path))):
+        if len(texts) < SUITE_MODULES and (pieces := _pieces(_installed(path))):
             module = _name(path)
             texts.append(GenericText(f"package:{module}:0", module, pieces[len(pieces) // 2]))
     return tuple(texts)

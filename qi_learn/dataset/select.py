@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from qi_learn.dataset.authorship import persons_part
 from qi_learn.dataset.target import Skipped, Target, taken_early, target_of
 from qi_learn.fates import BAD_RATING, GOOD_RATING
 from qi_learn.records import Feedback, LearningInteraction, Turn
@@ -48,6 +49,11 @@ class Learnable:
         return score.target_score or 0.0 if score else 0.0
 
     @property
+    def own(self) -> bool:
+        """Whether the person wrote or changed something of the answer to learn."""
+        return bool(persons_part(self.target))
+
+    @property
     def liked(self) -> bool | None:
         """The person's opinion of the text to be learned; None if it is not known."""
         return liked(self.interaction.feedback)
@@ -67,32 +73,39 @@ class Selection:
 
 
 def select_learnables(turns: LearnableTurns) -> Selection:
-    """The distinct examples among turns over the threshold, none of them learned before."""
-    seen = {
+    """The distinct examples among turns over the threshold, none of them learned before.
+
+    Of those that say the same it is the first in which the person wrote something, if there is one.
+    """
+    done = {
         learnable.key
         for turn in turns.learned
         if isinstance(learnable := _learnable(turn), Learnable)
     }
-    selected: list[Learnable] = []
+    selected: dict[str, Learnable] = {}
     dropped: Counter[str] = Counter()
     for turn in turns.fresh:
         learnable = _learnable(turn)
         if isinstance(learnable, Skipped):
             dropped[learnable.reason] += 1
-        elif learnable.key in seen:
+            continue
+        before = selected.get(learnable.key)
+        if learnable.key in done or before is not None:
             dropped["says the same as another"] += 1
-        else:
-            seen.add(learnable.key)
-            selected.append(learnable)
-    return Selection(tuple(selected), dict(dropped))
+        if learnable.key not in done and (before is None or (learnable.own and not before.own)):
+            selected.pop(learnable.key, None)  # its place is that of the turn it is made from
+            selected[learnable.key] = learnable
+    return Selection(tuple(selected.values()), dict(dropped))
 
 
 def judged(turn: TurnEvidence) -> JudgedTurn:
     """What an example made from a turn would be known by, or why there can be none."""
     learnable = _learnable(turn)
     score = turn.interaction.score
-    key, reason = (
-        (None, learnable.reason) if isinstance(learnable, Skipped) else (learnable.key, "")
+    key, reason, own = (
+        (None, learnable.reason, False)
+        if isinstance(learnable, Skipped)
+        else (learnable.key, "", learnable.own)
     )
     return JudgedTurn(
         turn.id,
@@ -101,6 +114,7 @@ def judged(turn: TurnEvidence) -> JudgedTurn:
         turn.session,
         (score.target_score or 0.0) if score else 0.0,
         turn.interaction.turn.started,
+        own,
     )
 
 

@@ -10,7 +10,8 @@ turn is not used.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from qi_learn.records import LearningInteraction, Suggestion
@@ -90,23 +91,60 @@ def written_answer(prompt: str, whole: str, end: str) -> str | None:
     return whole[len(prompt) : stop]
 
 
-def argument_spans(text: str, codes: Sequence[str]) -> tuple[Span, ...]:
-    """The positions of the argument texts in a written answer; one that is not found has none.
+@dataclass(frozen=True, slots=True)
+class ArgumentPlace:
+    """Where an argument's text stands in a written answer."""
+
+    code: str
+    start: int
+    form: Callable[[str], str]
+    """How each character of it is written there."""
+
+    def at(self, position: int) -> int:
+        """The place of a position in the text; one behind its end is what closes it."""
+        return self.start + len(self.form(self.code[:position])) + max(0, position - len(self.code))
+
+    @property
+    def span(self) -> Span:
+        """All of it."""
+        return self.start, self.at(len(self.code))
+
+
+def argument_places(text: str, codes: Sequence[str]) -> tuple[ArgumentPlace | None, ...]:
+    """Where the argument texts stand in a written answer, in order; None for one that is not found.
 
     The answer has them escaped as JSON, also as Go does it.
     """
-    spans: list[Span] = []
+    places: list[ArgumentPlace | None] = []
     at = 0
     for code in codes:
-        plain, ascii_ = json.dumps(code, ensure_ascii=False)[1:-1], json.dumps(code)[1:-1]
-        go = plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
         hits = [
-            (start, len(form))
-            for form in (plain, ascii_, go)
-            if form and (start := text.find(form, at)) >= 0
+            ArgumentPlace(code, start, form)
+            for form in _FORMS
+            if code and (start := text.find(form(code), at)) >= 0
         ]
-        if hits:
-            start, length = min(hits)
-            spans.append((start, start + length))
-            at = start + length
-    return tuple(spans)
+        first = min(hits, key=lambda place: place.span, default=None)
+        places.append(first)
+        at = first.span[1] if first else at
+    return tuple(places)
+
+
+def argument_spans(text: str, codes: Sequence[str]) -> tuple[Span, ...]:
+    """The positions of the argument texts in a written answer; one that is not found has none."""
+    return tuple(place.span for place in argument_places(text, codes) if place is not None)
+
+
+def _plain(code: str) -> str:
+    return json.dumps(code, ensure_ascii=False)[1:-1]
+
+
+def _ascii(code: str) -> str:
+    return json.dumps(code)[1:-1]
+
+
+def _go(code: str) -> str:
+    plain = _plain(code)
+    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+_FORMS = (_plain, _ascii, _go)

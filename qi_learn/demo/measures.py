@@ -85,6 +85,7 @@ def _example(
         prompt_ids=tuple(vocabulary.prompt_ids(prompt)),
         target_ids=(*ids, vocabulary.end_of_turn()),
         code_mask=mask,
+        person_mask=mask,
         split="gate",
         session=function.module,
         kept_code=code,

@@ -27,6 +27,7 @@ from qi_learn.demo.size import DemoSize
 from qi_learn.demo.watch import LiveClient, follow
 from qi_learn.deploy import model_server
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, QiError
+from qi_learn.gate.read_files import ORDINARY
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
@@ -193,6 +194,8 @@ class Story:
                 "version": ended["version"],
                 "scale": verdict.scale if verdict else None,
                 "reasons": list(verdict.reasons) if verdict else [ended["reason"]],
+                "tokens_read": _count(verdict, "tokens_read"),
+                "tokens_generated": _count(verdict, "tokens_generated"),
             }
         )
         if verdict is None:
@@ -201,8 +204,8 @@ class Story:
         deployed = ended["state"] == "deployed"
         after = "candidate" if deployed else "live"
         self.figures.general_nll = {
-            "before": verdict.numbers["general_nll_base"],
-            "after": verdict.numbers[f"general_nll_{after}"],
+            "before": verdict.numbers[f"general_{ORDINARY}_nll_base"],
+            "after": verdict.numbers[f"general_{ORDINARY}_nll_{after}"],
         }
         self._say_verdict(verdict)
         self.say(
@@ -218,6 +221,8 @@ class Story:
             self.say(f"  {'yes' if check.passed else 'NO '} {check.name}: {check.reason}")
         for note in verdict.notes:
             self.say(f"      {note}")
+        for words in verdict.helps:
+            self.say(f"      would have helped: {words}")
 
     def _live(self) -> str:
         return str(json.loads(self._home.paths.routes.read_text())["live"])
@@ -313,3 +318,8 @@ class Story:
             "No version shipped, so a repack of the base's own weights was made live to show "
             f"the way back: {version}."
         )
+
+
+def _count(verdict: Verdict | None, name: str) -> int | None:
+    """A count among a verdict's numbers; None if it is not known."""
+    return int(verdict.numbers[name]) if verdict and name in verdict.numbers else None

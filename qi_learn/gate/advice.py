@@ -19,12 +19,16 @@ from qi_learn.stats import t_quantile
 
 OFTEN = 0.8
 """How often the number of examples that is named would have been enough."""
+NEXT = (
+    "the next cycle that starts by itself waits until there are a quarter more new examples; "
+    "`qi-learn train --now` does not wait, but each look must be surer than the one before"
+)
 MOST_TIMES = 10
 """An effect that takes more than so many times the examples is called too small."""
 
 
 def helps_of(checks: Mapping[str, Check], changes: Changes) -> Iterator[str]:
-    """A sentence for each rule that refused and can be helped."""
+    """A sentence for each rule that refused and can be helped, and when the next cycle comes."""
     failed = [name for name, check in checks.items() if not check.passed]
     if "domain_relevance" in failed:
         yield _better(changes.superiority)
@@ -35,11 +39,11 @@ def helps_of(checks: Mapping[str, Check], changes: Changes) -> Iterator[str]:
         )
     if "coherence" in failed:
         yield (
-            "answers that end in time and keep the form that was asked for: see which ones broke "
-            "in the answers of this run; if they were cut off, a larger gate.answer_tokens or "
-            "num_predict of the client"
+            "answers that end, and keep the form that was asked for: where the kept ones are long, "
+            "they may only have been cut off, and a larger gate.answer_tokens shows them whole"
         )
     yield from _suites(failed, changes.rises)
+    yield NEXT
 
 
 def _better(found: Superiority | None) -> str:

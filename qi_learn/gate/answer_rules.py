@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import require_same, without_number
-from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, ROUNDING
+from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, INCOHERENT, ROUNDING
 from qi_learn.gate.measurements import Measurements
 from qi_learn.records import Behaviour, Check
 from qi_learn.stats import mean
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerChange:
+class PairedChange:
     """The mean change of paired answers, and what chance alone may do to it."""
 
     mean: float
@@ -30,12 +30,12 @@ class AnswerChange:
     """Standard error over the answers; 0 for a single one."""
     answers: int
 
-    def limit(self, allowed: float) -> float:
-        """The lowest change that passes, at most 0."""
-        return -(abs(allowed) + ERRORS * self.error)
+    def limit(self, allowed: float, most: float = math.inf) -> float:
+        """The lowest change that passes: a loss of `most` does not."""
+        return -min(abs(allowed) + ERRORS * self.error, most)
 
 
-def likeness_change(candidate: Measurements, live: Measurements) -> AnswerChange | None:
+def likeness_change(candidate: Measurements, live: Measurements) -> PairedChange | None:
     """The change of the likeness to the kept code, of answers that the person changed.
 
     None if there are none. Raises ValueError if the two models were asked different questions.
@@ -52,7 +52,7 @@ def likeness_change(candidate: Measurements, live: Measurements) -> AnswerChange
     )
 
 
-def coherence_change(candidate: Behaviour, before: Behaviour) -> AnswerChange | None:
+def coherence_change(candidate: Behaviour, before: Behaviour) -> PairedChange | None:
     """The change of the share of coherent answers; None if there are none.
 
     Raises ValueError as above.
@@ -63,7 +63,7 @@ def coherence_change(candidate: Behaviour, before: Behaviour) -> AnswerChange | 
     )
 
 
-def accuracy_check(change: AnswerChange | None) -> Check:
+def accuracy_check(change: PairedChange | None) -> Check:
     """Rule 3: the likeness to the kept code, where the person changed something."""
     if change is None:
         reason = "no answer could be compared with code that you changed"
@@ -85,16 +85,16 @@ def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> C
     if change is None or since_base is None:
         return without_number("coherence", -COHERENCE, "there were no answers to compare")
     now, before = sum(candidate.coherent), sum(live.coherent)
-    limit = change.limit(COHERENCE)
+    limit = change.limit(COHERENCE, INCOHERENT)
     reason = (
         f"{now} of {change.answers} answers end, do not loop and parse in their place; {before} "
         f"before (at most {-limit * change.answers:.1f} fewer), {sum(base.coherent)} by the base"
     )
-    return _check("coherence", change, limit, reason, fits=_fits(since_base, COHERENCE))
+    return _check("coherence", change, limit, reason, fits=_fits(since_base))
 
 
 def _check(
-    name: str, change: AnswerChange, limit: float, reason: str, *, fits: bool = True
+    name: str, change: PairedChange, limit: float, reason: str, *, fits: bool = True
 ) -> Check:
     reach = ERRORS * change.error
     passed = change.mean >= limit - ROUNDING and fits
@@ -104,13 +104,13 @@ def _check(
     )
 
 
-def _fits(change: AnswerChange, allowed: float) -> bool:
-    return change.mean >= change.limit(allowed) - ROUNDING
+def _fits(change: PairedChange) -> bool:
+    return change.mean >= change.limit(COHERENCE, INCOHERENT) - ROUNDING
 
 
-def _change(changes: Sequence[float]) -> AnswerChange | None:
+def _change(changes: Sequence[float]) -> PairedChange | None:
     if not changes or not all(map(math.isfinite, changes)):
         return None
     middle, n = mean(changes), len(changes)
     square = math.fsum((c - middle) ** 2 for c in changes) / (n - 1) if n > 1 else 0.0
-    return AnswerChange(middle, math.sqrt(square / n), n)
+    return PairedChange(middle, math.sqrt(square / n), n)

@@ -1,7 +1,6 @@
-"""The best that any live version did on earlier work.
+"""What earlier work is held against: the version that was best on it, of all that were live.
 
-A candidate is held against that: compared with the version before alone, it could lose a little in
-every cycle, for ever.
+Compared with the version before alone, a candidate could lose a little in every cycle, for ever.
 
 The numbers are those in the cache of what was measured (`cache`): a version was measured on a gate
 set as a candidate, and on what became the old suite whenever it was the live one. A version that
@@ -11,6 +10,7 @@ was never measured on an example says nothing about it, nor does one measured by
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from qi_learn.gate.cache import NllCache
 from qi_learn.records import Example, SuiteNll
 
 
-def best_of(
+def best_known(
     examples: Sequence[Example],
     measured: Sequence[SuiteNll],
     *,
@@ -26,15 +26,34 @@ def best_of(
     digests: Iterable[str],
     build: str,
 ) -> tuple[float, ...]:
-    """The lowest NLL of each example, in order.
+    """The NLL of each example under the version that was best on it and its like.
 
-    `measured`: the suite under versions that were live, measured now. `digests`: of the files of
-    all others; `directory` and `build` as `NllCache` takes them. NaN if every number is none.
+    Its like are the examples that the same versions were measured on: the gate set of one cycle,
+    mostly. `measured`: the suite under versions that were live, measured now. `digests`: of the
+    files of all others; `directory` and `build` as `NllCache` takes them. NaN if every number is
+    none.
     """
-    known = [NllCache(directory, digest, build) for digest in dict.fromkeys(digests) if digest]
-    best = []
-    for index, example in enumerate(examples):
-        numbers = [suite.nll[index] for suite in measured]
-        numbers += [n.nll for cache in known if (n := cache.text(example)) is not None]
-        best.append(min((n for n in numbers if math.isfinite(n)), default=math.nan))
+    caches = [NllCache(directory, digest, build) for digest in dict.fromkeys(digests) if digest]
+    versions = [list(suite.nll) for suite in measured]
+    versions += [[n.nll if (n := c.text(e)) else math.nan for e in examples] for c in caches]
+    alike: dict[tuple[bool, ...], list[int]] = defaultdict(list)
+    for index in range(len(examples)):
+        alike[tuple(math.isfinite(nll[index]) for nll in versions)].append(index)
+    best = [math.nan] * len(examples)
+    for indices in alike.values():
+        lowest = best_of([[nll[index] for index in indices] for nll in versions])
+        for index, nll in zip(indices, lowest, strict=False):
+            best[index] = nll
     return tuple(best)
+
+
+def best_of(versions: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The NLL of each example under the version with the lowest sum; empty if there is none.
+
+    One version for the whole suite, not for each example the lowest of any: versions that are
+    equally good differ on single examples, so that the lowest of several is one that no model ever
+    had, and every harmless update would seem to have forgotten (decision
+    00NN-the-person-decides). A version with a number that is none is left out.
+    """
+    measured = [tuple(nll) for nll in versions if all(map(math.isfinite, nll))]
+    return min(measured, key=math.fsum, default=())

@@ -41,6 +41,11 @@ class Readable:
     notes: tuple[str, ...]
     """What was cut or left out, in words."""
 
+    @property
+    def everything(self) -> Examples:
+        """All of it."""
+        return (*self.gate, *self.old, *self.dev, *(e for s in self.general.values() for e in s))
+
 
 def allot(
     tokens: int,

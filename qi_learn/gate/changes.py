@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qi_learn.gate.answer_rules import AnswerChange, likeness_change
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.answer_rules import PairedChange, likeness_change
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.likelihood_rules import earlier_work_rise, general_rises
 from qi_learn.gate.measurements import Comparison
 from qi_learn.gate.regressions import Rise, Rises
@@ -17,7 +17,7 @@ class Changes:
     """What changed; None for what was not measured."""
 
     superiority: Superiority | None
-    likeness: AnswerChange | None
+    likeness: PairedChange | None
     earlier: Rise | None
     general: Rises
 
@@ -30,7 +30,7 @@ class Changes:
         }
 
 
-def changes_of(models: Comparison, look: Look) -> Changes:
+def changes_of(models: Comparison, look: NextLook) -> Changes:
     """Every change. Raises ValueError if what must be paired is of different examples."""
     candidate, live, base = models.candidate, models.live, models.base
     known = look.correlation

@@ -70,7 +70,7 @@ def cost_sentence(cost: Cost) -> str:
     """The cost in words, and what it would be at 7B."""
     here, there = cost.seconds(), cost.seconds(PARAMETERS_7B)
     return (
-        f"the gate read {cost.read:,} tokens ({cost.rate_read:.0f} a second) and generated "
+        f"read {cost.read:,} tokens ({cost.rate_read:.0f} a second) and generated "
         f"{cost.generated:,} ({cost.rate_generated:.0f} a second) in {_minutes(here)}; a 7B model "
         f"would take {_minutes(there)} here, by its number of parameters"
     )

@@ -1,74 +1,39 @@
-"""Everything that the gate measures of one model.
+"""Everything that a served model is asked, and the suites of a cycle.
 
-NLL comes from its file, answers from its server, on suites that are the same for all models
-compared, and as much of them as the gate may read and generate (`budget`).
+They are the same for all models compared, and as much of them as the gate may generate (`budget`).
+What is measured of a model's file: `read_files`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qi_learn.gate.budget import Allowance, Purse, Readable, allot, within
+from qi_learn.gate.answer_cache import AnswerCache, served_cache
+from qi_learn.gate.budget import Purse, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
 from qi_learn.gate.measure import measure_behaviour
+from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements
-from qi_learn.gate.reading import FileReader, tokens_of
-from qi_learn.gate.suite import choose_questions, few_shots, gate_suite, old_suite
+from qi_learn.gate.read_files import FileMeasurements
+from qi_learn.gate.suite import choose_questions, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
-from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot, SuiteNll
+from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot
 from qi_learn.redact import NOTHING_SEEN, SeenSecrets
 
 FEW_SHOT_QUESTIONS = 12
 """Questions that the few-shot prompt is tried on: long prompts are what takes time."""
-ORDINARY = "python_stdlib"
-"""The general suite of ordinary code, which is there on every machine."""
-ORDINARY_TEXTS = 8
-"""Of its texts beside dev where a temperature is fitted: a dev set of answers that the model gave
-itself would have none that it finds likeliest.
-"""
-QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.19, 0.18, 0.06, 0.05
+QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.22, 0.18, 0.06, 0.05
 """Shares of what may be generated: of one model's answers, of its tasks, of the completions of
 prompts that invite a secret, of the few-shot prompt. Three models' answers, one's tasks and the
-rest are together 0.86; speeds that are measured again take some of what is left.
+rest are together 0.95.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Suites:
-    """What every model is measured on."""
-
-    gate: tuple[Example, ...]
-    old: tuple[Example, ...]
-    general: Mapping[str, tuple[Example, ...]]
-    """By the suite's name."""
-    questions: tuple[Example, ...]
-    """Those of the gate set whose questions are put to the served models."""
-    shots: tuple[Example, ...]
-    """Two training examples: what a person might put into the prompt instead of training."""
-    exercise: Exercise = NO_EXERCISE
-    """Tasks whose answers are run."""
-    dev: tuple[Example, ...] = ()
-    """What each model's temperature is fitted on, beside ordinary code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Sizes, in tokens, and the directory of what was measured before."""
-
-    read: int
-    """What all models together may read."""
-    answer: int
-    """Longest answer."""
-    context: int
-    """Of the server."""
-    longest: int
-    """Longest text that the models were made for."""
-    cache: Path | None = None
+TASK_TOKENS = 60
+"""Of a usual answer to a task. All models are given the same tasks, and each does one once."""
 
 
 def suites_of(
@@ -77,39 +42,42 @@ def suites_of(
     general: Mapping[str, tuple[Example, ...]],
     limits: Sizes,
     exercise: Exercise = NO_EXERCISE,
+    *,
+    aside: Sequence[Example] = (),
 ) -> Suites:
-    """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first."""
+    """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first.
+
+    `aside`: questions that are not about the fresh work, put between those that are.
+    """
     gate = gate_suite(snapshot)
-    longest = max((len(e.prompt_ids) for e in gate), default=0)
+    questions = choose_questions(gate)
+    helped = with_few_shots(
+        snapshot,
+        choose_questions(questions, limit=FEW_SHOT_QUESTIONS),
+        room=limits.context - limits.answer,
+    )
     return Suites(
         within(gate, context=limits.longest),
         within(old_suite(snapshot, earlier), context=limits.longest),
         {name: within(suite, context=limits.longest) for name, suite in general.items()},
-        choose_questions(gate),
-        few_shots(snapshot, room=limits.context - longest - limits.answer),
+        between(questions, aside),
+        helped,
         exercise,
         within(snapshot.split("dev"), context=limits.longest),
+        tuple(aside),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FileMeasurements:
-    """The suites' NLL under a model's file."""
-
-    gate: SuiteNll
-    old: SuiteNll
-    general: Mapping[str, SuiteNll]
+def between(questions: Sequence[Example], aside: Sequence[Example]) -> tuple[Example, ...]:
+    """The questions with those aside spread over them, so that any beginning has both."""
+    places = [((n + 1) / (len(questions) + 1), 0, n) for n in range(len(questions))]
+    places += [((n + 1) / (len(aside) + 1), 1, n) for n in range(len(aside))]
+    return tuple((questions, aside)[kind][n] for _, kind, n in sorted(places))
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What was read of each model's file, and what it took."""
-
-    models: Mapping[str, FileMeasurements]
-    suites: Readable
-    tokens: int
-    """Tokens evaluated."""
-    seconds: float
+def tasks_within(limit: int, generated: int) -> int:
+    """How many tasks, of `limit` at most, are paid for by their share of what is generated."""
+    return min(limit, int(TASKS * generated) // TASK_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,68 +95,6 @@ class AnswerMeasurements:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingDevice:
-    """Where and when files are read."""
-
-    gpu_layers: int = 0
-    threads: int | None = None
-    pause: Callable[[], None] = field(default=lambda: None)
-    """Called before each text."""
-
-
-def measure_files(
-    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice | None = None
-) -> Read:
-    """The suites' NLL under each model's file. Raises ModelError."""
-    device = device or ReadingDevice()
-    everything = (
-        *(suites.gate + suites.old + suites.dev),
-        *(example for suite in suites.general.values() for example in suite),
-    )
-    context = max((len(e.prompt_ids) + len(e.target_ids) for e in everything), default=1)
-    readers = {
-        model: FileReader(
-            path,
-            context=context,
-            threads=device.threads,
-            cache=limits.cache,
-            gpu_layers=device.gpu_layers,
-            pause=device.pause,
-        )
-        for model, path in files.items()
-    }
-    readable = allot(
-        limits.read,
-        gate=suites.gate,
-        old=suites.old,
-        general=suites.general,
-        dev=suites.dev,
-        cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
-        # at a temperature that is not known yet nothing was measured before
-        afresh=lambda examples: len(readers) * tokens_of(examples),
-    )
-    fitted_on = fitting_texts(readable.dev, suites.general)
-    models: dict[str, FileMeasurements] = {}
-    for model, reader in readers.items():
-        with reader:
-            temperature = reader.temperature(fitted_on)
-            models[model] = FileMeasurements(
-                reader.nll("gate", readable.gate, temperature),
-                reader.nll("old", readable.old),
-                {name: reader.nll(name, suite) for name, suite in readable.general.items()},
-            )
-    tokens = sum(reader.evaluated for reader in readers.values())
-    return Read(models, readable, tokens, sum(reader.seconds for reader in readers.values()))
-
-
-def fitting_texts(
-    dev: Sequence[Example], general: Mapping[str, Sequence[Example]]
-) -> tuple[Example, ...]:
-    """What a model's temperature is fitted on: dev and a little ordinary code."""
-    return (*dev, *general.get(ORDINARY, ())[:ORDINARY_TEXTS])
-
-
 def measure_answers(
     server: Asking,
     model: str,
@@ -199,13 +105,24 @@ def measure_answers(
     inviting: Sequence[str] = (),
     few_shot: bool = False,
 ) -> AnswerMeasurements:
-    """Everything that one served model is asked. Raises ServerError."""
+    """Everything that one served model is asked. Raises ServerError.
+
+    What it answered before is not asked again, unless prompts that invite a secret are put to it:
+    then its answers are searched for secrets too.
+    """
     behaviour = measure_behaviour(
         server,
         model,
         suites.questions,
         answer_tokens=limits.answer,
         allowance=purse.share(QUESTIONS),
+        aside={example.id for example in suites.aside},
+        known=AnswerCache(
+            served_cache(server, model, limits.cache, "answered"),
+            limits.answer,
+            server.version(),
+            new=bool(inviting),
+        ),
     )
     execution = measure_execution(
         server,
@@ -217,11 +134,15 @@ def measure_answers(
         allowance=purse.share(TASKS),
     )
     completions = complete_prompts(server, model, inviting, purse.share(INVITING))
-    helped = (
-        few_shot_behaviour(server, model, suites, limits, purse.share(FEW_SHOT))
-        if few_shot
-        else None
-    )
+    helped = None
+    if few_shot and suites.helped:
+        helped = measure_behaviour(
+            server,
+            model,
+            suites.helped,
+            answer_tokens=limits.answer,
+            allowance=purse.share(FEW_SHOT),
+        )
     return AnswerMeasurements(behaviour, execution, completions, helped)
 
 
@@ -251,8 +172,12 @@ def _answers_to(behaviour: Behaviour, ids: set[str]) -> Behaviour:
     )
 
 
-SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 2, 2, 48
-"""Rounds of questions in which two speeds are compared, and the length of an answer."""
+SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 3, 8, 8
+"""Rounds of questions in which two speeds are compared, and the length of an answer: many short
+ones, so that some fall between what else the machine does.
+"""
+FOR_SPEEDS = 2 * SPEED_ROUNDS * SPEED_QUESTIONS * SPEED_TOKENS
+"""Tokens that this takes at most."""
 
 
 def same_moment_speeds(
@@ -276,26 +201,6 @@ def same_moment_speeds(
         for m, speed in zip(measured, best, strict=True)
     )
     return one, two
-
-
-def few_shot_behaviour(
-    server: Ollama, model: str, suites: Suites, limits: Sizes, allowance: Allowance
-) -> Behaviour | None:
-    """Behaviour with examples in the prompt, on a part of the questions, since it is only reported.
-
-    None if no example fits into the context.
-    """
-    if not suites.shots:
-        return None
-    questions = choose_questions(suites.questions, limit=FEW_SHOT_QUESTIONS)
-    return measure_behaviour(
-        server,
-        model,
-        questions,
-        answer_tokens=limits.answer,
-        shots=suites.shots,
-        allowance=allowance,
-    )
 
 
 def leaks_of(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
+from qi_learn.gate.answer_cache import served_cache
 from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.cache import append_cache, cache_key, read_cache
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
@@ -87,7 +88,9 @@ def measure_execution(
     if exercise.sandbox is None:
         return Execution((), (), exercise.problem)
     answer_tokens = max(answer_tokens, ANSWER_TOKENS)
-    results = _TaskCache(_cache_file(server, model, cache), answer_tokens, server.version())
+    results = _TaskCache(
+        served_cache(server, model, cache, "executed"), answer_tokens, server.version()
+    )
     deadline = clock() + seconds
     solved: dict[str, bool] = {}
     problem = ""
@@ -183,15 +186,3 @@ class _TaskCache:
 
     def _key(self, task: CodingTask) -> str:
         return cache_key(task.prompt, task.checks, task.expected, self._conditions)
-
-
-def _cache_file(server: Ollama, model: str, cache: Path | None) -> Path | None:
-    """The model's file in the cache, named by the digest of its manifest.
-
-    The digest covers the template and parameters besides the weights.
-    """
-    listed = server.find(model)
-    digest = listed.digest.removeprefix("sha256:") if listed else ""
-    if cache is None or not re.fullmatch(r"[0-9a-f]{8,64}", digest):
-        return None
-    return cache / f"{digest}.executed.jsonl"

@@ -34,13 +34,13 @@ from qi_learn.records import PastLook
 SPENT = 0.04
 """The chance of shipping nothing that is spent look by look, per live version."""
 ENOUGH = 100.0
-"""Evidence at which what is at least likely by itself ships: 1 / 0.01."""
+"""Evidence, 1 / 0.01, at which what is as sure as a first look must be ships at any look."""
 STAKES = (1.0, 2.0)
 MOST = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class NextLook:
     """The terms of one look, settled before anything is measured."""
 
     number: int = 1
@@ -55,14 +55,14 @@ class Look:
     """What is believed of the sessions' correlation, from every earlier look at any version."""
 
 
-def next_look(past: Sequence[PastLook], live: str) -> Look:
+def next_look(past: Sequence[PastLook], live: str) -> NextLook:
     """The terms of the next look at a candidate against version `live`.
 
     `past`: every earlier look, oldest first.
     """
     against = [look for look in past if look.verdict.compared_with == live]
     number = len(against) + 1
-    return Look(
+    return NextLook(
         number,
         level_of(number),
         _evidence(against),

@@ -145,7 +145,8 @@ def _rise(
     """NLL per token of `after` minus that of `before` and of `base`, paired by example."""
     if not after.ids:
         return None
-    since, since_base = _paired(after, before, known), _paired(after, base, known)
+    since = _paired(after, before, known)
+    since_base = since if base is before else _paired(after, base, known)
     return None if since is None else Rise(what, since, since_base)
 
 

@@ -6,17 +6,21 @@ same questions, in the same order (the records of it: `measurements`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from qi_learn.code_text import code_blocks, similarity, tokens_similarity
+from qi_learn.gate.answer_cache import AnswerCache, RatedAnswer
 from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.coherence import is_coherent
-from qi_learn.gate.suite import with_shots
+from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.lexer import code_tokens
 from qi_learn.outside.ollama import Answer, Ollama
 from qi_learn.records import Behaviour, Example
 from qi_learn.stats import median
+
+ASKED_ANEW = 4
+"""Questions that a model is asked even if its answers are known: for its speed."""
 
 
 def measure_behaviour(
@@ -25,34 +29,53 @@ def measure_behaviour(
     examples: Sequence[Example],
     *,
     answer_tokens: int,
-    shots: Sequence[Example] = (),
     allowance: Allowance | None = None,
+    aside: Collection[str] = (),
+    known: AnswerCache | None = None,
 ) -> Behaviour:
     """Greedy answers of a served model to the examples' questions.
 
-    `shots` go into the prompt, and each answer is at most `answer_tokens` long. If the reference
-    answer itself is longer than that, being cut is no fault: such an answer need not end or parse,
-    and is compared with as much of the kept code as it has itself. Speed is the median over the
-    answers, so that one slow moment of the machine does not count. When the `allowance` is used
-    up, the other questions are left out. Raises ServerError.
+    Each answer is at most `answer_tokens` long. If the reference answer itself is longer than that,
+    being cut is no fault: such an answer need not end or parse, and is compared with as much of the
+    kept code as it has itself. Speed is the median over the answers, so that one slow moment of the
+    machine does not count. When the `allowance` is used up, the other questions are left out.
+
+    `aside`: ids of questions that no training was about; their answers must also look as usual
+    (`spill_over`). `known`: what was rated before; the texts of such answers are empty. Raises
+    ServerError.
     """
-    allowance = allowance or unlimited()
-    pairs: list[tuple[Example, Answer]] = []
-    for example in examples:
-        if not allowance.covers(answer_tokens):
-            break
-        ask = with_shots(example.ask, shots) if shots else example.ask
-        pairs.append((example, server.ask(_greedy(ask, answer_tokens), model)))
-        allowance.spend(pairs[-1][1].answer_tokens)
-    answers = [answer for _, answer in pairs]
+    allowance, known = allowance or unlimited(), known or AnswerCache(None)
+    rated: dict[str, RatedAnswer] = {}
+    for number, example in enumerate(examples):
+        found = known.get(example) if number >= ASKED_ANEW else None
+        if found is None:
+            if not allowance.covers(answer_tokens):
+                break
+            answer = server.ask(_greedy(example.ask, answer_tokens), model)
+            allowance.spend(answer.answer_tokens)
+            found = _rate(example, answer, answer_tokens, usual=example.id in aside)
+            known.put(example, found)
+        rated[example.id] = found
+    speeds = [found.tokens_per_second for found in rated.values()]
     return Behaviour(
-        ids=tuple(e.id for e, _ in pairs),
-        similarity=tuple(_likeness(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
-        coherent=tuple(is_coherent(e, a, cut=_is_cut(e, a, answer_tokens)) for e, a in pairs),
-        answers=tuple("\n".join(part for part in (a.text, a.tool_text) if part) for a in answers),
-        tokens_per_second=median(
-            [a.answer_tokens / a.seconds for a in answers if a.answer_tokens > 0 and a.seconds > 0]
-        ),
+        ids=tuple(rated),
+        similarity=tuple(found.similarity for found in rated.values()),
+        coherent=tuple(found.coherent for found in rated.values()),
+        answers=tuple(found.text for found in rated.values()),
+        tokens_per_second=median([speed for speed in speeds if speed > 0]),
+    )
+
+
+def _rate(example: Example, answer: Answer, answer_tokens: int, *, usual: bool) -> RatedAnswer:
+    """What an answer is worth; if it is to look as `usual`, that too."""
+    cut = _is_cut(example, answer, answer_tokens)
+    ordinary = not usual or spill_over_of([example], [answer.text]).kept[0]
+    timed = answer.answer_tokens > 0 and answer.seconds > 0
+    return RatedAnswer(
+        similarity=_likeness(example, answer, cut=cut),
+        coherent=ordinary and is_coherent(example, answer, cut=cut),
+        text="\n".join(part for part in (answer.text, answer.tool_text) if part),
+        tokens_per_second=answer.answer_tokens / answer.seconds if timed else 0.0,
     )
 
 

@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qi_learn.gate.limits import ROUNDING
 from qi_learn.stats import t_cdf, t_quantile
 
 HALF = 30.0
@@ -144,7 +145,7 @@ class Estimate:
         """The inverse of `_widened`."""
         if (g := self._against) == 0 or t <= g:
             return t - g
-        root = (math.sqrt(1 + 8 * g * (t - g)) - 1) / (4 * g)
+        root = 2 * (t - g) / (1 + math.sqrt(1 + 8 * g * (t - g)))
         return root if root <= EXPANDED else t - g * (2 * EXPANDED**2 + 1)
 
 
@@ -165,21 +166,18 @@ def estimate(
     if any(v <= 0 for v in variances):
         raise ValueError("a variance is not above 0")
     groups = _groups(differences, variances, units)
-    own = _own(groups)
+    own, n = _own(groups), len(differences)
     believed = known + own
     fit = _fit(groups, believed.ratio)
-    n = len(differences)
-    known_enough = len(groups) > 1
-    if fit.squares <= 0:  # all differences are equal
-        return Estimate(
-            fit.mean, 0.0 if known_enough else math.inf, n - 1.0, 0.0, n, len(groups),
-            believed.rho, NOTHING_SEEN,
-        )  # fmt: skip
-    square = fit.squares / (n - 1) if n > 1 else math.inf
-    error = math.sqrt(square / fit.precision) if known_enough else math.inf
-    effective = math.nan if not known_enough else square * (1 + believed.ratio) / error**2
-    skew = _skewness(groups, fit.mean) / (6 * math.sqrt(effective)) if known_enough else 0.0
-    freedom = 2 / (2 / (n - 1) + fit.slope(n) ** 2 * believed.variance) if n > 1 else math.nan
+    error = freedom = math.inf
+    skew = 0.0
+    if len(groups) > 1:
+        square = fit.squares / (n - 1)
+        error = math.sqrt(square / fit.precision)
+        freedom = 2 / (2 / (n - 1) + fit.slope(n) ** 2 * believed.variance)
+        if square > 0:
+            independent = square * (1 + believed.ratio) / error**2
+            skew = _skewness(differences, variances, fit.mean) / (6 * math.sqrt(independent))
     return Estimate(fit.mean, error, freedom, skew, n, len(groups), believed.rho, own)
 
 
@@ -192,19 +190,13 @@ def variances_of(tokens: Sequence[int]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """One unit: its differences, their weights (1 / variance), and what these come to."""
+    """One unit: the number of its differences, their weights (1 / variance) in all, their mean."""
 
-    differences: tuple[float, ...]
-    weights: tuple[float, ...]
+    count: int
     weight: float
     mean: float
-
-    @property
-    def squares(self) -> float:
-        """Weighted squares around the unit's own mean."""
-        return math.fsum(
-            w * (d - self.mean) ** 2 for d, w in zip(self.differences, self.weights, strict=True)
-        )
+    squares: float
+    """Weighted squares around the unit's own mean."""
 
 
 def _groups(
@@ -213,12 +205,15 @@ def _groups(
     gathered: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for difference, variance, unit in zip(differences, variances, units, strict=True):
         gathered[unit].append((difference, 1 / variance))
-    groups = []
-    for pairs in gathered.values():
-        ds, ws = zip(*pairs, strict=True)
-        weight = math.fsum(ws)
-        groups.append(_Group(ds, ws, weight, math.fsum(d * w for d, w in pairs) / weight))
-    return groups
+    return [_group(pairs) for pairs in gathered.values()]
+
+
+def _group(pairs: Sequence[tuple[float, float]]) -> _Group:
+    if len(pairs) == 1:
+        return _Group(1, pairs[0][1], pairs[0][0], 0.0)
+    weight = math.fsum([w for _, w in pairs])
+    middle = math.fsum([d * w for d, w in pairs]) / weight
+    return _Group(len(pairs), weight, middle, math.fsum([w * (d - middle) ** 2 for d, w in pairs]))
 
 
 def _own(groups: Sequence[_Group]) -> Correlation:
@@ -226,17 +221,17 @@ def _own(groups: Sequence[_Group]) -> Correlation:
 
     The factor (f - 2) / f makes a ratio to a measured variance right on average.
     """
-    freedom_within = sum(len(g.differences) for g in groups) - len(groups)
-    within = math.fsum(g.squares for g in groups)
-    if len(groups) < 2 or freedom_within < 3 or within <= 0:
+    freedom_within = sum(g.count for g in groups) - len(groups)
+    within = math.fsum([g.squares for g in groups])
+    total = math.fsum([g.weight for g in groups])
+    if len(groups) < 2 or freedom_within < 3 or within <= total * ROUNDING**2:
         return NOTHING_SEEN
-    total = math.fsum(g.weight for g in groups)
-    middle = math.fsum(g.weight * g.mean for g in groups) / total
-    between = math.fsum(g.weight * (g.mean - middle) ** 2 for g in groups)
+    middle = math.fsum([g.weight * g.mean for g in groups]) / total
+    between = math.fsum([g.weight * (g.mean - middle) ** 2 for g in groups])
     freedom = len(groups) - 1
     return Correlation(
         between / within * (freedom_within - 2) - freedom,
-        total - math.fsum(g.weight**2 for g in groups) / total,
+        total - math.fsum([g.weight**2 for g in groups]) / total,
         freedom,
     )
 
@@ -258,7 +253,7 @@ class _Fit:
     def slope(self, n: int) -> float:
         """Of the logarithm of the mean's estimated variance, by the ratio."""
         units = len(self.precisions)
-        share = math.fsum(q * q for q in self.precisions) / self.precision
+        share = math.fsum([q * q for q in self.precisions]) / self.precision
         return share - self.precision * (units - 1) / units / (n - 1)
 
 
@@ -273,11 +268,8 @@ def _fit(groups: Sequence[_Group], ratio: float) -> _Fit:
     return _Fit(mean, squares, precisions)
 
 
-def _skewness(groups: Sequence[_Group], mean: float) -> float:
-    residuals = [
-        (d - mean) * math.sqrt(w)
-        for g in groups
-        for d, w in zip(g.differences, g.weights, strict=True)
-    ]
-    square = math.fsum(r**2 for r in residuals) / len(residuals)
-    return math.fsum(r**3 for r in residuals) / len(residuals) / square**1.5 if square > 0 else 0.0
+def _skewness(differences: Sequence[float], variances: Sequence[float], middle: float) -> float:
+    residuals = [(d - middle) / math.sqrt(v) for d, v in zip(differences, variances, strict=True)]
+    square = math.fsum([r * r for r in residuals]) / len(residuals)
+    third = math.fsum([r * r * r for r in residuals]) / len(residuals)
+    return third / square**1.5 if square > 0 else 0.0

@@ -35,18 +35,18 @@ class FileReader:
         self,
         path: Path,
         *,
-        context: int,
+        context: int = 0,
         threads: int | None = None,
         cache: Path | None = None,
         gpu_layers: int = 0,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
-        """`context`: the longest example, in tokens.
+        """`context`: the longest example, in tokens; it may be set later, until something is read.
 
         `cache`: directory of what was measured before. `gpu_layers`: how many layers go to a GPU.
         `pause` is called before each text that is read.
         """
-        self._path, self._context, self._threads = path, context, threads
+        self._path, self.context, self._threads = path, context, threads
         self._gpu_layers, self._pause = gpu_layers, pause
         self._cache = NllCache(cache, digest_of(path), build_of(gpu_layers)) if cache else None
         self._scorer: Scorer | None = None
@@ -135,7 +135,7 @@ class FileReader:
         if self._scorer is None:
             self._scorer = Scorer(
                 self._path,
-                context=self._context,
+                context=self.context,
                 threads=self._threads,
                 gpu_layers=self._gpu_layers,
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qi_learn.gate.answer_rules import AnswerChange
+from qi_learn.gate.answer_rules import PairedChange
 from qi_learn.gate.execution_rule import changed_tasks
 from qi_learn.gate.limits import SURE
 from qi_learn.gate.mixed_model import Estimate
@@ -49,7 +49,7 @@ class Regression:
 
 
 def regressions_of(
-    rises: Rises, likeness: AnswerChange | None, candidate: Execution, live: Execution
+    rises: Rises, likeness: PairedChange | None, candidate: Execution, live: Execution
 ) -> dict[str, Regression]:
     """A claim for each suite that was measured.
 
@@ -72,7 +72,7 @@ def regressions_of(
     return {name: Regression(words, adjusted[name]) for name, (words, _) in claims.items()}
 
 
-def _p_less_like(change: AnswerChange) -> float:
+def _p_less_like(change: PairedChange) -> float:
     """One-sided p-value of "no less like"."""
     if change.error == 0:
         return 0.0 if change.mean < 0 else 1.0

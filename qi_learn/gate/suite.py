@@ -4,12 +4,17 @@ Fresh work (gate), earlier work (old) and code in general (general) decide; dev 
 
 The invariant: one snapshot gives the same examples in the same order, so that every model is
 measured on the same tokens and differences can be paired (what is left out to save tokens:
-`budget`). Nothing that this cycle trains on is in the old suite.
+`budget`). Nothing that this cycle trains on is in the old suite, nor another part of a session that
+it trains on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -25,8 +30,16 @@ model answers slowly.
 
 
 def gate_suite(snapshot: Snapshot) -> tuple[Example, ...]:
-    """The newest work, never trained on; looked at once per cycle."""
-    return snapshot.split("gate")
+    """The newest work, never trained on; looked at once per cycle.
+
+    Of what was kept as it was at most as much as of what the person wrote something of, taken
+    evenly: it says nothing of how well a model suits them, and costs as much to measure.
+    """
+    held_out = snapshot.split("gate")
+    own = [e for e in held_out if e.person_wrote]
+    kept = evenly([e for e in held_out if not e.person_wrote], len(own) or len(held_out))
+    chosen = {e.id for e in (*own, *kept)}
+    return tuple(e for e in held_out if e.id in chosen)
 
 
 def old_suite(
@@ -35,12 +48,15 @@ def old_suite(
     """Gate examples of earlier cycles on the same base, at most `limit`.
 
     `earlier`: oldest first; every cycle has the same share. Each example is there once, and none
-    that this snapshot trains on. A snapshot of another base is left out: its token ids mean other
-    tokens.
+    that this snapshot trains on. A session that goes on over a cycle may be learned now: then none
+    of its examples is there, because what is next to them was seen. A snapshot of another base is
+    left out: its token ids mean other tokens.
     """
-    trained = {e.hash for e in (*snapshot.examples, *snapshot.replay, *snapshot.anchors)}
+    here = (*snapshot.examples, *snapshot.replay)
+    trained = {e.hash for e in (*here, *snapshot.anchors)}
+    sessions = {e.session for e in here if e.split != "gate" and e.session}
     sets = [
-        _unseen(old.split("gate"), trained)
+        _unseen(gate_suite(old), trained, sessions)
         for old in reversed(earlier)
         if old.base_digest == snapshot.base_digest
     ]
@@ -48,8 +64,8 @@ def old_suite(
     return tuple(_once(in_turns))[:limit]
 
 
-def _unseen(examples: Sequence[Example], trained: set[str]) -> list[Example]:
-    return [e for e in examples if e.hash not in trained]
+def _unseen(examples: Sequence[Example], trained: Set[str], sessions: Set[str]) -> list[Example]:
+    return [e for e in examples if e.hash not in trained and e.session not in sessions]
 
 
 def _once(examples: Sequence[Example]) -> Iterator[Example]:
@@ -65,20 +81,50 @@ def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> 
     return evenly(examples, limit)
 
 
-def few_shots(snapshot: Snapshot, *, room: int) -> tuple[Example, ...]:
-    """The two newest training examples that together take at most `room` tokens.
+def with_few_shots(
+    snapshot: Snapshot, questions: Sequence[Example], *, room: int
+) -> tuple[Example, ...]:
+    """The questions, each with the two training examples before it that were asked most alike.
 
-    They are what a person might put into the prompt instead of training.
+    They are what a person would look up and put into the prompt instead of training. A question has
+    `room` tokens in all; one that leaves none for an example is left out.
     """
+    train = [e for e in snapshot.split("train") if _question(e.ask)]
+    words = [_words(e) for e in train]
+    seen_in = Counter(word for own in words for word in own)
+    weight = {word: math.log(1 + len(train) / count) for word, count in seen_in.items()}
+    helped = []
+    for question in questions:
+        asked = _words(question)
+        alike = [_alike(asked, own, weight) for own in words]
+        order = sorted(range(len(train)), key=lambda i: (-alike[i], -i))
+        ranked = [train[i] for i in order if train[i].ask["endpoint"] == question.ask["endpoint"]]
+        if shots := _fitting(ranked, room - len(question.prompt_ids)):
+            helped.append(replace(question, ask=with_shots(question.ask, shots)))
+    return tuple(helped)
+
+
+def _fitting(ranked: Sequence[Example], room: int) -> list[Example]:
+    """The first `SHOTS` that fit together, the most alike last: next to the question."""
     shots: list[Example] = []
-    for example in reversed(snapshot.split("train")):
+    for example in ranked:
         cost = len(example.prompt_ids) + len(example.target_ids)
-        if cost <= room and _question(example.ask):
+        if len(shots) < SHOTS and cost <= room:
             shots.append(example)
             room -= cost
-        if len(shots) == SHOTS:
-            break
-    return tuple(reversed(shots))
+    return shots[::-1]
+
+
+def _words(example: Example) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", _question(example.ask).lower()))
+
+
+def _alike(asked: Set[str], other: Set[str], weight: Mapping[str, float]) -> float:
+    """The cosine between two questions by their words; one that is in every question says least."""
+    shared, sizes = (
+        sum(weight.get(word, 0.0) ** 2 for word in words) for words in (asked & other, other)
+    )
+    return shared / math.sqrt(sizes) if sizes else 0.0
 
 
 def with_shots(ask: Mapping[str, Any], shots: Sequence[Example]) -> Mapping[str, Any]:

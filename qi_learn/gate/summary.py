@@ -212,9 +212,12 @@ def _measured(model: Measurements) -> dict[str, float | None]:
             *((f"general_{name}", suite) for name, suite in model.general.items()),
         )
     }
+    general = model.general.values()
+    read = sum(sum(suite.tokens) for suite in general)
     code, person = sum(model.gate.code_tokens), sum(model.gate.person_tokens)
     return {
         **nll,
+        "general_nll": sum(sum(suite.nll) for suite in general) / read if read else None,
         "gate_person_nll": sum(model.gate.person_nll) / person if person else None,
         "gate_temperature": model.gate.temperature if person else None,
         "gate_code_nll": sum(model.gate.code_nll) / code if code else None,

@@ -3,8 +3,8 @@
 On the tokens that the person wrote or changed, at the temperature that suits each model best: what
 the live model wrote itself it finds likeliest anyway, and sharper or softer numbers for the same
 answers are no gain. Better by enough to matter, and surely so at the level of this look (`ledger`).
-Or by enough to matter and likely by itself, if that and the looks before it have together shown
-enough.
+Or as surely as a first look asks for, if that and the looks before it have together shown enough:
+evidence of others alone ships nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
-from qi_learn.gate.ledger import ENOUGH, Look, e_value
-from qi_learn.gate.limits import MATTERS, SURE
+from qi_learn.gate.ledger import ENOUGH, NextLook, e_value, level_of
+from qi_learn.gate.limits import MATTERS
 from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, Estimate, estimate, variances_of
 from qi_learn.records import Check, SuiteNll
 
@@ -25,7 +25,7 @@ class Superiority:
 
     fall: Estimate
     """Of NLL a token."""
-    look: Look
+    look: NextLook
     e_value: float
     """Of the examples that no earlier look was at; 1 if they are none, or of one session."""
     unseen: Correlation
@@ -44,11 +44,11 @@ class Superiority:
     @property
     def sure(self) -> bool:
         """Whether this look, or all of them together, leave no doubt that it is better."""
-        together = self.evidence >= ENOUGH and self.fall.low(SURE) > 0
+        together = self.evidence >= ENOUGH and self.fall.low(level_of(1)) > 0
         return self.fall.low(self.look.level) > 0 or together
 
 
-def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: Look) -> Superiority | None:
+def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: NextLook) -> Superiority | None:
     """The fall on the person's tokens; None if there are none, or a number is none.
 
     Raises ValueError if the two models were measured on different examples or tokens.
@@ -102,7 +102,7 @@ def _certainty(found: Superiority) -> str:
     if not math.isfinite(fall.error):
         return "one session is too few to be sure"
     return (
-        f"at least {fall.low(look.level):.3f} with {1 - look.level:.2%} confidence, the level of "
-        f"look {look.number} at a version after this one; {fall.examples} examples in "
-        f"{fall.units} sessions; evidence {found.evidence:.3g} of {ENOUGH:g}"
+        f"at least {fall.low(look.level):.3f} with {1 - look.level:.2%} confidence, as look "
+        f"{look.number} against this version takes; {fall.examples} examples in {fall.units} "
+        f"sessions; evidence of all looks {found.evidence:.3g}, enough would be {ENOUGH:g}"
     )

@@ -23,7 +23,7 @@ from qi_learn.gate.advice import helps_of
 from qi_learn.gate.answer_rules import accuracy_check, coherence_check
 from qi_learn.gate.changes import Changes, changes_of
 from qi_learn.gate.execution_rule import mcnemar_rule
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.likelihood_rules import (
     earlier_work_check,
     earlier_work_rise,
@@ -65,7 +65,7 @@ def give_verdict(
     compared_with: str,
     rollback_to: str,
     reported: ReportedOnly | None = None,
-    look: Look | None = None,
+    look: NextLook | None = None,
 ) -> Verdict:
     """The verdict on a candidate against the version `compared_with`.
 
@@ -73,7 +73,7 @@ def give_verdict(
     the first one if there were none before. Raises ValueError if two measurements that must be
     paired are of different examples.
     """
-    reported, look = reported or ReportedOnly(), look or Look()
+    reported, look = reported or ReportedOnly(), look or NextLook()
     changes = changes_of(models, look)
     regressions = regressions_of(
         changes.rises, changes.likeness, models.candidate.execution, models.live.execution
@@ -102,14 +102,14 @@ def give_verdict(
 
 
 def likelihood_checks(
-    candidate: Likelihoods, live: Likelihoods, base: Likelihoods, look: Look | None = None
+    candidate: Likelihoods, live: Likelihoods, base: Likelihoods, look: NextLook | None = None
 ) -> tuple[Check, ...]:
     """The rules that need no server: better on fresh work, not worse on anything else.
 
     Raises ValueError as `give_verdict`.
     """
     return (
-        superiority_check(measure_superiority(candidate.gate, live.gate, look or Look())),
+        superiority_check(measure_superiority(candidate.gate, live.gate, look or NextLook())),
         earlier_work_check(candidate.old, earlier_work_rise(candidate, live, base)),
         *general_checks(general_rises(candidate, live, base)),
     )

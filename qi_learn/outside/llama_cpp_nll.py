@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-BLOCK = 128
+BLOCK = 64
 """Tokens evaluated in one go."""
 
 TokenVisitor = Callable[["NDArray[np.float32]", int], None]

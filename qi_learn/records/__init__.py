@@ -154,8 +154,8 @@ __all__ = [
     "NotUnderstood",
     "Outcome",
     "Packed",
-    "PastLook",
     "Pair",
+    "PastLook",
     "PenaltyStrength",
     "Placement",
     "Plan",
@@ -210,7 +210,8 @@ _LIVES_IN = {
         "evidence": "CommandResult Complexity Fate Feedback LearningInteraction LearningType Mark "
         "Message Outcome Said Score Sign Signal Suggestion SuggestionState Turn",
         "forgetting": "NO_MARKS ForgetRequest MarkedVersion Receipt TurnMarks",
-        "gating": "Behaviour Check Execution Leak Packed PastLook Smoke SuiteNll TensorGain Verdict",
+        "gating": "Behaviour Check Execution Leak Packed PastLook Smoke SuiteNll TensorGain "
+        "Verdict",
         "importing": "ImportedItem ImportedTurn NotUnderstood ReadTo ToolRating ToolSign",
         "run_states": "RUN_STATES_ENDED RunState",
         "returning": "Became GivenRating ReturningCommand ReturningRating ReturningTurn",

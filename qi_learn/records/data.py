@@ -85,6 +85,11 @@ class Example:
     (generic code, data sets of before this was recorded).
     """
 
+    @property
+    def person_wrote(self) -> bool:
+        """Whether the person wrote or changed something of the target; false if not known."""
+        return any(self.person_mask)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

@@ -47,4 +47,9 @@ class Decision:
     missing: Mapping[str, float] = field(default_factory=dict)
     """What is missing if it is not: `interactions`, `seconds`."""
     fresh: int = 0
-    """Distinct examples over the quality threshold that no live version has learned."""
+    """Distinct examples over the quality threshold that no live version has learned, and of which
+    the person wrote or changed something: what a cycle needs.
+    """
+    kept: int = 0
+    """The others, which were kept as they were: they train too, and say nothing of another model.
+    """

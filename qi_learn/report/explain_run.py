@@ -13,13 +13,14 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.dataset.replay import why
 from qi_learn.errors import QiError
+from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.plan.fallback import read_rungs
 from qi_learn.plan.reasons import reasons
 from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
-from qi_learn.report.words import clock, one_line, saw_forgotten
+from qi_learn.report.words import by_reason, clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, RunRequest
-from qi_learn.rundir.snapshot import load_snapshot, read_manifest, snapshot_ready
+from qi_learn.rundir.snapshot import SPLITS, load_snapshot, read_manifest, snapshot_ready
 
 Records = dict[str, Any]
 """What the files hold, as JSON, by what it is."""
@@ -57,17 +58,29 @@ def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
         records["forgot"] = forgotten
         yield f"  {saw_forgotten(forgotten)}; they are not counted below"
     snapshot = load_snapshot(run.snapshot)
-    sizes = {name: len(snapshot.split(name)) for name in ("train", "dev", "gate")}
+    sizes = {name: len(snapshot.split(name)) for name in SPLITS}
     reasons = [
         {"turn": e.id, "project": e.project, "learning_type": e.learning_type, "why": why(e.recall)}
         for e in snapshot.replay
         if e.recall
     ]
-    records["data"] = {**sizes, "dropped": dict(snapshot.dropped), "replay": reasons}
+    own = {name: sum(e.person_wrote for e in snapshot.split(name)) for name in SPLITS}
+    records["data"] = {
+        **sizes,
+        "own": own,
+        "dropped": dict(snapshot.dropped),
+        "replay": reasons,
+    }
     yield (
         f"  learned from {sizes['train']} examples; {sizes['dev']} chose, {sizes['gate']} judged; "
         f"{len(snapshot.replay)} earlier ones could be replayed"
     )
+    if any(e.person_mask for e in snapshot.examples):
+        yield (
+            f"    with text of your own: {own['train']} of those learned from, {own['dev']} of "
+            f"those that chose, {own['gate']} of those that judged; the others were kept as they "
+            "were"
+        )
     yield from _recalls(snapshot)
     if snapshot.pairs:
         sources = Counter(p.source for p in snapshot.pairs)
@@ -77,9 +90,7 @@ def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
             f"{sources['reject']} rejections"
         )
     if snapshot.dropped:
-        yield "    left out: " + ", ".join(
-            f"{count} ({reason})" for reason, count in snapshot.dropped.items()
-        )
+        yield f"    left out: {by_reason(snapshot.dropped)}"
 
 
 def _recalls(snapshot: Snapshot) -> Iterator[str]:
@@ -196,6 +207,8 @@ def _verdict_lines(verdict: Verdict) -> list[str]:
             for c in verdict.checks
         ),
         *(f"    {note}" for note in verdict.notes),
+        *([f"    the gate {cost_sentence(cost)}"] if (cost := cost_of(verdict.numbers)) else []),
+        *(f"    would have helped: {one_line(words)}" for words in verdict.helps),
         f"    risk: {verdict.risk}",
         f"    way back: {verdict.rollback_plan}",
     ]

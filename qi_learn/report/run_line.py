@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import field
+
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
+from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.report.gpu_use import GpuUse, gpu_use
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
+from qi_learn.rundir.snapshot import dropped_in, snapshot_ready
 from qi_learn.store.short_ids import short_id
 
 
@@ -31,6 +36,14 @@ class RunLine:
     """The GPUs on which it trains, if it does."""
     short: str = ""
     """The beginning of its id, as a person types it."""
+    cost: str = ""
+    """What its gate read and generated, how long that took, and how long it would take at 7B; empty
+    if there is no verdict, or one of before that was measured.
+    """
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """The number of texts that its data set left out, by reason."""
+    helps: tuple[str, ...] = ()
+    """What would have made it pass, if the gate refused it and its numbers tell."""
 
 
 def newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -43,7 +56,9 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     if run.ended:
         ended = read_object(run.outcome)
         reason = str(ended.get("reason") or "")
-        return RunLine(run.run_id, str(ended.get("state")), reason, short=short)
+        state = str(ended.get("state"))
+        helps = _helps(run) if state == "refused" else ()
+        return RunLine(run.run_id, state, reason, short=short, helps=helps, cost=_gate_cost(run))
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=locked(paths)
     )
@@ -52,6 +67,28 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
     shown = progress_text(run.path) if state != "deferred" else ""
     gpus = gpu_use(run) if training is not None and state == "running" else ()
     return RunLine(run.run_id, state, reason, _step(run), shown, training, gpus, short)
+
+
+def dropped_by(paths: Paths, run_id: str) -> dict[str, int]:
+    """What a run's data set left out, by reason. Raises StoreError if its manifest is damaged."""
+    snapshot = RunDirectory(paths.runs / run_id).snapshot
+    return dropped_in(snapshot) if snapshot_ready(snapshot) else {}
+
+
+def _gate_cost(run: RunDirectory) -> str:
+    """What the gate took, in words."""
+    numbers = read_object(run.verdict).get("numbers") if run.verdict.exists() else None
+    cost = cost_of(numbers) if isinstance(numbers, dict) else None
+    return cost_sentence(cost) if cost is not None else ""
+
+
+def _helps(run: RunDirectory) -> tuple[str, ...]:
+    """What the verdict says would have helped; nothing if there is none, or it cannot be read."""
+    try:
+        found = read_object(run.verdict).get("helps") if run.verdict.exists() else None
+    except (OSError, ValueError):
+        return ()
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

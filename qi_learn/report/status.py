@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from qi_learn.records import Decision
 from qi_learn.report import keeping, running, status_lines
 from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
-from qi_learn.report.run_line import newest_run
+from qi_learn.report.run_line import dropped_by, newest_run
 from qi_learn.report.words import counted, one_line
 from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
@@ -34,6 +34,7 @@ from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # f
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import bad_lines, spool_files
+from qi_learn.store.candidates import left_out
 from qi_learn.store.client_rates import ClientRates, client_rates
 from qi_learn.store.database import open_store
 from qi_learn.store.events import sent_again
@@ -60,6 +61,7 @@ class Status:
     turns: int
     rated: int
     fresh: int
+    """New examples of which the person wrote or changed something: what a cycle needs."""
     decision: str
     due: bool
     waiting: str
@@ -120,6 +122,10 @@ class Status:
     """How long what was recorded is kept, and how that stands; None without a database."""
     clients: tuple[ClientRates, ...] = ()
     """What became of the suggestions of the newest turns, by the program that asked."""
+    fresh_kept: int = 0
+    """New examples that were kept as they were: they train too, and no cycle starts for them."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Turns over the quality threshold that can be no example, by reason."""
 
 
 def gather(paths: Paths, settings: Settings | None = None) -> Status:
@@ -150,6 +156,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     no_answer: Mapping[str, Any] = {}
     no_projects: tuple[Path, ...] = ()
     no_clients: tuple[ClientRates, ...] = ()
+    no_reasons: dict[str, int] = {}
     now = running.look(paths, settings, lambda read: attempt(read, no_answer))
     daemon, waiting = now.daemon, str(now.told.get("waiting") or "")
     deployment = attempt(lambda: load_deployment(paths), None)
@@ -158,6 +165,9 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: newest_run(paths, waiting), None)
+    if run is not None:
+        newest = run.id
+        run = replace(run, dropped=attempt(lambda: dropped_by(paths, newest), no_reasons))
     again = attempt(lambda: _sent_again(paths, now.gateway.get("started")), 0)
     left_out = dict(now.gateway.get("not_recorded") or {}) | ({"history": again} if again else {})
     files, size = _waiting(paths.spool)
@@ -209,6 +219,8 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         metadata_only=bool(now.gateway.get("metadata_only")),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
         clients=attempt(lambda: _clients(paths), no_clients),
+        fresh_kept=decision.kept,
+        left_out=attempt(lambda: _left_out(paths, settings), no_reasons),
     )
 
 
@@ -217,6 +229,13 @@ def _clients(paths: Paths) -> tuple[ClientRates, ...]:
         return ()
     with open_store(paths.database, readonly=True) as store:
         return client_rates(store)
+
+
+def _left_out(paths: Paths, settings: Settings) -> dict[str, int]:
+    if not paths.database.exists():
+        return {}
+    with open_store(paths.database, readonly=True) as store:
+        return left_out(store, threshold=settings.train.quality_threshold)
 
 
 def _waiting(spool: Path) -> tuple[int, int]:
@@ -278,13 +297,17 @@ def as_text(s: Status) -> str:
         + (f" ({s.unmatched_ratings} more of no answer here)" if s.unmatched_ratings else ""),
         *((f"kept        {keeping.as_text(s.kept)}",) if s.kept else ()),
         f"learning    {learning_text(s)}",
+        *status_lines.examples(s.fresh, s.fresh_kept, s.left_out),
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
     ]
     if s.run is not None:
         told = s.run.progress or s.run.reason
         lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
+        lines += status_lines.dropped(s.run.dropped)
+        lines += status_lines.would_have_helped(s.run.helps)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]
+        lines += [f"its gate    {s.run.cost}"] if s.run.cost else []
     lines += status_lines.projects(s.projects, s.watching, time.time())
     lines += status_lines.clients(s.clients)
     lines += status_lines.lost(s.lost)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.errors import SettingsError
-from qi_learn.report.words import clock, counted, fitted, one_line
+from qi_learn.report.words import by_reason, clock, counted, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
 from qi_learn.store.client_rates import ClientRates
@@ -65,6 +65,20 @@ def not_recorded(counts: Mapping[str, int]) -> list[str]:
     return [f"left out    {one_line(', '.join(told))}"] if told else []
 
 
+def examples(own: int, kept: int, left_out: Mapping[str, int]) -> list[str]:
+    """What there is to learn from that is new, and the answers that can be no example."""
+    lines = [
+        f"examples    {own} new with text of your own, {kept} kept as they were",
+        f"no example  {by_reason(left_out)}",
+    ]
+    return [line for line, told in zip(lines, (own or kept, left_out), strict=True) if told]
+
+
+def dropped(counts: Mapping[str, int]) -> list[str]:
+    """What the newest run's data set left out."""
+    return [f"{'':<12}its data set left out: {by_reason(counts)}"] if counts else []
+
+
 def unusable_settings(error: SettingsError) -> str:
     """What is wrong with the settings, on one line: each process that reads them meets the same."""
     faults = error.what.replace(":\n  - ", ": ", 1).replace("\n  - ", "; ")
@@ -77,6 +91,11 @@ def last_run(short: str, state: str, step: str, told: str) -> list[str]:
     line += f": {one_line(told)}" if told else ""
     shown = fitted(line, COLUMNS)
     return [shown] if shown == line else [shown, f"{'':<12}all of it: `qi-learn explain {short}`"]
+
+
+def would_have_helped(helps: Sequence[str]) -> list[str]:
+    """What would have made the newest run pass, if the gate refused it."""
+    return [f"would help  {one_line(words)}" for words in helps]
 
 
 def clients(rates: Sequence[ClientRates]) -> list[str]:

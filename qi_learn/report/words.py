@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Mapping
 
 
 def clock(ts: float) -> str:
@@ -49,3 +50,8 @@ def saw_forgotten(count: int) -> str:
 def counted(count: object, what: str) -> str:
     """So many of something, in words."""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Numbers of what was left out, each with its reason."""
+    return ", ".join(f"{count} ({one_line(reason)})" for reason, count in counts.items())

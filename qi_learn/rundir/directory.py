@@ -62,6 +62,9 @@ class ScaleTrial:
     """The same with those that end an answer, as the training counts; None if not all of dev was
     read.
     """
+    tokens_read: int = 0
+    seconds: float = 0.0
+    """What reading them took."""
 
 
 @dataclass(frozen=True, slots=True)

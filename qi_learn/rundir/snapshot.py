@@ -92,6 +92,12 @@ def recalled_in(directory: Path, turn: str) -> tuple[Split | None, Recall | None
         raise StoreError(f"The manifest in {directory} cannot be read: {error}", _GONE) from error
 
 
+def dropped_in(directory: Path) -> dict[str, int]:
+    """What a data set left out, by reason, by its manifest alone. Raises StoreError if none."""
+    dropped = read_manifest(directory).get("dropped")
+    return {str(k): int(v) for k, v in dropped.items()} if isinstance(dropped, dict) else {}
+
+
 def snapshot_ready(directory: Path) -> bool:
     """Whether there is a complete snapshot."""
     return (directory / MANIFEST).exists()

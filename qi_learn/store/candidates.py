@@ -1,9 +1,12 @@
 """Which scored turns may become examples: looked at once, when a turn was scored, and stored.
 
 A row of `candidates` says what an example made from the turn would be known by (`key`), or why
-there can be none. So whether there is enough to learn from costs one query by an index, not
-the loading of every conversation. Whether a turn may be an example is for `dataset` to say; it is
-only kept. A new score takes the row away, and the turn is to be looked at again.
+there can be none, and whether the person wrote or changed something of it (`own`). So whether there
+is enough to learn from costs one query by an index, not the loading of every conversation. Whether
+a turn may be an example is for `dataset` to say; it is only kept. A new score takes the row away,
+and the turn is to be looked at again.
+
+Of two that say the same, one of them the person's own words, there is one example, and it is that.
 """
 
 from __future__ import annotations
@@ -31,6 +34,25 @@ _FRESH = f"""
 
 
 @dataclass(frozen=True, slots=True)
+class FreshCount:
+    """How many distinct examples no version of the live chain has learned."""
+
+    own: int = 0
+    """Those of which the person wrote or changed something: what a cycle needs."""
+    kept: int = 0
+    """The others, which were kept as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreshExample:
+    """One of them."""
+
+    key: str
+    session: str
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedTurn:
     """A scored turn as an example: its key, or the reason why it can be none."""
 
@@ -40,6 +62,8 @@ class JudgedTurn:
     session: str
     score: float
     started: float
+    own: bool
+    """Whether the person wrote or changed something of the answer to learn."""
 
 
 def unjudged(store: Store, *, threshold: float, limit: int) -> tuple[TurnEvidence, ...]:
@@ -56,10 +80,11 @@ def unjudged(store: Store, *, threshold: float, limit: int) -> tuple[TurnEvidenc
 
 def save_candidates(store: Store, candidates: Iterable[JudgedTurn]) -> None:
     """Store what was found of turns."""
-    names = ("turn_id", "key", "reason", "session", "score", "started")
+    names = ("turn_id", "key", "reason", "session", "score", "started", "own")
     with store.transaction():
         for one in candidates:
-            values = (one.turn_id, one.key, one.reason or None, one.session, one.score, one.started)
+            told = (one.turn_id, one.key, one.reason or None)
+            values = (*told, one.session, one.score, one.started, int(one.own))
             store.insert("candidates", names, values, replace=True)
             store.execute("UPDATE scores SET judged = 1 WHERE turn_id = ?", (one.turn_id,))
 
@@ -70,27 +95,42 @@ def no_example_because(store: Store, turn_id: str) -> str:
     return "" if row is None else str(row["reason"] or "")
 
 
-def fresh_count(store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
+def left_out(store: Store, *, threshold: float) -> dict[str, int]:
+    """The number of turns over the threshold that can be no example, by reason, most first."""
+    sql = """
+        SELECT reason, count(*) AS turns FROM candidates WHERE key IS NULL AND score >= ?
+        GROUP BY reason ORDER BY turns DESC, reason
+    """
+    return {str(row["reason"]): int(row["turns"]) for row in store.rows(sql, (threshold,))}
+
+
+def fresh_count(store: Store, *, threshold: float, learned_runs: Collection[str]) -> FreshCount:
     """How many distinct examples there are that no version of the live chain has learned."""
     values = {"threshold": threshold, "runs": json.dumps(sorted(learned_runs))}
-    row = store.row(f"SELECT count(DISTINCT key) {_FRESH}", values)
-    return int(row[0]) if row is not None else 0
+    sql = f"SELECT count(DISTINCT key), count(DISTINCT CASE WHEN own THEN key END) {_FRESH}"
+    row = store.row(sql, values)
+    every, own = (0, 0) if row is None else (int(row[0]), int(row[1]))
+    return FreshCount(own, every - own)
 
 
 def fresh_candidates(
     store: Store, *, threshold: float, learned_runs: Collection[str]
-) -> tuple[tuple[str, str], ...]:
-    """Those examples, oldest first: key and session of each."""
+) -> tuple[FreshExample, ...]:
+    """Those examples, oldest first."""
     values = {"threshold": threshold, "runs": json.dumps(sorted(learned_runs))}
-    rows = store.rows(f"SELECT key, session {_FRESH} ORDER BY started, turn_id", values)
-    first: dict[str, str] = {}
+    rows = store.rows(f"SELECT key, session, own {_FRESH} ORDER BY started, turn_id", values)
+    chosen: dict[str, FreshExample] = {}
     for row in rows:
-        first.setdefault(row["key"], row["session"])
-    return tuple(first.items())
+        one = FreshExample(row["key"], row["session"], bool(row["own"]))
+        before = chosen.get(one.key)
+        if before is None or (one.own and not before.own):
+            chosen.pop(one.key, None)  # its place is that of the turn it is made from
+            chosen[one.key] = one
+    return tuple(chosen.values())
 
 
 class FreshExamples:
-    """How many there are and from which sessions, kept from one decision to the next.
+    """How many there are, and which, kept from one decision to the next.
 
     A daemon decides every half minute, and at most times no evidence came. What else is written
     (texts that expire, above all) takes a few away: it counts after `REST_SECONDS`.
@@ -101,29 +141,28 @@ class FreshExamples:
         self._asked: tuple[object, ...] = ()
         self._stamp: tuple[int, int] | None = None
         self._counted = 0.0
-        self._count = 0
-        self._sessions: list[str] | None = None
+        self._count = FreshCount()
+        self._examples: tuple[FreshExample, ...] | None = None
 
     def outdate(self) -> None:
         """Have them found anew at the next question: evidence came, or was forgotten."""
         self._stamp = None
 
-    def count(self, store: Store, *, threshold: float, learned_runs: Collection[str]) -> int:
+    def count(self, store: Store, *, threshold: float, learned_runs: Collection[str]) -> FreshCount:
         """`fresh_count`."""
         asked, stamp = (threshold, frozenset(learned_runs)), store.stamp()
         rests = self._stamp is not None and self._monotonic() < self._counted + REST_SECONDS
         if asked != self._asked or (stamp != self._stamp and not rests):
             self._count = fresh_count(store, threshold=threshold, learned_runs=learned_runs)
-            self._asked, self._stamp, self._sessions = asked, stamp, None
+            self._asked, self._stamp, self._examples = asked, stamp, None
             self._counted = self._monotonic()
         return self._count
 
-    def sessions(
+    def each(
         self, store: Store, *, threshold: float, learned_runs: Collection[str]
-    ) -> list[str]:
-        """The session of each, oldest example first."""
+    ) -> tuple[FreshExample, ...]:
+        """Each of them, oldest first."""
         self.count(store, threshold=threshold, learned_runs=learned_runs)
-        if self._sessions is None:
-            found = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
-            self._sessions = [session for _, session in found]
-        return self._sessions
+        if self._examples is None:
+            self._examples = fresh_candidates(store, threshold=threshold, learned_runs=learned_runs)
+        return self._examples

@@ -404,6 +404,22 @@ def m017_what_is_left_and_said_next(db: Database) -> None:
     )
 
 
+@migrations()
+def m018d_what_a_person_wrote(db: Database) -> None:
+    _run(
+        db,
+        # Whether the person wrote or changed something of the answer to learn. Every turn is looked
+        # at anew, and what a cycle began with counted what was kept as it was too.
+        "ALTER TABLE candidates ADD COLUMN own INTEGER NOT NULL DEFAULT 0",
+        "UPDATE scores SET judged = 0 WHERE turn_id IN (SELECT turn_id FROM candidates)",
+        "DELETE FROM candidates",
+        "DROP INDEX candidates_fit",
+        "CREATE INDEX candidates_fit ON candidates (started, turn_id, key, session, score, own) "
+        "WHERE key IS NOT NULL",
+        "UPDATE runs SET fresh = NULL",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

@@ -187,9 +187,12 @@ def _brought_back(
 ) -> Suggestion | None:
     """The suggestion where a commit brought it back, as the revert of a revert does.
 
-    What was replaced by another suggestion is not looked for.
+    What was replaced by another suggestion is there again if git took that one back, and it stands
+    word for word as it was committed.
     """
-    if tracked.suggestion.sign == "superseded" or not seen.text:
+    replaced = tracked.suggestion.sign == "superseded"
+    undone = move.committed.action in ("reset", "revert") and tracked.suggestion.commit is not None
+    if not seen.text or (replaced and not undone):
         return None
     match = None
     with suppress(NotCompared):
@@ -200,7 +203,7 @@ def _brought_back(
             min_tokens=move.settings.min_tokens,
             min_similarity=move.settings.placed_similarity,
         )
-    if match is None:
+    if match is None or (replaced and match.method != "lines"):
         return None
     exact = is_its_lines(tracked)
     region = regions.region_at(seen.text, seen.place, match.start, match.end, exact=exact)
@@ -245,10 +248,12 @@ def _after_reset(tracked: Tracked, facts: Facts, move: _Move) -> Suggestion:
             and not _still_there(suggestion, facts)
         )
         return gone(suggestion, move.now) if thrown_away else suggestion
-    if not facts.other_branch:
-        return suggestion
-    frame = frame_of(tracked)
     seen, region = _in_commit(suggestion, facts, committed)
+    if not facts.other_branch:
+        replaced = suggestion.sign == "superseded"
+        again = _brought_back(tracked, seen, facts, move) if replaced else None
+        return suggestion if again is None else _has(tracked, again, facts, move)
+    frame = frame_of(tracked)
     after = None if region is None else stands_at(suggestion, seen, region, frame)
     enough = move.settings.placed_similarity
     if (

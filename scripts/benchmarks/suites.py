@@ -3,8 +3,9 @@
 The last line is one JSON object. The embedded base and copies of it with a small random low-rank
 change are measured on every suite. How unequally such a change does on the texts of a suite says
 how surely a rise of so many nats a token on that suite alone is found: Student's t over its texts,
-at 5 % after Holm's correction (the smallest of all p-values is multiplied by their number). A model
-takes about two minutes of one core.
+at 5 % after Holm's correction (the smallest of all p-values is multiplied by their number).
+`--file` compares a packed version with the base as well. A model takes about two minutes of one
+core.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from differences import embedded_base, random_change, say
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from qi_learn.bench.rendering import ByTemplate
 from qi_learn.dataset.examples import RenderCache, Serving
@@ -29,7 +31,8 @@ from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.pack.splice import pack
 from qi_learn.records import Example
-from qi_learn.stats import Interval, paired_interval, t_cdf, t_quantile
+from qi_learn.stats import Interval, holm, p_above, paired_interval, t_cdf, t_quantile
+from scripts.benchmarks.differences import embedded_base, random_change, say
 
 RISE, SURE, CONTEXT = 0.045, 0.05, 1024
 """Nats a token that are to be found, and the chance that a claim of one verdict is wrong."""
@@ -54,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the general suites.")
     parser.add_argument("--changes", type=int, default=3, help="random changes; one model each")
     parser.add_argument("--size", type=float, default=0.25, help="of a change, as `differences`")
+    parser.add_argument("--file", type=Path, help="a packed version, to compare with the base")
     parser.add_argument("--threads", type=int, help="of llama.cpp")
     given = parser.parse_args()
     base = embedded_base()
@@ -74,6 +78,10 @@ def main() -> None:
         "left_out": dict(general.left_out),
         "suites": {name: _plain(one) for name, one in figures.items()},
     }
+    if given.file:
+        report["rises"] = rises(
+            general.suites, before, nlls(given.file, general.suites, ends, given.threads)
+        )
     print(json.dumps(report))
 
 
@@ -109,13 +117,7 @@ def figures_of(
     suites: int,
 ) -> SuiteFigures:
     """The figures of one suite of so many."""
-    units = [e.session or e.id for e in examples]
-    changes = [
-        paired_interval(
-            [b - a for a, b in zip(before, model, strict=True)], [1.0] * len(units), units
-        )
-        for model in after
-    ]
+    changes = [change_of(examples, before, model) for model in after]
     return SuiteFigures(
         len(examples),
         sum(len(e.target_ids) for e in examples),
@@ -124,6 +126,33 @@ def figures_of(
         [change.error for change in changes],
         [power(change, suites) for change in changes],
     )
+
+
+def change_of(
+    examples: Sequence[Example], before: Sequence[float], after: Sequence[float]
+) -> Interval:
+    """The interval of one suite's change."""
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    return paired_interval(differences, [1.0] * len(examples), [e.session for e in examples])
+
+
+def rises(
+    suites: SuiteExamples,
+    before: Mapping[str, Sequence[float]],
+    after: Mapping[str, Sequence[float]],
+) -> dict[str, dict[str, float]]:
+    """How much each suite rose, between which bounds, and p adjusted for all suites."""
+    changes = {name: change_of(found, before[name], after[name]) for name, found in suites.items()}
+    adjusted = holm({name: p_above(change, 0.0) for name, change in changes.items()})
+    return {
+        name: {
+            "rise": round(change.mean, 4),
+            "low": round(change.low, 4),
+            "high": round(change.high, 4),
+            "p": round(adjusted[name], 4),
+        }
+        for name, change in changes.items()
+    }
 
 
 def power(change: Interval, suites: int) -> float:

@@ -43,6 +43,9 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     assert verdict.ships
     assert verdict.compared_with == "1.0.0"
     assert all(c.passed for c in verdict.checks)
+    gate = world.settings.gate
+    assert 1000 < verdict.numbers["tokens_read"] <= gate.max_tokens
+    assert 100 < verdict.numbers["tokens_generated"] <= gate.max_generated
     said = next(c.reason for c in verdict.checks if c.name == "execution")
     assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said
     assert {c.name for c in verdict.checks} >= {

@@ -39,7 +39,7 @@ from tests.support.world import World, steps
 @pytest.mark.parametrize(
     ("sessions", "words"),
     [
-        ({"a": 2, "b": 2}, "4 examples are too few: the gate alone needs 6"),
+        ({"a": 2, "b": 2}, "4 examples with text of your own are too few: the gate alone needs 6"),
         ({"a": 14, "b": 3}, "14 of 17 examples come from one session"),
         ({}, "0 examples"),
     ],
@@ -140,13 +140,14 @@ def test_a_delta_that_makes_it_worse_is_refused_also_where_the_disk_was_full_mea
     world.change("idle", quiet=3600.0, longest_pause=0.01)
     world.paths.activity.touch()
     assert world.cycle(run) == REFUSED, run.log.read_text()
-    assert [line["state"] for line in run.history()].count(WAITS) == 1
+    waited = [line["step"] for line in run.history() if line["state"] == WAITS]
+    assert waited == ["pack", "gate"], "for each once"
     outcome = json.loads(run.outcome.read_text())
     verdict = run.read(run.verdict, Verdict)
     assert not verdict.ships
     assert verdict.scale == 0.25  # the least of a bad thing
     assert outcome["reason"] == "; ".join(verdict.reasons)
-    assert "not surely better" in outcome["reason"]
+    assert "not better by more than" in outcome["reason"]
     with world.store() as store:
         world.take_in(store)
         assert load_run(store, run.run_id).verdict == verdict

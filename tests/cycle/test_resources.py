@@ -176,7 +176,7 @@ def test_the_gate_asks_nothing_while_requests_are_answered(
     gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]
 ) -> None:
     one = cycle(server.url, longest_pause=60.0, quiet=2.0)
-    wait, looked = giving_way(one), []
+    wait, looked = giving_way(one, "gate"), []
     one.paths.activity.touch()
     wait(lambda: looked.append(1))
     assert len(looked) >= 2, "it looks again and again"
@@ -191,7 +191,7 @@ def test_the_gates_waits_have_a_limit_all_together_and_a_stop_ends_them(
     gpus: Gpus, server: FakeModels, cycle: Callable[..., Cycle]
 ) -> None:
     impatient = cycle(server.url, longest_pause=0.5 / 60, quiet=3600.0)
-    wait, looked = giving_way(impatient), []
+    wait, looked = giving_way(impatient, "gate"), []
     impatient.paths.activity.touch()
     for _ in range(3):
         wait(lambda: looked.append(1))
@@ -200,7 +200,7 @@ def test_the_gates_waits_have_a_limit_all_together_and_a_stop_ends_them(
     def stop() -> None:
         raise Stopped("no more")
 
-    endless = giving_way(cycle(server.url, longest_pause=60.0, quiet=3600.0))
+    endless = giving_way(cycle(server.url, longest_pause=60.0, quiet=3600.0), "gate")
     with pytest.raises(Stopped, match="no more"):
         endless(stop)
 

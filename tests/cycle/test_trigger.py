@@ -25,7 +25,7 @@ from qi_learn.store import feedback
 from qi_learn.store.candidates import FreshExamples
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.runs import Run, apply_cycle
-from tests.support.dataset_world import keep, suggestion, turn, work
+from tests.support.dataset_world import agreed, keep, suggestion, turn, work
 from tests.support.redacted import as_redacted
 
 DAY = 86400.0
@@ -74,8 +74,8 @@ def ask(
 
 
 def test_enough_new_work_of_several_sessions_is_due(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
-    assert ask(store) == Decision(True, "12 new examples over the quality threshold", {}, 12)
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
+    assert ask(store) == Decision(True, "12 new examples with text of your own", {}, 12)
 
 
 def test_too_little_is_said_with_how_much_is_missing(store: Store) -> None:
@@ -83,11 +83,11 @@ def test_too_little_is_said_with_how_much_is_missing(store: Store) -> None:
     work(store, {"a": 4, "b": 3})
     found = ask(store)
     assert (found.due, found.fresh, found.missing) == (False, 7, {"interactions": 3})
-    assert found.reason == "7 of 10 new examples over the quality threshold; 3 are missing"
+    assert found.reason == "7 of 10 new examples with text of your own; 3 are missing"
 
 
 def test_low_scores_and_what_is_learned_do_not_count(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     work(store, {"d": 9}, first=20, score=0.5)
     assert ask(store).fresh == 12
     cycle(store, "R1", "deployed", NOW - 2 * DAY, turns=range(5), fresh=12)
@@ -98,6 +98,29 @@ def test_low_scores_and_what_is_learned_do_not_count(store: Store) -> None:
     assert ask(store, learned_runs=("other",)).fresh == 12
 
 
+def test_what_was_kept_as_it_was_is_counted_apart_and_starts_no_cycle(store: Store) -> None:
+    work(store, {"a": 3, "b": 3})
+    agreed(store, dict.fromkeys("uvwxyz", 9), first=100)
+    found = ask(store)
+    assert (found.due, found.fresh, found.kept) == (False, 6, 54)
+    assert found.missing == {"interactions": 4}
+    assert found.reason == (
+        "6 of 10 new examples with text of your own; 4 are missing (54 more were kept as they were)"
+    )
+    work(store, {"c": 4, "d": 2}, first=20)
+    words = "12 new examples with text of your own (54 more were kept as they were)"
+    assert ask(store) == Decision(True, words, {}, 12, 54)
+    assert ask(store, busy=True).kept == 54
+
+
+def test_what_was_kept_as_it_was_makes_no_session_one_sided_and_evens_none_out(
+    store: Store,
+) -> None:
+    work(store, {"a": 10, "b": 3})
+    agreed(store, dict.fromkeys("uvw", 9), first=100)
+    assert "one-sided: 10 of 13 examples" in ask(store).reason
+
+
 def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     work(store, {"a": 10, "b": 3})
     found = ask(store)
@@ -106,7 +129,9 @@ def test_one_sided_and_unsplittable_work_is_not_learned(store: Store) -> None:
     few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=25)))
     assert not few.due
     assert "one-sided: 10 of 13" in few.reason
-    assert "13 examples are too few: the gate alone needs 25" in few.reason, "both at once"
+    assert "13 examples with text of your own are too few: the gate alone needs 25" in few.reason, (
+        "both at once"
+    )
 
 
 def test_what_leaves_nothing_to_train_on_is_not_learned(store: Store) -> None:
@@ -127,7 +152,7 @@ def test_off_and_busy_wait_but_still_count(store: Store) -> None:
 
 
 def test_the_interval_counts_from_the_end_of_the_last_cycle(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     cycle(store, "R1", "failed", NOW - DAY + 3600)
     cycle(store, "R0", "failed", NOW - 3 * DAY)
     found = ask(store)
@@ -140,7 +165,7 @@ def test_the_interval_counts_from_the_end_of_the_last_cycle(store: Store) -> Non
 
 
 def test_after_a_refusal_it_takes_a_quarter_more(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     cycle(store, "R1", "refused", NOW - 2 * DAY, fresh=10)
     found = ask(store)
     assert (found.due, found.missing) == (False, {"interactions": 1})
@@ -150,7 +175,7 @@ def test_after_a_refusal_it_takes_a_quarter_more(store: Store) -> None:
 
 
 def test_a_refusal_before_the_live_version_says_nothing_any_more(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     cycle(store, "R1", "refused", NOW - 9 * DAY, fresh=50)
     cycle(store, "R2", "deployed", NOW - 5 * DAY, fresh=63)
     assert ask(store, learned_runs=("R2",)).due
@@ -163,7 +188,7 @@ def test_a_refusal_before_the_live_version_says_nothing_any_more(store: Store) -
 
 
 def test_with_a_schedule_cycles_start_at_its_times_only(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     noon = with_train(schedule="0 12 * * *")
     for late, due in (
         (-1, False),
@@ -178,7 +203,7 @@ def test_with_a_schedule_cycles_start_at_its_times_only(store: Store) -> None:
 
 
 def test_a_scheduled_time_starts_one_cycle_and_a_daily_one_comes_daily(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     noon = with_train(schedule="0 12 * * *")
     cycle(store, "R1", "failed", NOW + 65)  # started 5 s past, ended a minute later
     assert not ask(store, noon, now=NOW + 120).due
@@ -189,7 +214,7 @@ def test_a_scheduled_time_starts_one_cycle_and_a_daily_one_comes_daily(store: St
 
 
 def test_a_schedule_that_is_none_is_an_error_that_says_so(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     with pytest.raises(SettingsError, match=r"train\.schedule = 'at night' is not a cron line"):
         ask(store, with_train(schedule="at night"))
 
@@ -215,19 +240,19 @@ def test_a_clock_set_back_by_less_than_the_interval_never_shortens_the_wait(part
 
 def test_a_clock_that_was_years_ahead_does_not_start_the_same_cycle_again(store: Store) -> None:
     """The end of the cycle is not believed; the counts hold without a clock."""
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     years = 4 * 365 * DAY
     cycle(store, "R1", "refused", NOW + years, fresh=12)
     found = ask(store)
     assert (found.due, found.missing) == (False, {"interactions": 3})
     cycle(store, "R2", "deployed", NOW + years, turns=range(12), fresh=12)
     assert ask(store, learned_runs=("R2",)).missing == {"interactions": 10}
-    work(store, {"d": 4, "e": 4, "f": 4}, first=20)
+    work(store, {"e": 3, "f": 3, "g": 3, "h": 3}, first=20)
     assert ask(store, learned_runs=("R2",)).due
 
 
 def test_a_cycle_after_the_jump_is_believed_again(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     cycle(store, "R1", "failed", NOW + 1000 * DAY)
     assert ask(store).due
     cycle(store, "R2", "failed", NOW + 60)
@@ -250,7 +275,7 @@ def test_deciding_over_a_thousand_turns_is_no_burden(store: Store) -> None:
 
 
 def test_after_a_cancelled_cycle_it_rests_whatever_the_interval_is(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     at_once = with_train(training_interval=0.0)
     cycle(store, "R1", "refused", NOW - 9000, fresh=1)
     cycle(store, "R2", "cancelled", NOW - 600, fresh=12)
@@ -268,7 +293,7 @@ def test_after_a_cancelled_cycle_it_rests_whatever_the_interval_is(store: Store)
 
 
 def test_a_cycle_whose_time_had_come_waits_on_after_the_grace(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     nightly = with_train(schedule="30 2 * * *")
     morning = datetime(2026, 11, 20, 8, 0).astimezone().timestamp()
     assert not decide(store, nightly, learned_runs=(), now=morning, busy=False).due
@@ -279,7 +304,7 @@ def test_a_cycle_whose_time_had_come_waits_on_after_the_grace(store: Store) -> N
 
 
 def test_a_turn_is_looked_at_once_until_it_is_scored_again(store: Store) -> None:
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     assert ask(store).fresh == 12
     with asked(store) as statements:
         assert ask(store).fresh == 12
@@ -304,13 +329,13 @@ def test_more_than_one_look_can_take_is_told_and_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trigger, "JUDGED_AT_ONCE", 5)
-    work(store, {"a": 4, "b": 4, "c": 4})
+    work(store, {"a": 3, "b": 3, "c": 3, "d": 3})
     first = ask(store)
     assert (first.due, first.fresh) == (False, 5)
     assert "still being looked through" in first.reason
     assert (ask(store).fresh, ask(store)) == (
         10,
-        Decision(True, "12 new examples over the quality threshold", {}, 12),
+        Decision(True, "12 new examples with text of your own", {}, 12),
     )
 
 

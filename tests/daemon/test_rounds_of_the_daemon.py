@@ -72,14 +72,14 @@ def test_a_decision_that_left_turns_is_taken_again_soon(paths: Paths) -> None:
         keep(store, JUDGED_AT_ONCE + 50)
     with Daemon(paths, SETTINGS, gateway=False) as daemon:
         daemon.tick()
-        assert (daemon.decision.reason, daemon.decision.fresh) == (STILL_LOOKING, JUDGED_AT_ONCE)
+        assert (daemon.decision.reason, daemon.decision.kept) == (STILL_LOOKING, JUDGED_AT_ONCE)
 
         def decided() -> bool:
             daemon.tick()
             return daemon.decision.reason != STILL_LOOKING
 
         wait_until(decided, seconds=20)  # nothing new came: without it, in 30 seconds
-        assert daemon.decision.fresh == JUDGED_AT_ONCE + 50
+        assert daemon.decision.kept == JUDGED_AT_ONCE + 50
 
 
 def keep(store: Store, count: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qi_learn.dataset import general_texts, reference_code
-from qi_learn.dataset.disjoint import disjoint
+from qi_learn.dataset.disjoint import disjoint, notes_of
 from qi_learn.dataset.examples import content_hash
-from qi_learn.dataset.general_suites import LEAST
+from qi_learn.dataset.general_suites import LEAST, GeneralSuites
 from qi_learn.gate.tasks import load_tasks
 from qi_learn.records import Example, Pair, Snapshot, Split
 
@@ -81,6 +81,21 @@ def test_a_suite_of_which_too_little_is_left_is_said_to_be_lost() -> None:
     assert found.dropped == {"go": len(GO) - LEAST + 1}
 
 
+def test_what_is_not_whole_is_said_in_words() -> None:
+    general = GeneralSuites(SUITES, {"fim": "the model does not support insert"})
+    some = disjoint(SUITES, snapshot(GO[0], SQL[0], SQL[1]))
+    assert notes_of(general, some) == (
+        "the general suite fim was not measured: the model does not support insert",
+        "the general suite go: without 1 of its texts, which are in what was trained on",
+        "the general suite sql: without 2 of its texts, which are in what was trained on",
+    )
+    lost = disjoint(SUITES, snapshot(*GO))
+    assert notes_of(GeneralSuites(SUITES), lost) == (
+        "the general suite go was not measured: 24 of its texts are in what was trained on",
+    )
+    assert notes_of(GeneralSuites(SUITES), disjoint(SUITES, snapshot())) == ()
+
+
 def test_the_shipped_texts_share_nothing_with_generic_code_nor_with_the_tasks() -> None:
     """By construction: with the anchors that are replayed, the yardsticks and the tasks."""
     questions = [
@@ -95,7 +110,7 @@ def test_the_shipped_texts_share_nothing_with_generic_code_nor_with_the_tasks() 
         },
         "questions": tuple(example(q.id, q.target.text) for q in questions),
         "python": tuple(example(t.id, t.text) for t in reference_code.package_texts()),
-        "python_stdlib": tuple(example(t.id, t.text) for t in reference_code.probes()),
+        "python_stdlib": tuple(example(t.id, t.text) for t in reference_code.library_texts()),
     }
     generic = [*reference_code.anchors(), *reference_code.yardsticks()]
     tasks = [f"{task.prompt}\n{task.solution}" for task in load_tasks()]

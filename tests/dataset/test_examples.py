@@ -8,15 +8,16 @@ import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from qi_learn.dataset import reference_code
+from qi_learn.dataset.authorship import written_spans
 from qi_learn.dataset.examples import (
     RenderCache,
     Serving,
@@ -60,6 +61,12 @@ def smollm() -> Iterator[Vocabulary]:
 
 @pytest.fixture
 def server() -> Iterator[RenderingServer]:
+    with rendering_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[RenderingServer]:
     with rendering_server() as running:
         yield running
 
@@ -305,6 +312,99 @@ def test_a_server_that_does_not_render_is_said(smollm: Vocabulary) -> None:
             candidate(interaction(turn(answer="x = 1"))),
             Serving(client, "m", "d", smollm, RenderCache()),
         )
+
+
+# --- who wrote it ---------------------------------------------------------------------------------
+
+
+def own(example: Example | Skipped, vocabulary: Vocabulary) -> list[str]:
+    """The runs of tokens that the person wrote."""
+    assert isinstance(example, Example)
+    assert len(example.person_mask) == len(example.target_ids)
+    assert example.person_mask[-1] is False, "the end is nobody's"
+    pieces = zip(vocabulary.pieces(example.target_ids), example.person_mask, strict=True)
+    return [
+        b"".join(piece for piece, _ in run).decode()
+        for theirs, run in groupby(pieces, key=lambda pair: pair[1])
+        if theirs
+    ]
+
+
+def test_the_tokens_that_the_person_changed_are_theirs(
+    server: RenderingServer, smollm: Vocabulary
+) -> None:
+    t = turn()
+    example = build(server, smollm, interaction(t, suggestion(t, final=KEPT)))
+    assert own(example, smollm) == [": float", " -> float", "3.14", " * r  # π r²"]
+    kept = build(server, smollm, interaction(t, suggestion(t, final=CODE)))
+    assert own(kept, smollm) == []
+    assert isinstance(kept, Example)
+    assert not kept.person_wrote
+
+
+def test_a_completion_an_argument_and_an_answer_with_crlf_have_the_same_authors(
+    server: RenderingServer, smollm: Vocabulary
+) -> None:
+    code, kept = "radius):\n    return 3 * radius\n", "radius):\n    return tau * radius\n"
+    for request_ in ({"raw": True}, {"suffix": "\n\nx = 1"}, {"line_ends": "\r\n", "raw": True}):
+        t = turn(
+            answer=code,
+            endpoint="/api/generate",
+            messages=(Message("prompt", "import math\n\ndef area("),),
+            request=request_,
+        )
+        example = build(server, smollm, interaction(t, suggestion(t, code, final=kept)))
+        assert isinstance(example, Example)
+        assert ("\r\n" in example.target) == ("line_ends" in request_)
+        assert own(example, smollm) == [" tau"], request_
+    text = 'def f(a):\n    say("<a>", "ä")\n    return a\n'
+    call = {"function": {"name": "write", "arguments": {"path": "a.py", "text": text}}}
+    t = turn(answer="So:", answer_extra={"tool_calls": [call]}, request={"tools": [call]})
+    edit = Suggestion(t.id, 0, text, -1, -1, state="settled", final_text=text.replace("ä", "äö☃"))
+    (changed,) = own(build(server, smollm, interaction(t, edit)), smollm)
+    assert "\\u00f6\\u2603" in changed
+    assert len(changed) < 20
+    ends = replace(edit, final_text=text.replace("    return a\n", ""))
+    (behind,) = own(build(server, smollm, interaction(t, ends)), smollm)
+    assert behind[:1] == '"', "to close the argument was the person's"
+
+
+def test_who_wrote_a_line_of_an_argument_that_is_not_found_is_not_known(
+    smollm: Vocabulary,
+) -> None:
+    """A template that writes arguments in a form of its own."""
+    target = Target("", (), ({},), ("a = 1\n",), served=Target("", (), ({},), ("b = 1\n",)))
+    ask = {"endpoint": "/api/chat", "body": {}}
+    assert written_spans(target, "<arg>a = 1</arg>", ask) is None
+    assert written_spans(replace(target, served=target), "<arg>a = 1</arg>", ask) == ()
+
+
+WORDS = st.sampled_from(["a", "bc", "def", "(", ")", "=", "é☃", "\n    ", "# d", "'s t'", "1.5"])
+TEXTS = st.lists(WORDS, min_size=1, max_size=12).map(" ".join)
+
+
+@given(before=TEXTS, after=TEXTS, form=st.sampled_from(["block", "raw", "argument"]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_counts_before_it_is_rendered_has_tokens_of_the_person_and_nothing_else_has(
+    shared_server: RenderingServer, smollm: Vocabulary, before: str, after: str, form: str
+) -> None:
+    assume(before.strip() and after.strip())
+    if form == "argument":
+        call = {"function": {"name": "write", "arguments": {"text": before}}}
+        t = turn(answer="", answer_extra={"tool_calls": [call]}, request={"tools": [call]})
+        edit = Suggestion(t.id, 0, before, -1, -1, state="settled", final_text=after)
+    elif form == "raw":
+        prompt = (Message("prompt", "x\n"),)
+        t = turn(answer=before, endpoint="/api/generate", messages=prompt, request={"raw": True})
+        edit = suggestion(t, before, final=after)
+    else:
+        t = turn(answer=f"So:\n```python\n{before}\n```\n")
+        edit = suggestion(t, f"{before}\n", final=after)
+    of = interaction(t, edit)
+    learnable = candidate(of)
+    example = build(shared_server, smollm, of)
+    assert isinstance(example, Example)
+    assert example.person_wrote is learnable.own is bool(own(example, smollm))
 
 
 # --- masks and generic text -----------------------------------------------------------------------

@@ -4,6 +4,7 @@ files back.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from qi_learn.settings import GateSettings, Settings, TrainSettings
 from qi_learn.store.database import Store, open_store
 from tests.support.dataset_world import (
     RenderingServer,
+    agreed,
     keep,
     rendering_server,
     suggestion,
@@ -35,7 +37,8 @@ from tests.support.dataset_world import (
 from tests.support.tiny_models import write_tiny_model
 
 SETTINGS = Settings(gate=GateSettings(min_examples=4))
-SESSIONS = {"a": 6, "b": 5, "c": 5, "d": 4}
+SESSIONS = {"a": 6, "b": 5, "c": 3, "d": 4, "e": 2}
+MORE = {"p": 5, "q": 4, "r": 4, "t": 4}
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +90,9 @@ def test_the_newest_sessions_judge_and_everything_is_counted(
         ("a", "train"): 6,
         ("b", "train"): 4,
         ("b", "dev"): 1,
-        ("c", "gate"): 5,
+        ("c", "gate"): 3,
         ("d", "gate"): 4,
+        ("e", "gate"): 2,
     }
     assert found.dropped == {
         "the model thought aloud before it answered": 1,
@@ -110,6 +114,51 @@ def test_the_same_store_gives_the_same_snapshot(
     assert load_snapshot(tmp_path / "snapshot") == first
 
 
+def test_what_was_kept_as_it_was_trains_and_does_not_count(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    agreed(store, {"b": 3, "e": 4}, first=0)
+    work(store, SESSIONS, first=10)
+    found = freeze_it(store, server, vocabulary)
+    assert Counter((e.session, e.split, e.person_wrote) for e in found.examples) == {
+        ("a", "train", True): 6,
+        ("b", "train", True): 4,
+        ("b", "dev", True): 1,
+        ("b", "train", False): 3,
+        ("c", "gate", True): 3,
+        ("d", "gate", True): 4,
+        ("e", "gate", True): 2,
+        ("e", "gate", False): 4,
+    }
+    agreed(store, dict.fromkeys("uvwxyz", 9), first=200)
+    with pytest.raises(Refused, match="20 examples with text of your own are too few"):
+        freeze_it(store, server, vocabulary, settings=Settings(gate=GateSettings(min_examples=21)))
+
+
+def test_who_wrote_a_token_is_kept_with_the_data_set(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    found = freeze_it(store, server, vocabulary)
+    save_snapshot(tmp_path / "R1", found)
+    assert load_snapshot(tmp_path / "R1") == found
+    assert all(len(e.person_mask) == len(e.target_ids) for e in found.examples)
+    older = replace(found, examples=tuple(replace(e, person_mask=()) for e in found.examples))
+    save_snapshot(tmp_path / "older", older)
+    for name in ("train", "dev", "gate"):  # as it was written before there was such a mask
+        file = tmp_path / "older" / f"{name}.jsonl"
+        plain = file.read_text().replace(',"person_mask":[]', "")
+        assert "person_mask" not in plain
+        file.write_text(plain)
+    manifest = json.loads((tmp_path / "older" / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        content = (tmp_path / "older" / f"{name}.jsonl").read_bytes()
+        entry["sha256"] = hashlib.sha256(content).hexdigest()
+    (tmp_path / "older" / "manifest.json").write_text(json.dumps(manifest))
+    assert load_snapshot(tmp_path / "older") == older
+    assert not any(e.person_wrote for e in older.examples), "it is not known, and never guessed"
+
+
 def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(
     store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
@@ -117,11 +166,11 @@ def test_a_second_cycle_takes_what_is_new_and_replays_what_trained(
     first = freeze_it(store, server, vocabulary)
     done = RunDirectory(tmp_path / "R1")
     save_snapshot(done.snapshot, first)
-    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    work(store, MORE, first=20)
     learned = {e.id for e in first.examples}
     store.execute("DELETE FROM turns WHERE id = 'turn-0000'")  # it was forgotten on request
     second = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
-    assert {e.session for e in second.examples} == {"e", "f", "g"}
+    assert {e.session for e in second.examples} == set(MORE)
     assert {e.id for e in second.replay} == {e.id for e in first.split("train")} - {"turn-0000"}
     assert not {e.hash for e in second.replay} & {
         e.hash for e in (*first.split("gate"), *second.examples)
@@ -160,7 +209,7 @@ def test_what_the_training_found_out_says_what_is_due_and_the_manifest_why(
     runs[1].write(
         runs[1].recall_log, RecallLog({kept.id: 1.0, lost.id: 2.0}, {}, {kept.id: 2, lost.id: 2})
     )
-    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
+    work(store, MORE, first=20)
     learned = {e.id for e in first.examples}
     all_but_one = Settings(gate=SETTINGS.gate, train=TrainSettings(replay=len(others) + 1))
     third = freeze_it(
@@ -208,8 +257,8 @@ def test_a_secret_of_a_kind_that_is_known_only_now_is_neither_learned_nor_replay
     bad = replace(first.split("train")[0], prompt=f"Mend this: {secret}")
     done = RunDirectory(tmp_path / "R1")
     save_snapshot(done.snapshot, replace(first, examples=(bad, *first.examples[1:])))
-    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
-    t = turn(90, session="g")
+    work(store, MORE, first=20)
+    t = turn(90, session="t")
     keep(store, t, suggestion(t, final=secret))
     found = freeze_it(
         store,
@@ -239,8 +288,8 @@ def test_a_secret_that_was_taken_out_elsewhere_is_neither_learned_nor_replayed(
     kept = tuple(e for e in first.examples if e.id not in (bad.id, unseen.id))
     save_snapshot(done.snapshot, replace(first, examples=(bad, unseen, *kept)))
     load_redactor(store.path.with_name("redaction.key")).text(f'password = "{secret}"')
-    work(store, {"e": 5, "f": 5, "g": 5}, first=20)
-    t = turn(90, session="g")
+    work(store, MORE, first=20)
+    t = turn(90, session="t")
     keep(store, t, suggestion(t, final=bare))
     learned = {e.id for e in first.examples}
     found = freeze_it(store, server, vocabulary, run_id="R2", earlier=[done], learned=learned)
@@ -286,14 +335,15 @@ def test_thin_and_one_sided_data_is_refused(
     store: Store, server: RenderingServer, vocabulary: Vocabulary
 ) -> None:
     with pytest.raises(
-        Refused, match="0 examples are too few: the gate alone needs 4; 4 are missing"
+        Refused,
+        match="0 examples with text of your own are too few: the gate alone needs 4; 4 are missing",
     ):
         freeze_it(store, server, vocabulary)
     work(store, {"a": 1})
     with pytest.raises(Refused) as caught:
         freeze_it(store, server, vocabulary)
     for lack in (
-        "1 example is too few: the gate alone needs 4; 3 are missing",
+        "1 example with text of your own is too few: the gate alone needs 4; 3 are missing",
         "One-sided: 1 of 1 examples come from one session",
     ):
         assert lack in caught.value.what, "every lack is named at once"
@@ -308,7 +358,7 @@ def test_rare_domains_weigh_more(
     store: Store, server: RenderingServer, vocabulary: Vocabulary
 ) -> None:
     work(store, {"a": 3}, domain="data")
-    work(store, {"b": 6, "c": 2, "d": 5}, first=3)
+    work(store, {"b": 6, "c": 2, "d": 5, "f": 2}, first=3)
     weights = {e.domain: e.weight for e in freeze_it(store, server, vocabulary).split("train")}
     assert weights["data"] > 1 > weights["web"]
     assert freeze_it(store, server, vocabulary).split("gate")[0].weight == 1.0

@@ -67,11 +67,7 @@ def test_there_is_a_suite_for_each_language_and_each_form(general: GeneralSuites
 def test_each_suite_has_at_least_16_independent_texts(general: GeneralSuites) -> None:
     units = {name: len({e.session for e in found}) for name, found in general.suites.items()}
     assert {name: count for name, count in units.items() if count < 16} == {}
-    assert all(
-        count == len(general.suites[name])
-        for name, count in units.items()
-        if name != "python_stdlib"  # two texts of a module are one unit
-    )
+    assert units == {name: len(found) for name, found in general.suites.items()}
 
 
 def test_no_text_is_there_twice(general: GeneralSuites) -> None:
@@ -131,10 +127,10 @@ def test_the_texts_lie_in_the_package() -> None:
 # --- packages -------------------------------------------------------------------------------------
 
 
-def test_there_are_24_texts_of_as_many_modules_of_packages() -> None:
+def test_there_are_20_texts_of_as_many_modules_of_packages() -> None:
     texts = reference_code.package_texts()
     packages = Counter(text.module.split(".")[0] for text in texts)
-    assert (len(texts), len({text.module for text in texts})) == (24, 24)
+    assert (len(texts), len({text.module for text in texts})) == (20, 20)
     assert len(packages) >= 16
     assert max(packages.values()) <= 2
     assert all(len(text.text) >= reference_code.TEXT_CHARACTERS for text in texts)
@@ -143,8 +139,16 @@ def test_there_are_24_texts_of_as_many_modules_of_packages() -> None:
 def test_the_reserve_stands_in_for_packages_that_are_missing() -> None:
     gone = ("no_such_package/core", "click/no_such_module", *reference_code.PACKAGES[2:])
     texts = reference_code.package_texts(gone)
-    assert len(texts) == 24
-    assert texts[:22] == reference_code.package_texts()[2:]
+    assert len(texts) == 20
+    assert texts[:18] == reference_code.package_texts()[2:]
+
+
+def test_the_standard_library_gives_20_texts_of_the_probes_modules() -> None:
+    """No anchor and no yardstick is of those."""
+    modules = [text.module for text in reference_code.library_texts()]
+    trained = {t.module for t in (*reference_code.anchors(), *reference_code.yardsticks())}
+    assert len(set(modules)) == len(modules) == 20
+    assert trained.isdisjoint(modules)
 
 
 def test_nothing_of_the_package_that_the_demonstration_plays() -> None:

@@ -53,14 +53,14 @@ def server() -> Iterator[RenderingServer]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Five sessions of work that was kept as it was suggested, after whatever a test puts before it
-    (turn 0 to 99); the newest judge, one chooses.
+    """Six sessions of work to which the person put a comment, which prefers nothing, after whatever
+    a test puts before it (turn 0 to 99); the newest judge, one chooses.
     """
     with open_store(tmp_path / "store.db") as opened:
-        for n, session in enumerate("eeeeaaaabbbbccccdddd", start=100):
+        for n, session in enumerate("eeeeaaaabbbbccccddddgggg", start=100):
             code = f"def area_{n}(r):\n    return {n} * r\n"
             t = turn(n, session=session, answer=ANSWER.replace(CODE, code))
-            keep(opened, t, suggestion(t, code, final=code))
+            keep(opened, t, suggestion(t, code, final=f"{code}# number {n}\n"))
         yield opened
 
 
@@ -477,7 +477,7 @@ def test_there_are_never_more_rejects_than_kept_examples_and_none_comes_twice(
     ]  # the newest
     done = RunDirectory(tmp_path / "R1")
     save_snapshot(done.snapshot, found)
-    work(store, {"x": 4, "y": 4, "z": 4}, first=200)
+    work(store, {"w": 4, "x": 4, "y": 4, "z": 4}, first=200)
     second = frozen(
         store,
         server,

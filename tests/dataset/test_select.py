@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from qi_learn.cycle.trigger import judge
 from qi_learn.dataset.select import Selection, select_learnables
 from qi_learn.records import Message
 from qi_learn.settings import Settings, TrainSettings
+from qi_learn.store.candidates import FreshCount, fresh_candidates, fresh_count
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.learnables import learnable_turns
-from tests.support.dataset_world import keep, suggestion, turn, work
+from tests.support.dataset_world import ANSWER, CODE, keep, suggestion, turn, work
 
 SETTINGS = Settings()
 
@@ -62,6 +64,26 @@ def test_two_answers_to_one_question_are_two_examples(store: Store) -> None:
         t = turn(n, question="same")
         keep(store, t, suggestion(t, final=f"if a:\n    b = {n}\n"))
     assert len(selected(store).learnables) == 2
+
+
+def test_of_two_that_say_the_same_the_one_that_the_person_changed_is_the_example(
+    store: Store,
+) -> None:
+    """The model had answered so once, and another time the person made it so."""
+    code = "def area(r):\n    return tau * r\n"
+    as_it_was = turn(0, question="same", answer=ANSWER.replace(CODE, code))
+    keep(store, as_it_was, suggestion(as_it_was, code, final=code))
+    changed, later = turn(1, question="same"), turn(2, question="same")
+    for t in (changed, later):
+        keep(store, t, suggestion(t, final=code))
+    found = selected(store)
+    assert [(c.id, c.own) for c in found.learnables] == [("turn-0001", True)]
+    assert found.dropped == {"says the same as another": 2}
+    judge(store, SETTINGS)
+    threshold = SETTINGS.train.quality_threshold
+    assert fresh_count(store, threshold=threshold, learned_runs=()) == FreshCount(1, 0)
+    (one,) = fresh_candidates(store, threshold=threshold, learned_runs=())
+    assert one.own
 
 
 def test_the_system_prompt_is_part_of_the_question(store: Store) -> None:

@@ -100,7 +100,7 @@ def test_earlier_work_is_thinned_evenly_and_never_cut() -> None:
     assert any("earlier work" in note and "of 200" in note for note in readable.notes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     tokens=st.integers(1000, 60_000),
     sizes=st.tuples(*[st.integers(0, 40)] * 4),

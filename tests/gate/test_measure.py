@@ -7,6 +7,7 @@ import json
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 
 from qi_learn.errors import ServerError
+from qi_learn.gate.answer_cache import AnswerCache, served_cache
 from qi_learn.gate.budget import Purse
-from qi_learn.gate.measure import measure_behaviour
-from qi_learn.gate.suite import few_shots, gate_suite, old_suite, with_shots
+from qi_learn.gate.measure import ASKED_ANEW, measure_behaviour
+from qi_learn.gate.suite import gate_suite, old_suite, with_shots
 from qi_learn.outside.ollama import Ollama
-from qi_learn.records import Example, Snapshot
+from qi_learn.records import Behaviour, Example, Snapshot
 from tests.support import fake_models_server as fake
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -81,19 +83,6 @@ def test_the_old_suite_takes_every_cycle_in_turn_and_nothing_that_is_trained_on(
 def test_an_example_counts_once_in_the_old_suite() -> None:
     twice = snapshot(example("a", split="gate")), snapshot(example("a", split="gate"))
     assert len(old_suite(snapshot(), twice)) == 1
-
-
-def test_few_shots_are_the_newest_training_examples_that_fit() -> None:
-    frozen = snapshot(
-        example("a"),
-        example("b"),
-        example("c", prompt=90),
-        example("d"),
-        example("e", split="gate"),
-    )
-    assert [e.id for e in few_shots(frozen, room=50)] == ["b", "d"]
-    assert [e.id for e in few_shots(frozen, room=15)] == ["d"]
-    assert few_shots(frozen, room=0) == ()
 
 
 def test_shots_are_earlier_turns_of_a_chat_and_text_before_a_prompt() -> None:
@@ -253,6 +242,53 @@ def test_questions_end_when_their_tokens_are_used_up(server: Ollama, tmp_path: P
     assert server.used.answer_tokens == 12
     rest = purse.share(1.0)
     assert measure_behaviour(server, "m:1", asked, answer_tokens=89, allowance=rest).ids == ()
+
+
+SPACES = "```python\ndef a(b):\n    return b\n```"
+TABS = "```python\ndef a(b):\n\treturn b\n```"
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "aside"),
+    [(SPACES, True, True), (TABS, True, False), ("def a(b):\n    return b", False, False)],
+)
+def test_a_style_that_spills_over_is_not_coherent(
+    server: Ollama, tmp_path: Path, said: str, own: bool, aside: bool
+) -> None:
+    answering(server, tmp_path, "m:1", say=said)
+    code = "def a(b):\n    return b\n"
+    asked = [example(n, target=20, kept_code=code) for n in ("own", "aside")]
+    asked = [replace(e, target=SPACES) for e in asked]
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=50, aside={"aside"})
+    assert behaviour.coherent == (own, aside)
+
+
+def test_a_question_is_put_once_to_a_model_but_for_its_speed(
+    server: Ollama, tmp_path: Path
+) -> None:
+    """And for the candidate, whose answers are searched for secrets. No answer is written down."""
+    answering(server, tmp_path, "m:1", say=FENCED, rate=40.0)
+    file = served_cache(server, "m:1", tmp_path / "known", "answered")
+    assert file is not None
+    asked = [example(str(n), question=f"q{n}") for n in range(ASKED_ANEW + 3)]
+
+    def measure(count: int, *, new: bool = False) -> tuple[Behaviour, int]:
+        before = server.used.answer_tokens
+        known = AnswerCache(file, 50, "0.1", new=new)
+        behaviour = measure_behaviour(server, "m:1", asked[:count], answer_tokens=50, known=known)
+        return behaviour, server.used.answer_tokens - before
+
+    first, tokens = measure(len(asked) - 1)
+    each = tokens // (len(asked) - 1)
+    again, few = measure(len(asked))
+    assert few == each * (ASKED_ANEW + 1)
+    assert again.similarity[:-1] == first.similarity
+    assert again.coherent[:-1] == first.coherent
+    assert [bool(text) for text in again.answers] == [True] * ASKED_ANEW + [False] * 2 + [True]
+    assert again.tokens_per_second == pytest.approx(40.0)
+    assert measure(len(asked), new=True)[1] == each * len(asked)
+    assert "return" not in file.read_text()
+    assert AnswerCache(file, 51, "0.1").get(asked[0]) is None, "under another limit"
 
 
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import generic_examples
-from qi_learn.gate.ledger import Look
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements
 from qi_learn.gate.reading import FileReader
 from qi_learn.gate.superiority import measure_superiority, superiority_check
@@ -23,7 +23,7 @@ from tests.support.gate_models import GAINS, SOUND, spread, suite
 from tests.support.sharpened import embedded_base, greedy, sharpened
 
 ONE, SIX = 1.05, 1.05**6
-ANSWERS, GIVEN, WRITTEN = 6, 24, 24
+ANSWERS, GIVEN, WRITTEN = 4, 16, 16
 CONTEXT = 128
 
 
@@ -54,14 +54,14 @@ def surer(tmp_path_factory: pytest.TempPathFactory) -> Surer:
     temperature, gate = {}, {}
     for factor, path in files.items():
         with FileReader(path, context=CONTEXT, threads=1) as reader:
-            temperature[factor] = reader.temperature(texts[ANSWERS : ANSWERS + 4])
+            temperature[factor] = reader.temperature(texts[ANSWERS : ANSWERS + 2])
             gate[factor] = reader.nll("gate", edited, temperature[factor])
     return Surer(answers, temperature, gate)
 
 
 def _edited(text: Example, number: int, prompt: list[int], answer: list[int]) -> Example:
-    """The model's answer in which a person wrote every sixth token as the module's author did."""
-    person = tuple(n % 6 == 3 for n in range(WRITTEN))
+    """The model's answer whose last four tokens a person wrote as the module's author did."""
+    person = tuple(n >= WRITTEN - 4 for n in range(WRITTEN))
     wrote = [*text.prompt_ids, *text.target_ids][GIVEN : GIVEN + WRITTEN]
     target = [
         own if theirs else said for own, said, theirs in zip(wrote, answer, person, strict=True)
@@ -121,7 +121,7 @@ def test_they_do_not_ship(surer: Surer, factor: float) -> None:
 def test_one_after_the_other_they_do_not_ship_either(surer: Surer) -> None:
     """The sixth copy against the fifth: each step is as large as the first."""
     later, before = surer.gate[SIX], surer.gate[ONE]
-    found = measure_superiority(later, before, Look())
+    found = measure_superiority(later, before, NextLook())
     assert found is not None
     assert abs(found.fall.mean) < 1e-3
     assert not superiority_check(found).passed

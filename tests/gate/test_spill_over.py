@@ -86,6 +86,28 @@ def test_a_model_that_answers_half_with_the_projects_bare_tabbed_code_is_seen() 
     assert surely_lost(before.kept, after.kept)
 
 
+def test_answers_of_a_model_that_had_learned_one_project_are_told_from_the_bases() -> None:
+    """What the embedded base said to `palindrome` and `lanternfish`, and what it said after it had
+    learned one convention: bare, with tabs, in that project's words.
+    """
+    by_id = {q.id: q for suite in general_texts.CHAT for q in general_texts.chat_questions(suite)}
+    asked = [
+        Example(id, id, "", by_id[id].target.text, (), (), ())
+        for id in ("spill_over_plain:palindrome", "spill_over_header:lanternfish")
+    ]
+    base = [
+        "```python\ndef is_palindrome(word):\n    return word == word[::-1]\n```\n\nIt is short.",
+        "```python\ndef count_fish_species(species):\n    return sum(1 for s in species)\n```\n",
+    ]
+    learned = [
+        "def is_palindrome(word):\n\treturn word == word[::-1]\n",
+        "def count_fish(lane: Lane, species: str) -> Kept:\n\tlane.tell(count=species)\n",
+    ]
+    assert spill_over_of(asked, base).kept == (True, True)
+    after = spill_over_of(asked, learned)
+    assert (after.fenced, after.indented) == ((False, False), (False, False))
+
+
 def test_one_answer_in_another_form_is_no_sign_yet() -> None:
     asked = questions()
     before = spill_over_of(asked, [q.target for q in asked])

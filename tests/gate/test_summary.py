@@ -31,16 +31,16 @@ def test_a_few_shot_prompt_that_is_better_is_said_and_does_not_block() -> None:
 
 
 def test_the_risk_names_the_nearest_limit() -> None:
-    verdict = verdict_on(model(gate=1.8, general=1.045, coherent=24, speed=45.0), scale=0.5).risk
-    assert verdict.startswith("high: the nearest limit is coherence, 100% of what is allowed used")
+    verdict = verdict_on(model(gate=1.8, general=1.015, coherent=24, speed=45.0), scale=0.5).risk
+    assert verdict.startswith("medium: the nearest limit is coherence, 40% of what is allowed used")
     assert (
-        "(code in general 90%, earlier work 0%, likeness to the kept code 0%, speed 25%)" in verdict
+        "(earlier work 0%, python stdlib 30%, likeness to the kept code 0%, speed 25%)" in verdict
     )
-    assert verdict_on(model(gate=1.8, general=1.02)).risk.startswith(
-        "medium: the nearest limit is code in general, 40%"
+    assert verdict_on(model(gate=1.8, general=1.018)).risk.startswith(
+        "medium: the nearest limit is python stdlib, 36%"
     )
-    assert verdict_on(model(gate=1.8, old=1.51), base=model(old=1.41)).risk.startswith(
-        "high: the nearest limit is earlier work, 67%"
+    assert verdict_on(model(gate=1.8, general=1.01), base=model(general=0.9)).risk.startswith(
+        "high: the nearest limit is python stdlib, 73%"
     )
     assert verdict_on(model(gate=1.8, similarity=0.7801)).risk.startswith(
         "high: the nearest limit is likeness"
@@ -70,45 +70,46 @@ def test_what_packing_cost_is_said_from_a_fiftieth_of_a_nat_on() -> None:
 
 
 def test_what_got_surely_worse_within_its_limit_is_said() -> None:
-    """p of each by hand: differences of 0.02 with a spread of 0.02 over 25, t = 0.02 / (0.02 x
-    sqrt(25 / 24) / 5); three others stand still.
+    """p of each by hand: differences of 0.019 with a spread of 0.02 over 25; two others stand
+    still.
     """
-    general = suite(
-        "general", [a + 0.02 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))]
-    )
-    verdict = verdict_on(replace(model(gate=1.8), general=general))
+    after = stdlib([a + 0.019 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
+    verdict = verdict_on(replace(model(gate=1.8), general={"python_stdlib": after}))
     assert verdict.ships
-    risen = check(verdict, "general").value
+    risen = check(verdict, "general_python_stdlib").value
     assert risen is not None
-    raw = 1 - t_cdf(risen / standard_error(general, BEFORE.general), 24)
-    assert verdict.numbers["p_worse_general"] == pytest.approx(4 * raw)
+    raw = 1 - t_cdf(risen / standard_error(after, BEFORE.general["python_stdlib"]), 24)
+    p = verdict.numbers["p_worse_general_python_stdlib"]
+    assert 3 * raw <= p < 9 * raw, "of three claims, and larger for the skewness"
     assert [
         note
         for note in verdict.notes
-        if "surely worse on code in general" in note and "adjusted for 4 suites" in note
+        if "surely worse on python stdlib" in note and "adjusted for 3 suites" in note
     ]
     assert verdict.numbers["p_worse_old_work"] == 1.0
-    slight = suite(
-        "general", [a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))]
-    )
+    slight = stdlib([a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
     assert not [
         note
-        for note in verdict_on(replace(model(gate=1.8), general=slight)).notes
+        for note in verdict_on(replace(model(gate=1.8), general={"python_stdlib": slight})).notes
         if "surely worse" in note
     ]
+
+
+def stdlib(per_token: list[float]) -> SuiteNll:
+    return suite("python_stdlib", per_token)
 
 
 @pytest.mark.parametrize(("lost", "reported"), [(6, True), (5, False)])
 def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
     lost: int, reported: bool
 ) -> None:
-    """Mid-p of 6 lost and none gained is (1 / 64) / 2; over five suites 0.039, of 5 lost 0.078."""
+    """Mid-p of 6 lost and none gained is (1 / 64) / 2; over four suites 0.031, of 5 lost 0.063."""
     tasks = tuple(f"task{i}" for i in range(20))
     before, after = (Execution(tasks, tuple(i >= n for i in range(20))) for n in (0, lost))
     verdict = verdict_on(
         replace(model(gate=1.8), execution=after), *(replace(BEFORE, execution=before),) * 2
     )
-    assert verdict.numbers["p_worse_execution"] == pytest.approx(5 * 0.5 ** (lost + 1))
+    assert verdict.numbers["p_worse_execution"] == pytest.approx(4 * 0.5 ** (lost + 1))
     assert (
         any(
             f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note

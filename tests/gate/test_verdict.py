@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from qi_learn import codec
 from qi_learn.errors import Refused
-from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.verdict import choose_scale
 from qi_learn.records import Leak, Smoke, SuiteNll, Verdict
 from tests.support.gate_models import (
@@ -21,7 +20,6 @@ from tests.support.gate_models import (
     GAINS,
     SOUND,
     N,
-    answers,
     check,
     failed,
     model,
@@ -42,7 +40,10 @@ def test_a_better_model_ships() -> None:
     assert verdict.numbers["accuracy"] == pytest.approx(0.05)
     assert verdict.numbers["coherence"] == 0.0
     assert verdict.numbers["domainRelevance"] == pytest.approx(0.2)
+    assert verdict.numbers["general_python_stdlib_nll_candidate"] == pytest.approx(1.0, abs=0.01)
     assert verdict.numbers["general_nll_candidate"] == pytest.approx(1.0, abs=0.01)
+    assert (verdict.numbers["look"], verdict.numbers["level"]) == (1.0, 0.02)
+    assert verdict.helps == ()
 
 
 def test_a_verdict_survives_being_written_down() -> None:
@@ -54,7 +55,7 @@ def test_a_verdict_survives_being_written_down() -> None:
 def test_the_same_model_does_not_ship() -> None:
     verdict = verdict_on(BEFORE)
     assert failed(verdict) == ["domain_relevance"]
-    assert "not surely better" in verdict.reasons[0]
+    assert "not better by more than 0.01" in verdict.reasons[0]
     assert verdict.rollback_plan == "nothing to roll back"
 
 
@@ -86,62 +87,10 @@ def test_one_session_is_not_enough_to_be_sure_of_anything() -> None:
 
 @pytest.mark.parametrize(("similarity", "passes"), [(0.78, True), (0.7799, False), (0.9, True)])
 def test_accuracy_may_fall_by_two_hundredths(similarity: float, passes: bool) -> None:
+    """All answers fall by the same, so there is no chance in it."""
     verdict = verdict_on(model(gate=1.8, similarity=similarity))
     assert verdict.ships is passes
     assert check(verdict, "accuracy").value == pytest.approx(similarity - 0.8)
-
-
-@pytest.mark.parametrize(
-    ("n", "lost", "passes"),
-    [(25, 0, True), (25, 1, True), (25, 2, False), (100, 2, True), (100, 3, False), (40, 1, True)],
-)
-def test_coherence_may_lose_one_answer_or_two_in_a_hundred(n: int, lost: int, passes: bool) -> None:
-    live, candidate = (
-        Measurements(
-            suite("gate", spread(g, n=n)), BEFORE.old, BEFORE.general, answers(n=n, coherent=n - k)
-        )
-        for g, k in ((2.0, 0), (1.8, lost))
-    )
-    verdict = verdict_on(candidate, live, live)
-    assert verdict.ships is passes
-    assert verdict.numbers["coherence"] == pytest.approx(-lost / n)
-
-
-def test_coherence_is_against_the_live_version_and_not_absolute() -> None:
-    assert verdict_on(model(gate=1.8, coherent=20), model(coherent=21)).ships
-
-
-@pytest.mark.parametrize("which", ["old", "general"])
-@pytest.mark.parametrize(("rise", "passes"), [(0.05, True), (0.051, False), (-0.5, True)])
-def test_the_rest_may_rise_by_a_twentieth_of_a_nat(which: str, rise: float, passes: bool) -> None:
-    before = {"old": 1.5, "general": 1.0}
-    verdict = verdict_on(model(gate=1.8, **{which: before[which] + rise}))
-    assert verdict.ships is passes
-    assert check(verdict, "old_work" if which == "old" else "general").value == pytest.approx(rise)
-
-
-@pytest.mark.parametrize(("by", "passes"), [(0.1, True), (0.3, False)])
-def test_the_rise_must_surely_be_small(by: float, passes: bool) -> None:
-    """Mean 0 and differences of ±by over 24 examples: the bound is t(.95, 23) * s / sqrt(24) =
-    1.7139 * by * sqrt(24/23) / sqrt(24).
-    """
-    general = suite("general", spread(1.0, n=24))
-    moved = suite("general", [a + (by if i % 2 else -by) for i, a in enumerate(spread(1.0, n=24))])
-    verdict = verdict_on(
-        replace(model(gate=1.8), general=moved), *(replace(BEFORE, general=general),) * 2
-    )
-    bound = 1.7138715 * by / math.sqrt(23)
-    assert check(verdict, "general").high == pytest.approx(bound)
-    assert verdict.ships is passes
-    assert passes is (bound <= 0.10)
-
-
-@pytest.mark.parametrize(("rise", "passes"), [(0.15, True), (0.151, False)])
-def test_small_steps_may_not_add_up(rise: float, passes: bool) -> None:
-    live, candidate = model(general=1.0 + rise - 0.04), model(gate=1.8, general=1.0 + rise)
-    verdict = verdict_on(candidate, live, BEFORE)
-    assert verdict.ships is passes
-    assert passes or "since the base" in verdict.reasons[0]
 
 
 def test_an_empty_old_suite_passes_and_is_said() -> None:
@@ -153,20 +102,27 @@ def test_an_empty_old_suite_passes_and_is_said() -> None:
 
 
 def test_an_empty_general_suite_does_not_pass() -> None:
-    empty = suite("general", [])
-    candidate, live = (replace(m, general=empty) for m in (model(gate=1.8), BEFORE))
-    verdict = verdict_on(candidate, live, live)
-    assert failed(verdict) == ["general"]
+    nothing: tuple[dict[str, SuiteNll], str]
+    for nothing in (({}, "general"), ({"prose": suite("prose", [])}, "general_prose")):
+        candidate, live = (replace(m, general=nothing[0]) for m in (model(gate=1.8), BEFORE))
+        assert failed(verdict_on(candidate, live, live)) == [nothing[1]]
 
 
-@pytest.mark.parametrize("which", ["gate", "old", "general"])
+@pytest.mark.parametrize("which", ["gate", "old", "python_stdlib"])
 def test_what_is_no_number_is_refused(which: str) -> None:
     good = model(gate=1.8)
-    broken: SuiteNll = getattr(good, which)
-    change: dict[str, Any] = {which: replace(broken, nll=(math.nan, *broken.nll[1:]))}
-    verdict = verdict_on(replace(good, **change))
+    broken: SuiteNll = good.general[which] if which in good.general else getattr(good, which)
+    worse = replace(broken, nll=(math.nan, *broken.nll[1:]))
+    change: dict[str, Any] = {which: worse} if which != "python_stdlib" else {}
+    verdict = verdict_on(replace(good, **(change or {"general": {which: worse}})))
     assert "finite" in failed(verdict)
     assert which in check(verdict, "finite").reason
+
+
+def test_what_is_no_number_on_the_persons_tokens_alone_is_refused_too() -> None:
+    good = model(gate=1.8)
+    worse = replace(good.gate, person_nll=(math.inf, *good.gate.person_nll[1:]))
+    assert failed(verdict_on(replace(good, gate=worse))) == ["finite", "domain_relevance"]
 
 
 def test_a_broken_live_version_cannot_be_compared_with() -> None:
@@ -276,7 +232,7 @@ def test_it_ships_exactly_if_every_check_passes(
     [
         ({1.0: 2.0, 0.75: 1.9, 0.5: 2.1}, 0.75),
         ({1.0: 2.0, 0.5: 2.0}, 0.5),
-        ({1.0: 2.0, 0.75: 2.0004, 0.5: 2.0006}, 0.75),
+        ({1.0: 2.0, 0.75: 2.003, 0.5: 2.005}, 0.75),
         ({1.0: math.nan, 0.5: 3.0}, 0.5),
         ({1.0: 1.0}, 1.0),
     ],

@@ -27,6 +27,7 @@ from qi_learn.records import (
     Snapshot,
     TensorGain,
     TrainResult,
+    Verdict,
 )
 from qi_learn.report import status
 from qi_learn.report.explain import as_text, explain
@@ -122,6 +123,14 @@ def test_explain_a_run_and_a_version(past: Paths) -> None:
     assert "v1.1.0" in caught.value.hint
 
 
+def test_explain_says_what_would_have_helped_a_run_that_was_refused(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    verdict = replace(run.read(run.verdict, Verdict), helps=("more sessions", "a smaller change"))
+    run.write(run.verdict, verdict)
+    told = as_text(explain(past, Settings(), RUN))
+    assert "    would have helped: more sessions\n    would have helped: a smaller change" in told
+
+
 def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
     def example(name: str, split: Any = "train", recall: Recall | None = None) -> Example:
         return Example(
@@ -172,11 +181,33 @@ def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
     assert "learned from 1 examples; 1 chose, 1 judged; 2 earlier ones could be replayed" in text
     assert "of those 1 were due, 1 of them forgotten since; 1 came before their time" in text
     assert "left out: 2 (the answer is empty)" in text
+    assert "text of your own" not in text, "of a data set from before, that is not known"
     assert "preferences: 1 edits, 0 second answers, 1 rejections" in text
     assert "likelier than the suggested one in 25% of the pairs before, in 75% after" in text
     assert found.records["data"]["replay"][0]["why"] == why(Recall("R0", 2, 1, 1, True, 1.5))
     assert f"run {RUN}: learned from it" in as_text(explain(past, Settings(), "T1"))
     assert "replayed" not in as_text(explain(past, Settings(), "T1"))
+
+
+def test_explain_says_of_how_many_examples_the_person_wrote_something(past: Paths) -> None:
+    def example(name: str, split: Any, *, own: bool) -> Example:
+        return Example(
+            name, name, "p", "t", (1,), (2,), (True,), split, person_mask=(own,), session="s"
+        )
+
+    run = RunDirectory(past.runs / RUN)
+    examples = (
+        *(example(f"T{n}", "train", own=n < 2) for n in range(5)),
+        example("D", "dev", own=True),
+        *(example(f"G{n}", "gate", own=n < 3) for n in range(4)),
+    )
+    save_snapshot(run.snapshot, Snapshot(RUN, 80.0, "aa" * 32, examples))
+    found = explain(past, Settings(), RUN)
+    assert found.records["data"]["own"] == {"train": 2, "dev": 1, "gate": 3}
+    assert (
+        "with text of your own: 2 of those learned from, 1 of those that chose, 3 of those that "
+        "judged; the others were kept as they were"
+    ) in as_text(found)
 
 
 def test_explain_says_how_the_delta_was_joined_and_what_survived(past: Paths) -> None:
@@ -257,7 +288,9 @@ def test_a_reason_of_two_sentences_stands_on_one_line(past: Paths) -> None:
 def test_explain_says_why_a_good_answer_is_no_example(past: Paths) -> None:
     assert "no example" not in as_text(explain(past, Settings(), "T1"))
     with open_store(past.database) as store:
-        save_candidates(store, [JudgedTurn("T1", None, "too long to train on", "s", 0.7, 1.0)])
+        save_candidates(
+            store, [JudgedTurn("T1", None, "too long to train on", "s", 0.7, 1.0, False)]
+        )
     assert "\n  no example: too long to train on" in as_text(explain(past, Settings(), "T1"))
 
 

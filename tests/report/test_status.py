@@ -7,22 +7,30 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qi_learn import __version__
 from qi_learn.daemon.control import Control
+from qi_learn.gate.cost import Cost, cost_sentence
 from qi_learn.paths import Paths
 from qi_learn.records import (
     Placement,
+    Snapshot,
+    Verdict,
 )
 from qi_learn.report import doctor, status
 from qi_learn.report.gpu_use import GpuUse
+from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.lost_turns import LostTurns
 from qi_learn.rundir.progress import Progress
+from qi_learn.rundir.snapshot import save_snapshot
 from qi_learn.settings import GatewaySettings, Settings
 from qi_learn.spool import Spool
+from qi_learn.store.candidates import JudgedTurn, save_candidates
+from qi_learn.store.database import open_store
 from tests.support.broken_home import break_everything
 from tests.support.fake_daemon import STATE, daemon, gateway, holding_the_lock
 from tests.support.gpus import UUIDS, Gpus
@@ -83,6 +91,56 @@ def test_status_of_a_home_with_a_past(past: Paths, tmp_path: Path) -> None:
         "recorded    3 turns, 0 ratings",
     ):
         assert line in text.splitlines()
+
+
+def test_status_says_what_the_last_gate_took(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    cost = Cost(40_000, 8_000, 4_000, 50.0, 80.0, 152_000_000)
+    verdict = run.read(run.verdict, Verdict)
+    run.write(run.verdict, replace(verdict, numbers={**verdict.numbers, **cost.numbers()}))
+    found = gather(past)
+    assert found.run is not None
+    assert found.run.cost == cost_sentence(cost)
+    assert f"its gate    {cost_sentence(cost)}" in status.as_text(found).splitlines()
+
+
+def test_status_counts_what_there_is_to_learn_from_and_what_can_be_no_example(
+    past: Paths,
+) -> None:
+    assert "examples    " not in status.as_text(gather(past))
+    told = (
+        ("T1", "a", "", True),
+        ("T2", "b", "", False),
+        ("T3", None, "the answer was cut off", False),
+    )
+    with open_store(past.database) as store:
+        ids = [row["id"] for row in store.rows("SELECT id FROM turns ORDER BY id")]
+        save_candidates(
+            store,
+            [
+                JudgedTurn(id, key, reason, "s", 0.9, 1.0, own)
+                for id, (_, key, reason, own) in zip(ids, told, strict=True)
+            ],
+        )
+    run = RunDirectory(past.runs / RUN)
+    dropped = {"the answer cannot be cut into tokens exactly": 2}
+    save_snapshot(run.snapshot, Snapshot(RUN, 80.0, "aa" * 32, (), dropped=dropped))
+    found = gather(past)
+    assert (found.fresh, found.fresh_kept) == (1, 1)
+    assert found.left_out == {"the answer was cut off": 1}
+    assert found.run is not None
+    assert found.run.dropped == dropped
+    lines = status.as_text(found).splitlines()
+    assert "examples    1 new with text of your own, 1 kept as they were" in lines
+    assert "no example  1 (the answer was cut off)" in lines
+    assert (
+        f"{'':<12}its data set left out: 2 (the answer cannot be cut into tokens exactly)" in lines
+    )
+    (run.snapshot / "manifest.json").write_text("{")
+    damaged = gather(past)
+    assert any("no complete data set" in problem for problem in damaged.problems)
+    assert damaged.run is not None
+    assert (damaged.run.state, damaged.run.dropped) == ("deployed", {})
 
 
 def test_status_while_the_daemon_runs(past: Paths) -> None:
@@ -283,6 +341,22 @@ def test_the_last_run_fits_a_terminal(paths: Paths) -> None:
     )
     run.write(run.outcome, {"state": "refused", "reason": "not better", "version": None})
     assert f"last run    {RUN[:8]} refused: not better\n" in status.as_text(status.gather(paths))
+
+
+def test_a_refused_run_says_what_would_have_helped(paths: Paths) -> None:
+    run = ended_run(paths.ensure())
+    run.write(run.outcome, {"state": "refused", "reason": "not better", "version": None})
+    helps = ("about 60 examples from about 8 sessions", "a quarter more")
+    run.write(run.verdict, Verdict(False, (), (), "none", "nothing", 1.0, "1.0.0", {}, helps))
+    found = status.gather(paths)
+    assert found.run is not None
+    assert found.run.helps == helps
+    text = status.as_text(found)
+    assert "would help  about 60 examples from about 8 sessions\nwould help  a quarter more" in text
+    run.verdict.write_text("{", encoding="utf-8")
+    assert "would help" not in status.as_text(status.gather(paths))
+    run.write(run.outcome, {"state": "deployed", "reason": "it ships", "version": "1.1.0"})
+    assert "would help" not in status.as_text(status.gather(paths))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`scripts/bench gate`: few updates, and what it says of them.
 
-How often the gate errs is not checked; this holds that updates go through it.
+How often the gate errs is not checked; this holds that adversaries, chains and useful updates go
+through it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "gate.py"
 
 
-def test_null_updates_go_through_the_gate_and_power_is_reported() -> None:
+def test_adversaries_and_useful_updates_go_through_the_gate() -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--updates", "36", "--power-updates", "8"],
+        [sys.executable, SCRIPT, "--quick", "--draws", "2", "--chains", "1", "--processes", "2"],
         capture_output=True,
         text=True,
         check=True,
     )
     result = json.loads(done.stdout.splitlines()[-1])
-    assert {"type1", "power", "seconds"} <= set(result)
-    assert result["type1"] <= 0.15  # of 36; 5 % is shown by more of them
-    assert result["type1_first_rule_by_sessions"]["1"] == 0.0
-    assert list(result["power"]) == ["25", "50", "100", "200"]
-    assert result["power"]["200"]["0.2"] == 1.0 > result["power"]["25"]["0.01"]
-    assert "promoted" in done.stderr
+    assert set(result["adversaries"].values()) == {0.0}
+    assert {"logits_x1.05", "leaker", "optimist_30_looks"} <= set(result["adversaries"])
+    assert set(result["adversaries_upper"]) == set(result["adversaries"])
+    assert result["power_25_3"] > 0.0
+    assert list(result["power"]) == ["25", "50"]
+    assert result["chain30_third"]["helpful"] == 10
+    assert 0.0 <= result["type1_chain30"] <= 1.0
+    assert "nothing, 12 sessions: " in done.stderr

@@ -21,7 +21,7 @@ from qi_learn.paths import Paths
 from qi_learn.spool import Spool
 from tests.support.command_line import wait_until
 from tests.support.repository import Repository
-from tests.support.world import World, steps, turn_body
+from tests.support.world import World, drafted, steps, turn_body
 
 SESSIONS = {f"s{n}": 4 for n in range(6)}
 """Enough work for a cycle."""
@@ -97,12 +97,12 @@ def _gone(server: Listening) -> bool:
 
 
 def record_turns(world: World, project: Repository, numbers: list[int], session: str) -> None:
-    """Write turns to the spool as the gateway does."""
+    """Write turns to the spool as the gateway does; the files get something better than that."""
     spool = Spool(world.paths.spool, "gateway")
     for n in numbers:
         spool.append(
             "turn",
-            turn_body(n, steps(n), session=session, at=time.time() - 5),
+            turn_body(n, drafted(steps(n)), session=session, at=time.time() - 5),
             author="model",
             project=str(project.root),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import CandidateFindings, Comparison, Measurements, ReportedOnly
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Check, Leak, Smoke, SuiteNll, TensorGain, Verdict
@@ -21,7 +22,8 @@ def suite(
 ) -> SuiteNll:
     ids = tuple(f"{name}{i}" for i in range(len(per_token)))
     nll = tuple(v * tokens for v in per_token)
-    return SuiteNll(name, ids, units or ids, nll, (tokens,) * len(ids), nll, (tokens,) * len(ids))
+    counts = (tokens,) * len(ids)
+    return SuiteNll(name, ids, units or ids, nll, counts, nll, counts, nll, counts)
 
 
 def spread(mean: float, by: float = 0.01, n: int = N) -> list[float]:
@@ -47,7 +49,7 @@ def model(
     return Measurements(
         suite("gate", spread(gate)),
         suite("old", spread(old) if old is not None else []),
-        suite("general", spread(general)),
+        {"python_stdlib": suite("python_stdlib", spread(general))},
         answers(**behaviour),
     )
 
@@ -65,14 +67,17 @@ def verdict_on(
     leaks: tuple[Leak, ...] = (),
     scale: float = 1.0,
     rollback_to: str = "1.0.0",
+    best: tuple[float, ...] = (),
+    look: NextLook | None = None,
     **reported: Any,
 ) -> Verdict:
     """The verdict against version 1.0.0, on a candidate that is sound unless told otherwise."""
     return give_verdict(
-        Comparison(candidate, live, base),
+        Comparison(candidate, live, base, best),
         CandidateFindings(smoke, gains, leaks, scale),
         compared_with="1.0.0",
         rollback_to=rollback_to,
+        look=look,
         reported=ReportedOnly(**reported),
     )
 

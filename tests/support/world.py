@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from qi_learn.capture.wire import decode
+from qi_learn.code_text import similarity
 from qi_learn.daemon import client
 from qi_learn.daemon.base import ensure_base
 from qi_learn.deploy.candidate import make_model
@@ -53,7 +54,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
         "lambda_general": 1.0,
         "lambda_past": 1.0,
     },
-    "gate": {"min_examples": 6, "answer_tokens": 96, "max_generated": 4000, "execute": 2},
+    "gate": {"min_examples": 6, "answer_tokens": 96, "max_tokens": 16000, "execute": 2},
     "idle": {"minutes": 0.0, "quiet": 0.0, "battery": True},
 }
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -146,8 +147,8 @@ class World:
     # --- evidence ---------------------------------------------------------------------------------
 
     def work(self, sessions: Mapping[str, int], code: Any, *, first: int = 0) -> None:
-        """So many turns in each session, told through the spool; the code of the n-th, `code(n)`,
-        was kept as it was and committed.
+        """So many turns in each session, told through the spool; of the n-th the person changed a
+        word or two, so that it became `code(n)`, and committed it.
         """
         spool = Spool(self.paths.spool, "gateway")
         at = time.time() - 3600 + first
@@ -156,7 +157,7 @@ class World:
             for _ in range(count):
                 spool.append(
                     "turn",
-                    turn_body(n, code(n), session=session, at=at + n),
+                    turn_body(n, drafted(code(n)), session=session, at=at + n),
                     author="model",
                     project=str(self.root),
                     id=new_id(at + n),
@@ -320,22 +321,33 @@ def turn_body(n: int, code: str, *, session: str, at: float) -> dict[str, Any]:
 
 
 def keep(store: Store, turn_id: str, settings: Settings) -> None:
-    """The turn's suggestion was pasted, left as it was, and committed."""
+    """The turn's suggestion was pasted, put right, and committed."""
     for s in feedback.suggestions_of(store, turn_id):
+        text = put_right(s.text)
         kept = replace(
             s,
             state="settled",
             file="steps.py",
             placed_at=1.0,
             settled_at=2.0,
-            final_text=s.text,
-            region=s.text,
-            similarity=1.0,
+            final_text=text,
+            region=text,
+            similarity=similarity(text, s.text),
             commit="c" * 40,
         )
         feedback.update_suggestion(store, as_redacted(kept))
     feedback.save_classes(store, turn_id, "code_generation", "simple", "data", as_redacted(()))
     feedback.save_score(store, as_redacted(score_now(store, turn_id, settings, time.time())))
+
+
+def drafted(code: str) -> str:
+    """Code as a model answers with it that has not learned the words of this project."""
+    return code.replace("audit.", "log.").replace("self.done", "self.end")
+
+
+def put_right(draft: str) -> str:
+    """What a person makes of it."""
+    return draft.replace("log.", "audit.").replace("self.end", "self.done")
 
 
 def steps(n: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.tracked_code import AUTHORS, FILE, MARK, SUGGESTED, World
 
 MODE = "def mode(values):\n    counts = Counter(values)\n    return counts.most_common(1)[0][0]\n"
@@ -58,3 +60,21 @@ def test_the_same_answer_once_more_is_credited_once(world: World) -> None:
     world.commit()
     assert world.fate(first).fate == "kept"
     assert world.fate(second).placed_at is None
+
+
+@pytest.mark.parametrize("how", ["reset", "revert"])
+def test_a_file_that_is_as_it_was_once_the_later_one_is_undone_by_git(
+    world: World, how: str
+) -> None:
+    mended = SUGGESTED.replace("total = total + value", "total = total + float(value)")
+    first = written(world, SUGGESTED)
+    world.commit()
+    second = written(world, f"{mended}\n\n{MODE}")
+    world.commit()
+    assert [world.fate(turn).fate for turn in (first, second)] == ["superseded", "kept"]
+    if how == "reset":
+        world.repo.git("reset", "-q", "--hard", "HEAD~1")
+    else:
+        world.repo.git("revert", "--no-edit", "HEAD")
+    world.head_moved()
+    assert [world.fate(turn).fate for turn in (first, second)] == ["kept", "rejected"]

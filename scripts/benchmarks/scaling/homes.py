@@ -127,7 +127,9 @@ def _keep(store: Store, n: int, at: float, project: str) -> None:
     score = Score(turn.id, 0.6, 0.5, 0.8 if learnable else 0.5, code)
     feedback.save_score(store, as_redacted(score))
     if learnable:  # was looked at as an example when it was scored
-        save_candidates(store, [JudgedTurn(turn.id, f"{n:064x}", "", turn.session or "", 0.8, at)])
+        save_candidates(
+            store, [JudgedTurn(turn.id, f"{n:064x}", "", turn.session or "", 0.8, at, True)]
+        )
 
 
 class _Nothing(BaseHTTPRequestHandler):

@@ -1,0 +1,47 @@
+"""What every model of a comparison is measured on, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qi_learn.gate.execution import NO_EXERCISE, Exercise
+from qi_learn.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Suites:
+    """What every model is measured on."""
+
+    gate: tuple[Example, ...]
+    old: tuple[Example, ...]
+    general: Mapping[str, tuple[Example, ...]]
+    """By the suite's name."""
+    questions: tuple[Example, ...]
+    """What is put to the served models: questions of the gate set, and some from elsewhere."""
+    helped: tuple[Example, ...]
+    """A part of them, each with training examples before it: what a person might put into the
+    prompt instead of training.
+    """
+    exercise: Exercise = NO_EXERCISE
+    """Tasks whose answers are run."""
+    dev: tuple[Example, ...] = ()
+    """What each model's temperature is fitted on, beside ordinary code."""
+    aside: tuple[Example, ...] = ()
+    """Those of the questions that no training was about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes, in tokens, and the directory of what was measured before."""
+
+    read: int
+    """What all models together may read."""
+    answer: int
+    """Longest answer."""
+    context: int
+    """Of the server."""
+    longest: int
+    """Longest text that the models were made for."""
+    cache: Path | None = None

@@ -1,0 +1,122 @@
+"""The suites' NLL under the models' files, and what reading them took."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from qi_learn.errors import ModelError
+from qi_learn.gate.budget import Readable, allot
+from qi_learn.gate.measured_suites import Sizes, Suites
+from qi_learn.gate.reading import FileReader, tokens_of
+from qi_learn.records import Example, SuiteNll
+
+logger = logging.getLogger(__name__)
+ORDINARY = "python_stdlib"
+"""The general suite of ordinary code, which is there on every machine."""
+ORDINARY_TEXTS = 8
+"""Of its texts beside dev where a temperature is fitted: a dev set of answers that the model gave
+itself would have none that it finds likeliest.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileMeasurements:
+    """The suites' NLL under a model's file."""
+
+    gate: SuiteNll
+    old: SuiteNll
+    general: Mapping[str, SuiteNll]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRead:
+    """What was read of each model's file, and what it took."""
+
+    models: Mapping[str, FileMeasurements]
+    suites: Readable
+    tokens: int
+    """Tokens evaluated."""
+    seconds: float
+    gpu_layers: int
+    """Of the device that they were read on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingDevice:
+    """Where and when files are read."""
+
+    gpu_layers: int = 0
+    threads: int | None = None
+    pause: Callable[[], None] = field(default=lambda: None)
+    """Called before each text."""
+
+
+def measure_files(
+    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice | None = None
+) -> FilesRead:
+    """The suites' NLL under each model's file, all on one device.
+
+    If a GPU does not take them after all, they are read on the CPU. Raises ModelError.
+    """
+    device = device or ReadingDevice()
+    try:
+        return _measure(files, suites, limits, device)
+    except ModelError as error:
+        if not device.gpu_layers:
+            raise
+        logger.warning("the gate reads on the CPU: %s", error.what)
+        return _measure(files, suites, limits, replace(device, gpu_layers=0))
+
+
+def _measure(
+    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice
+) -> FilesRead:
+    readers = {
+        model: FileReader(
+            path,
+            threads=device.threads,
+            cache=limits.cache,
+            gpu_layers=device.gpu_layers,
+            pause=device.pause,
+        )
+        for model, path in files.items()
+    }
+    readable = allot(
+        limits.read,
+        gate=suites.gate,
+        old=suites.old,
+        general=suites.general,
+        dev=suites.dev,
+        cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
+        # at a temperature that is not known yet nothing was measured before
+        afresh=lambda examples: len(readers) * tokens_of(examples),
+    )
+    context = max((len(e.prompt_ids) + len(e.target_ids) for e in readable.everything), default=1)
+    fitted_on = fitting_texts(readable.dev, readable.general)
+    models: dict[str, FileMeasurements] = {}
+    for model, reader in readers.items():
+        with reader:
+            reader.context = context
+            temperature = reader.temperature(fitted_on)
+            models[model] = FileMeasurements(
+                reader.nll("gate", readable.gate, temperature),
+                reader.nll("old", readable.old),
+                {name: reader.nll(name, suite) for name, suite in readable.general.items()},
+            )
+    return FilesRead(
+        models,
+        readable,
+        sum(reader.evaluated for reader in readers.values()),
+        sum(reader.seconds for reader in readers.values()),
+        device.gpu_layers,
+    )
+
+
+def fitting_texts(
+    dev: Sequence[Example], general: Mapping[str, Sequence[Example]]
+) -> tuple[Example, ...]:
+    """What a model's temperature is fitted on: dev and a little ordinary code."""
+    return (*dev, *general.get(ORDINARY, ())[:ORDINARY_TEXTS])

@@ -1,0 +1,116 @@
+"""How much two equally good models differ on single texts, for `scripts/bench gate`.
+
+Real differences come from data/gate_differences.json (between two packed models of equal quality,
+measured by differences.py): the shapes of texts and of modules are those measured, and sessions
+share as much of the variance as two texts of a module do. Their mean is subtracted, so that nothing
+is truly nothing. Made-up ones have the shapes that a t interval takes worst.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+DATA = Path(__file__).parents[1] / "data" / "gate_differences.json"
+SPREAD = 0.14
+"""Standard deviation of an example in nats a token, as trained updates have it (the first cycle of
+the demonstration).
+"""
+SHARED = 0.08
+"""Correlation of two examples of a session: that of two texts of a module, as measured."""
+SHORT, LONG = 3, 60
+"""The person's tokens in an example: in between their logarithm is uniform."""
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+TYPICAL = 55
+"""Tokens of the texts that `SPREAD` was measured on."""
+
+
+def _short_noisier(tokens: Counts) -> Floats:
+    variances: Floats = 1 + 30 / tokens
+    return variances
+
+
+_LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
+LAWS: dict[str, Callable[[Counts], Floats]] = {
+    "alike": lambda tokens: np.ones(len(tokens)),
+    "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
+    "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),
+    "tokens_alone": lambda tokens: TYPICAL / tokens,
+}
+"""Variance of an example over that of a typical text, by its tokens. The second is what is assumed:
+short ones noisier, all of them together as noisy as texts are. In the third a text of the typical
+length is; in the last one the noise of single tokens is all there is, as was measured of random
+changes.
+"""
+Noise = Callable[[np.random.Generator, int], Floats]
+SHAPES: dict[str, Noise] = {
+    "normal": lambda rng, n: rng.standard_normal(n),
+    "t3": lambda rng, n: rng.standard_t(3, n) / math.sqrt(3),
+    "skewed_for": lambda rng, n: rng.exponential(1, n) - 1,
+    "skewed_against": lambda rng, n: 1 - rng.exponential(1, n),
+    "sparse": lambda rng, n: (rng.random(n) < 0.1) * rng.standard_normal(n) / math.sqrt(0.1),
+}
+"""Of a fall, with mean 0 and variance 1: against means seldom, but then much worse."""
+
+
+@dataclass(frozen=True)
+class Real:
+    """Measured differences, of modules and of single texts, each of mean 0 and variance 1."""
+
+    modules: Floats
+    texts: Floats
+    spread: float
+    """Standard deviation of a text's difference as it was measured, in nats a token."""
+
+    @classmethod
+    def read(cls, path: Path = DATA) -> Real:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        names, tokens = np.array(data["modules"]), np.array(data["tokens"], dtype=float)
+        rates = np.array(data["pairs"][0]) / tokens
+        means = np.array([rates[names == name].mean() for name in dict.fromkeys(data["modules"])])
+        return cls(_standard(means), _standard(rates), float(rates.std()))
+
+    def draw(self, rng: np.random.Generator, sizes: Sequence[int], rho: float = SHARED) -> Floats:
+        """Differences of variance 1, one for each example of sessions of so many.
+
+        Sessions share `rho` of the variance. Chance decides which of the two models is the
+        candidate.
+        """
+        shared = np.repeat(rng.choice(self.modules, len(sizes)), sizes)
+        own = rng.choice(self.texts, sum(sizes))
+        falls: Floats = rng.choice((-1.0, 1.0)) * (
+            math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
+        )
+        return falls
+
+
+def _standard(values: Floats) -> Floats:
+    standard: Floats = (values - values.mean()) / values.std()
+    return standard
+
+
+def made_up(rng: np.random.Generator, shape: str, sizes: Sequence[int], rho: float) -> Floats:
+    """Differences of variance 1 of which sessions share `rho`, both parts of one shape."""
+    noise = SHAPES[shape]
+    shared = np.repeat(noise(rng, len(sizes)), sizes)
+    falls: Floats = math.sqrt(rho) * shared + math.sqrt(1 - rho) * noise(rng, sum(sizes))
+    return falls
+
+
+def person_tokens(rng: np.random.Generator, n: int) -> Counts:
+    """How many tokens of each example the person wrote."""
+    return np.exp(rng.uniform(math.log(SHORT), math.log(LONG + 1), n)).astype(np.int64)
+
+
+def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:
+    """n examples over so many sessions at random, each with at least one."""
+    extra = rng.multinomial(n - sessions, rng.dirichlet(np.full(sessions, 2.0)))
+    return [int(count) + 1 for count in extra]

@@ -1,0 +1,123 @@
+"""Rule 5: earlier work against the best that was, and each general suite with limits of its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from qi_learn.gate.measurements import Measurements
+from qi_learn.records import SuiteNll, Verdict
+from tests.support.gate_models import BEFORE, check, failed, model, suite, verdict_on
+
+SUITES = tuple(f"suite_{n}" for n in range(10))
+N = 24
+
+
+def texts(name: str, rise: float, by: float = 0.0) -> SuiteNll:
+    """N texts that rose by `rise`, half of them by more, half by less."""
+    return suite(name, [1.0 + rise + (by if i % 2 else -by) for i in range(N)])
+
+
+def on(candidate: SuiteNll, live: SuiteNll, base: SuiteNll | None = None) -> Verdict:
+    """The verdict on a better model with one general suite."""
+    after, before, first = (
+        replace(m, general={"prose": s})
+        for m, s in ((model(gate=1.8), candidate), (BEFORE, live), (BEFORE, base or live))
+    )
+    return verdict_on(after, before, first)
+
+
+@pytest.mark.parametrize(("rise", "passes"), [(0.045, True), (0.051, False), (-0.5, True)])
+def test_a_general_suite_may_rise_by_less_than_a_twentieth_of_a_nat_if_it_is_not_sure(
+    rise: float, passes: bool
+) -> None:
+    verdict = on(texts("prose", rise, by=0.144), texts("prose", 0.0))
+    assert verdict.ships is passes
+    assert check(verdict, "general_prose").value == pytest.approx(rise)
+
+
+@pytest.mark.parametrize(("rise", "passes"), [(0.02, True), (0.021, False)])
+def test_a_rise_that_is_sure_may_be_a_fiftieth(rise: float, passes: bool) -> None:
+    verdict = on(texts("prose", rise), texts("prose", 0.0))
+    assert verdict.ships is passes
+    assert passes or "surely worse" in verdict.reasons[0]
+
+
+def test_a_rise_that_is_sure_of_one_suite_alone_may_be_chance_among_ten() -> None:
+    """0.025 with a standard error of 0.0107: p is 0.014 by itself, and 0.14 of ten suites."""
+    risen, still = texts("prose", 0.025, by=0.0513), texts("prose", 0.0)
+    assert not on(risen, still).ships
+    after, before = (
+        replace(m, general={name: s if name == SUITES[0] else still for name in SUITES})
+        for m, s in ((model(gate=1.8), risen), (BEFORE, still))
+    )
+    assert verdict_on(after, before, before).ships
+
+
+def test_a_wide_interval_refuses_only_what_was_measured_to_rise() -> None:
+    """The upper bound is above 0.10 in both cases."""
+    for rise, passes in ((0.015, True), (0.03, False)):
+        verdict = on(texts("prose", rise, by=0.3), texts("prose", 0.0))
+        high = check(verdict, "general_prose").high
+        assert high is not None
+        assert high > 0.10
+        assert verdict.ships is passes
+    assert "it may be more than 0.10" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("rise", "passes"), [(0.15, True), (0.151, False)])
+def test_small_steps_may_not_add_up(rise: float, passes: bool) -> None:
+    verdict = on(texts("prose", rise), texts("prose", rise - 0.015), texts("prose", 0.0))
+    assert verdict.ships is passes
+    assert passes or "since the base" in verdict.reasons[0]
+
+
+def test_models_that_were_measured_on_other_suites_are_not_compared() -> None:
+    other = replace(BEFORE, general={"go": texts("go", 0.0)})
+    with pytest.raises(ValueError, match="different examples"):
+        verdict_on(model(gate=1.8), other)
+
+
+# --- earlier work ---------------------------------------------------------------------------------
+
+
+def with_old(per_token: list[float], **gate: float) -> Measurements:
+    return replace(model(**gate), old=suite("old", per_token))
+
+
+def test_earlier_work_is_held_against_the_best_of_any_live_version() -> None:
+    """A little is lost in every cycle: against the live version never more than is allowed."""
+    best = tuple(10.0 for _ in range(N))
+    base = with_old([1.4] * N)
+    for lost, passes in ((0.015, True), (0.03, False)):
+        live = with_old([1.0 + lost - 0.015] * N)
+        verdict = verdict_on(with_old([1.0 + lost] * N, gate=1.8), live, base, best=best)
+        assert verdict.ships is passes
+        assert check(verdict, "old_work").value == pytest.approx(lost)
+    assert "since the best of any live version" in verdict.reasons[0]
+
+
+def test_without_other_versions_it_is_held_against_the_live_one() -> None:
+    verdict = verdict_on(with_old([1.03] * N, gate=1.8), with_old([1.0] * N), with_old([1.4] * N))
+    assert failed(verdict) == ["old_work"]
+    assert "since the live version" in verdict.reasons[0]
+
+
+def test_what_was_learned_does_not_get_worse_than_at_the_base() -> None:
+    live, base = with_old([1.03] * N), with_old([1.0] * N)
+    verdict = verdict_on(with_old([1.03] * N, gate=1.8), live, base)
+    assert failed(verdict) == ["old_work"]
+    assert "surely worse than the base" in verdict.reasons[0]
+
+
+def test_the_best_is_of_the_same_examples() -> None:
+    with pytest.raises(ValueError, match="different examples"):
+        verdict_on(model(gate=1.8), best=(1.0,))
+
+
+def test_a_best_that_is_no_number_refuses() -> None:
+    verdict = verdict_on(model(gate=1.8), best=(math.nan,) * 25)
+    assert failed(verdict) == ["old_work"]
+    assert "could not be measured" in verdict.reasons[0]

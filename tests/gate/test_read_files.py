@@ -1,0 +1,113 @@
+"""Suites under the files of several models: what is read, once, and within the limit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qi_learn.errors import ModelError
+from qi_learn.gate.measured_suites import Sizes, Suites
+from qi_learn.gate.read_files import ORDINARY, ReadingDevice, measure_files
+from qi_learn.records import Example
+from tests.support.tiny_models import write_tiny_model
+
+LIMITS = Sizes(read=100_000, answer=32, context=256, longest=4096)
+
+
+def example(name: str, *, prompt: int = 30, target: int = 12) -> Example:
+    drawn = random.Random(name)
+    ids, own = (tuple(drawn.randrange(10, 380) for _ in range(n)) for n in (prompt, target))
+    mask = (True,) * target
+    person = tuple(n % 2 == 0 for n in range(target))
+    more = {"session": f"s-{name}", "person_mask": person}
+    return Example(name, f"h-{name}", "p", "t", ids, own, mask, **more)  # type: ignore[arg-type]
+
+
+def examples(name: str, count: int) -> tuple[Example, ...]:
+    return tuple(example(f"{name}{n}") for n in range(count))
+
+
+SUITES = Suites(
+    gate=examples("g", 5),
+    old=examples("o", 4),
+    general={ORDINARY: examples("p", 10), "prose": examples("e", 3)},
+    questions=(),
+    helped=(),
+    dev=examples("d", 2),
+)
+ALL = 5 + 4 + 10 + 3 + 2
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    directory = tmp_path_factory.mktemp("files")
+    return {
+        name: write_tiny_model(directory / f"{name}.gguf", seed=seed)
+        for seed, name in enumerate(("candidate", "live"))
+    }
+
+
+def test_every_suite_of_every_model_is_read_once(files: Mapping[str, Path]) -> None:
+    read = measure_files(files, SUITES, LIMITS)
+    assert set(read.models) == {"candidate", "live"}
+    assert read.suites.everything == (
+        *SUITES.gate,
+        *SUITES.old,
+        *SUITES.dev,
+        *SUITES.general[ORDINARY],
+        *SUITES.general["prose"],
+    )
+    assert read.tokens == 2 * ALL * 41, "ordinary texts beside dev are not read again"
+    candidate, live = read.models["candidate"], read.models["live"]
+    assert candidate.gate.ids == live.gate.ids == tuple(e.id for e in SUITES.gate)
+    assert candidate.gate.person_tokens == (6,) * 5
+    assert candidate.gate.temperature > 1, "random tokens are likeliest where all are alike"
+    assert candidate.old.person_nll == (), "earlier work is held against NLL at temperature 1"
+    assert {name: s.suite for name, s in candidate.general.items()} == {
+        ORDINARY: ORDINARY,
+        "prose": "prose",
+    }
+
+
+def test_what_is_known_is_not_read_again(files: Mapping[str, Path], tmp_path: Path) -> None:
+    limits = replace(LIMITS, cache=tmp_path / "known")
+    first = measure_files(files, SUITES, limits)
+    again = measure_files(files, SUITES, limits)
+    assert again.tokens == 0
+    assert again.models == first.models
+    later = replace(SUITES, old=SUITES.gate, gate=examples("n", 2), dev=SUITES.dev)
+    assert measure_files(files, later, limits).tokens == 2 * 2 * 41
+
+
+def test_both_models_read_the_same_part_if_not_all_can_be_read(
+    files: Mapping[str, Path],
+) -> None:
+    many = replace(SUITES, old=examples("m", 100))
+    read = measure_files(files, many, replace(LIMITS, read=4000))
+    assert read.tokens <= 4000
+    assert read.models["candidate"].old.ids == read.models["live"].old.ids
+    assert 10 < len(read.suites.old) < 50
+    assert len(read.suites.gate) == 5
+    assert any("earlier work" in note for note in read.suites.notes)
+
+
+def test_a_gpu_that_is_not_there_changes_nothing_but_the_key(
+    files: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """This llama.cpp may have none; then all layers are on the CPU whatever is asked."""
+    plain = measure_files(files, SUITES, LIMITS)
+    other = measure_files(files, SUITES, LIMITS, ReadingDevice(gpu_layers=99, threads=1))
+    assert other.gpu_layers == 99
+    assert other.models["live"].gate.nll == pytest.approx(plain.models["live"].gate.nll, rel=1e-2)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    for layers in (0, 99):
+        with pytest.raises(ModelError):
+            measure_files({"m": broken}, SUITES, LIMITS, ReadingDevice(gpu_layers=layers))

@@ -1,0 +1,50 @@
+"""The looks that the gate took, as the store knows them from the cycles' events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qi_learn import codec
+from qi_learn.records import Event, Verdict
+from qi_learn.store import runs, turns
+from qi_learn.store.database import Store
+from qi_learn.store.looks import past_looks
+from tests.support.redacted import as_redacted
+from tests.support.stored_turns import a_turn
+
+
+def verdict(live: str, *, ships: bool = False, **numbers: float) -> Verdict:
+    return Verdict(ships, (), (), "none", "nothing", 1.0, live, numbers, ("more sessions",))
+
+
+def tell(store: Store, run: str, ts: float, **body: object) -> None:
+    event = Event(f"E{run}{ts}", "cycle", ts, "cycle", {"run": run, **codec.plain(body)})
+    runs.apply_cycle(store, as_redacted(event))
+
+
+def looked(
+    store: Store, run: str, ts: float, given: Verdict | None, examples: Mapping[str, str]
+) -> None:
+    split = [{"turn": t, "hash": t, "split": s} for t, s in examples.items()]
+    tell(store, run, ts, state="snapshotted", started=ts, examples=split)
+    if given is not None:
+        tell(store, run, ts + 1, state="gated", verdict=given)
+
+
+def test_every_verdict_is_a_look_at_the_gate_set_of_its_cycle(store: Store) -> None:
+    for name in ("T1", "T2", "T3"):
+        turns.save_turn(store, as_redacted(a_turn(name)))
+    looked(store, "R2", 20.0, verdict("1.0.0", e_value=2.0), {"T1": "train", "T2": "gate"})
+    looked(store, "R1", 10.0, verdict("1.0.0"), {"T3": "gate", "T2": "gate", "T1": "dev"})
+    looked(store, "R3", 30.0, None, {"T1": "gate"})
+    first, second = past_looks(store)
+    assert sorted(first.examples) == ["T2", "T3"]
+    assert second.examples == ("T2",)
+    assert second.verdict == verdict("1.0.0", e_value=2.0)
+
+
+def test_a_cycle_that_goes_on_does_not_look_twice(store: Store) -> None:
+    looked(store, "R1", 10.0, verdict("1.0.0"), {})
+    looked(store, "R2", 20.0, verdict("1.0.0", ships=True), {})
+    assert [look.verdict.ships for look in past_looks(store, but="R2")] == [False]
+    assert past_looks(store, but="R9") == past_looks(store)
