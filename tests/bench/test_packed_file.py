@@ -24,6 +24,10 @@ from qi_learn.outside.llama_cpp_nll import Scorer
 from qi_learn.records import Example
 from tests.support.tiny_models import write_tiny_model
 
+TOLERANCE = 0.05
+"""Of an NLL of 10 to 20 nats. llama.cpp remembers in 16 bits, and random weights make much of it.
+"""
+
 
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -65,8 +69,8 @@ def test_every_token_has_the_nll_that_transformers_gives_it(gguf: Path, task: Be
         scored = score_texts(scorer, task.test)
     for example, one in zip(task.test, scored, strict=True):
         nll, written = reference(gguf, example)
-        assert one.nll == pytest.approx(nll[:-1].tolist(), abs=1e-2)
-        assert one.sums.end_nll == pytest.approx(float(nll[-1]), abs=1e-2)
+        assert one.nll == pytest.approx(nll[:-1].tolist(), abs=TOLERANCE)
+        assert one.sums.end_nll == pytest.approx(float(nll[-1]), abs=TOLERANCE)
         assert one.sums.nll == pytest.approx(sum(one.nll))
         right = [int(w) == t for w, t in zip(written, example.target_ids, strict=True)]
         assert list(one.right) == right[:-1]
@@ -81,10 +85,10 @@ def test_only_the_persons_tokens_are_judged(gguf: Path, task: BenchTask) -> None
         measured = measure_tasks(scorer, [alone])
     nll, written = reference(gguf, asked)
     chosen = [n for n, person in enumerate(own) if person]
-    assert measured.served.nll[0] == pytest.approx(float(nll[chosen].mean()), abs=1e-2)
+    assert measured.served.nll[0] == pytest.approx(float(nll[chosen].mean()), abs=TOLERANCE)
     right = [int(written[n]) == asked.target_ids[n] for n in chosen]
     assert measured.served.accuracy[0] == pytest.approx(sum(right) / len(right))
-    assert measured.served.end[0] == pytest.approx(float(nll[-1]), abs=1e-2)
+    assert measured.served.end[0] == pytest.approx(float(nll[-1]), abs=TOLERANCE)
     assert math.isnan(measured.served.conditional[0])
     assert measured.fresh.person_tokens == (len(chosen),)
     assert measured.fresh.temperature != 1.0
