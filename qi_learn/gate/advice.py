@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from qi_learn.gate.changes import Changes
 from qi_learn.gate.ledger import level_of
 from qi_learn.gate.limits import MATTERS, RISE
 from qi_learn.gate.mixed_model import Estimate
+from qi_learn.gate.paired_changes import Changes
 from qi_learn.gate.regressions import Rises
 from qi_learn.gate.superiority import Superiority
 from qi_learn.records import Check

@@ -67,7 +67,7 @@ def next_look(past: Sequence[PastLook], live: str) -> NextLook:
         level_of(number),
         _evidence(against),
         frozenset(example for look in against for example in look.examples),
-        sum((_correlation(look.verdict.numbers) for look in past), CAUTIOUS),
+        sum((correlation_in(look.verdict.numbers) for look in past), CAUTIOUS),
     )
 
 
@@ -94,7 +94,8 @@ def _evidence(against: Sequence[PastLook]) -> float:
     return evidence
 
 
-def _correlation(numbers: Mapping[str, float]) -> Correlation:
+def correlation_in(numbers: Mapping[str, float]) -> Correlation:
+    """What a verdict says of the correlation within sessions; nothing if it is an older one."""
     return Correlation(
         numbers.get("rho_excess", 0.0),
         numbers.get("rho_weight", 0.0),

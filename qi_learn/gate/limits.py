@@ -50,7 +50,7 @@ TIE = 0.004
 
 One file gives the same text the same number to the last bit. But llama.cpp rounds activations to 8
 bits, so that a change of 1e-6 in one norm moves a text of 56 tokens by 0.011 nat a token (standard
-deviation), which is 0.004 over the 480 tokens of a dev set (docs/internals/decisions/00NN).
+deviation), which is 0.004 over the 480 tokens of a dev set (docs/internals/decisions/0063).
 """
 ROUNDING = 1e-9
 """Differences of decimal fractions come out a last bit off; a limit that is met exactly is met."""

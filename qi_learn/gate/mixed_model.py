@@ -5,7 +5,7 @@ variance of e_ij is s^2 v_ij with v = 1 + HALF / tokens, scaled to a mean of 1. 
 tokens weighs little, and one of a thousand hardly more than one of a hundred: no long text decides
 alone. The variance of the sessions is `ratio` times s^2. Two to four sessions, which is what a gate
 set has, say next to nothing about that ratio; it is pooled over all earlier looks, this one
-included, and shrunk to a cautious one while those are few (decision 00NN-the-person-decides).
+included, and shrunk to a cautious one while those are few (decision 0067).
 
 With q_j = W_j / (1 + ratio W_j), W_j the sum of 1 / v in session j: mu = sum(q_j mean_j) / sum(q_j)
 and its variance s^2 / sum(q_j), with s^2 from all residuals. The degrees of freedom are

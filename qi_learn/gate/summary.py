@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from qi_learn.gate.changes import Changes
 from qi_learn.gate.limits import COST, RISE, RISE_FROM_BASE, SLOW, SPEED
 from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly
+from qi_learn.gate.paired_changes import Changes
 from qi_learn.gate.regressions import Regression, Rises
 from qi_learn.records import Behaviour, Check, SuiteNll
 from qi_learn.stats import mean

@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from qi_learn.errors import Refused
 from qi_learn.gate.advice import helps_of
 from qi_learn.gate.answer_rules import accuracy_check, coherence_check
-from qi_learn.gate.changes import Changes, changes_of
 from qi_learn.gate.execution_rule import mcnemar_rule
 from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.likelihood_rules import (
@@ -32,6 +31,7 @@ from qi_learn.gate.likelihood_rules import (
 )
 from qi_learn.gate.limits import TIE
 from qi_learn.gate.measurements import CandidateFindings, Comparison, Likelihoods, ReportedOnly
+from qi_learn.gate.paired_changes import Changes, changes_of
 from qi_learn.gate.regressions import regressions_of
 from qi_learn.gate.soundness_rules import soundness_checks
 from qi_learn.gate.summary import notes_of, numbers_of, risk_of, rollback_plan

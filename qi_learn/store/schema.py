@@ -405,7 +405,7 @@ def m017_what_is_left_and_said_next(db: Database) -> None:
 
 
 @migrations()
-def m018d_what_a_person_wrote(db: Database) -> None:
+def m018_what_a_person_wrote(db: Database) -> None:
     _run(
         db,
         # Whether the person wrote or changed something of the answer to learn. Every turn is looked

@@ -32,8 +32,14 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from qi_learn.gate.ledger import NextLook
-from qi_learn.gate.mixed_model import CAUTIOUS, Correlation, correlation_of, estimate
+from qi_learn.gate.ledger import NextLook, correlation_in
+from qi_learn.gate.mixed_model import (
+    CAUTIOUS,
+    NOTHING_SEEN,
+    Correlation,
+    correlation_of,
+    estimate,
+)
 from qi_learn.records import Verdict
 from qi_learn.stats import incomplete_beta
 from scripts.benchmarks.gating.adversaries import ADVERSARIES, PARTLY
@@ -247,7 +253,7 @@ def power(bench: Bench, draws: int, *, quick: bool) -> dict[str, Any]:
         },
         "power_by_noise": {
             law: bench.share(
-                f"{EFFECT} nat, noise: {law}", partial(ships, effect=EFFECT, law=law), draws
+                f"{EFFECT} nat, noise: {law}", partial(ships_after_looks, law=law), draws
             )
             for law in LAWS
         },
@@ -291,6 +297,20 @@ def power(bench: Bench, draws: int, *, quick: bool) -> dict[str, Any]:
 def ships(rng: np.random.Generator, real: Real, **how: Any) -> bool:
     """Whether an update ships at a single look."""
     return looked_at(rng, real, **how).ships
+
+
+def ships_after_looks(rng: np.random.Generator, real: Real, *, law: str) -> bool:
+    """Whether a useful update ships once looks under the same noise told of the correlation."""
+    return looked_at(rng, real, effect=EFFECT, law=law, known=CAUTIOUS + told(law)).ships
+
+
+@cache
+def told(law: str, looks: int = 20, times: int = 3) -> Correlation:
+    """What so many looks say on average: the sums of `times` as many, divided by it."""
+    rng, found = np.random.default_rng(looks), NOTHING_SEEN
+    for _ in range(looks * times):
+        found += correlation_in(looked_at(rng, real(), law=law).numbers)
+    return Correlation(found.excess / times, found.weight / times, found.freedom / times)
 
 
 def harmless(rng: np.random.Generator, real: Real, **how: Any) -> bool:

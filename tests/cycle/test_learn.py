@@ -156,6 +156,8 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     )
     verdict = run.read(run.verdict, Verdict)
     assert verdict.compared_with == "1.1.0"
+    assert verdict.numbers["look"] == 1.0, "what shipped started an account of its own"
+    assert verdict.numbers["rho"] != first.run.read(first.run.verdict, Verdict).numbers["rho"]
     assert {"old_nll_candidate", "old_nll_live", "old_nll_base"} <= set(verdict.numbers)
     assert (
         verdict.numbers["old_nll_base"] > verdict.numbers["old_nll_live"]
