@@ -85,6 +85,7 @@ def run_learning(options: LearningOptions, out: Callable[[Any], None], *, as_jso
         base=options.base or model_server.embedded_file(),
         methods=learning_methods(options.names, every=options.every, quick=options.quick),
         seeds=options.seeds,
+        with_fewer=() if options.names or options.every or options.quick else methods.WITH_FEWER,
         tasks=options.tasks,
         steps=options.steps,
         streams=known_streams(options.streams),

@@ -57,6 +57,8 @@ class Request:
     base: Path
     methods: tuple[Method, ...]
     seeds: tuple[int, ...]
+    with_fewer: tuple[Method, ...] = ()
+    """Methods where a task has fewer examples than the most; empty: all."""
     streams: tuple[str, ...] = STREAMS
     shots: tuple[int, ...] = ()
     """Examples of each task; empty: SHOTS, or all that a repository gives."""
@@ -80,12 +82,13 @@ class Request:
     def cells(self) -> tuple[Cell, ...]:
         """All cells of the run, whatever part of it is asked for: those of a seed together."""
         streams = (REPOSITORIES,) if self.repositories else self.streams
+        most = max(self._shots())
         made = [
             Cell(stream, method.name, seed, shots)
             for seed in self.seeds
             for stream in streams
             for shots in sorted(self._shots(), reverse=True)
-            for method in self.methods
+            for method in (shots < most and self.with_fewer) or self.methods
         ]
         if self.long is not None:
             made.append(Cell(CONVENTIONS, LONG_NAME, self.long, max(SHOTS)))

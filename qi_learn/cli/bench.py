@@ -89,7 +89,7 @@ def bench() -> None:
 @click.option(
     "--method",
     multiple=True,
-    help="Only this method; may be repeated (default: the usual four, with --quick the recipe).",
+    help="Only this method; may be repeated (default: four, two of them with fewer examples).",
 )
 @click.option(
     "--all",

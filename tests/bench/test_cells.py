@@ -10,7 +10,7 @@ import pytest
 from qi_learn.bench.cells import Cell, FinishedCells, Slice, slice_of
 from qi_learn.bench.figures import MethodFigures
 from qi_learn.bench.learning import Request
-from qi_learn.bench.methods import DEFAULT, NAIVE
+from qi_learn.bench.methods import DEFAULT, NAIVE, USUAL
 from tests.support.bench_figures import figures_of
 
 CELL = Cell("conventions", "default", 0, 8)
@@ -63,6 +63,14 @@ def test_slices_share_out_all_cells() -> None:
     parts = [Slice(n, 5).cells(cells) for n in range(1, 6)]
     assert sorted(map(str, cells)) == sorted(str(cell) for part in parts for cell in part)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_with_fewer_examples_there_may_be_fewer_methods() -> None:
+    request = Request(Path("base"), USUAL, (0,), with_fewer=(NAIVE, DEFAULT), streams=("edits",))
+    methods = [(cell.shots, cell.method) for cell in request.cells()]
+    assert methods[:4] == [(48, method.name) for method in USUAL]
+    few = [(shots, name) for shots in (16, 8, 4) for name in ("naive", "default")]
+    assert methods[4:] == few
 
 
 def test_a_slice_is_a_part_of_a_whole() -> None:
