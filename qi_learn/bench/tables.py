@@ -74,7 +74,7 @@ def _by_shots(report: Report) -> Iterator[str]:
         yield (
             f"{row.stream:13} {row.method:15} {row.shots:3} {row.seeds:5} {row.learned:8.3f} "
             f"{row.retention:9.3f} {_number(row.conditional, 11)} {row.nll:6.3f} {row.end:6.3f} "
-            f"{row.fences:6.0%} {row.indentation:6.0%} {_signed(row.drift, HEADER, 10)} "
+            f"{_percent(row.fences)} {_percent(row.indentation)} {_signed(row.drift, HEADER, 10)} "
             f"{_signed(row.drift, PLAIN, 7)}"
         )
 
@@ -82,7 +82,7 @@ def _by_shots(report: Report) -> Iterator[str]:
 def _at_base(report: Report) -> str:
     if report.at_base is None:
         return ""
-    return f"{report.at_base.fences:6.0%} {report.at_base.indentation:6.0%}"
+    return f"{_percent(report.at_base.fences)} {_percent(report.at_base.indentation)}"
 
 
 def _by_seed(report: Report) -> Iterator[str]:
@@ -119,6 +119,10 @@ def _changed(seed: int, u: Unlearning) -> str:
 
 def _number(value: float, width: int) -> str:
     return f"{'':{width}}" if math.isnan(value) else f"{value:{width}.3f}"
+
+
+def _percent(value: float) -> str:
+    return " " * 6 if math.isnan(value) else f"{value:6.0%}"
 
 
 def _signed(values: Mapping[str, float], name: str, width: int) -> str:
