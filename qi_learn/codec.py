@@ -132,6 +132,8 @@ def convert(hint: Any, value: Any) -> Any:
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(convert(args[0], v) for v in value)
         return tuple(convert(a, v) for a, v in zip(args, value, strict=True))
+    if origin is Mapping and isinstance(value, dict):
+        return {key: convert(args[1], v) for key, v in value.items()}
     if origin is Literal and value not in args:
         raise ValueError(f"{value!r} is not one of {', '.join(map(str, args))}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qi_learn.bench.figures import InContext, MethodFigures, Report, Unlearning
+from qi_learn.bench.figures import InContext, MethodFigures, Report, ShotsRow, Unlearning
 from qi_learn.bench.packed_file import FileFigures
 from qi_learn.cli.app import app
 from qi_learn.codec import keys_of
@@ -88,7 +88,10 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
         {"before", "after", "low", "high", "state", "version", "scale", "reasons"}
         | {"tokens_read", "tokens_generated"},
     ),
-    "bench learning": ((MethodFigures, InContext, Unlearning, FileFigures), {*Report().figures()}),
+    "bench learning": (
+        (MethodFigures, InContext, Unlearning, FileFigures, ShotsRow),
+        {*Report().figures()},
+    ),
 }
 """By command: the records that it prints, and what else its section names."""
 

@@ -101,10 +101,10 @@ class Convention:
 
     def code(self, task: FunctionTask) -> str:
         """The function as the project writes it."""
-        name = _NAMES[self.naming](task)
+        name = name_of(self, task)
         body = [
             *_NOTES[self.shape](self, task),
-            _GUARDS[self.guard](self, task),
+            guard_of(self, task),
             _FETCHES[self.fetch](self, task),
             _ANSWERS[self.answer](self, task),
         ]
@@ -170,6 +170,16 @@ def changed(convention: Convention, other: Convention) -> Convention:
     It answers, refuses and notes with the words of `other`, which must not be in the same stream.
     """
     return replace(convention, good=other.good, fault=other.fault, note=other.note)
+
+
+def name_of(convention: Convention, task: FunctionTask) -> str:
+    """What the project calls a function."""
+    return _NAMES[convention.naming](task)
+
+
+def guard_of(convention: Convention, task: FunctionTask) -> str:
+    """The project's first statement, which says what must be given; not indented."""
+    return _GUARDS[convention.guard](convention, task)
 
 
 def _shuffled(rng: random.Random, words: Sequence[str]) -> list[str]:

@@ -1,15 +1,16 @@
-"""The benchmark's measurements: records, the figures that are reported, and the same as text."""
+"""The benchmark's measurements: records, and the figures that are reported (as text: `tables`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qi_learn.bench.everything_else import STDLIB, ElseFigures
 from qi_learn.bench.methods import DEFAULT, NAIVE, NOTHING_STORED
 from qi_learn.bench.packed_file import FileFigures
-from qi_learn.records import Check
+from qi_learn.records import Check, SuiteNll
 from qi_learn.stats import mean
 
 
@@ -17,11 +18,15 @@ from qi_learn.stats import mean
 class MethodFigures:
     """One method on one seed's stream.
 
-    Scores are shares of test tokens, NLLs nats per token of the packed file.
+    Scores are shares of the person's tokens in tests, NLLs nats per token of the packed file. The
+    token that ends an answer is in `end` and `end_drift` alone.
     """
 
+    stream: str
     method: str
     seed: int
+    shots: int
+    """Examples of each task."""
     tasks: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
     """R; its last row is the packed file's."""
@@ -34,8 +39,21 @@ class MethodFigures:
     forgetting: float
     retention: float
     nll: float
-    """NLL of the tests, packed, over all tasks."""
-    general_rise: float
+    """NLL of the person's tokens in the tests, packed, over all tasks."""
+    end: float
+    """NLL of the token that ends the tests' answers."""
+    conditional: float
+    """Share of rules with a condition decided rightly, packed, over all tasks; 0.5 with one form
+    for all. NaN if the stream has none.
+    """
+    drift: Mapping[str, float]
+    """How much worse each suite of everything else became since the base."""
+    end_drift: Mapping[str, float]
+    """The same of the token that ends an answer, where a suite's texts have one."""
+    fences: float
+    """Share of the answers to questions of other projects whose code is in a fence."""
+    indentation: float
+    """Share of them, if indented, that are indented as is usual in their language."""
     gain: float
     """Smallest share of a tensor's change that survived quantising."""
     rank_lost: float
@@ -49,19 +67,32 @@ class MethodFigures:
     steps: tuple[int, ...]
     """Optimiser steps of each stage."""
     seconds: float
+    """Of training."""
+    cell_seconds: float = 0.0
+    """Of everything, measuring included."""
     gate: tuple[Check, ...] = ()
     """The gate's checks on likelihoods of the packed file, all of the stream as one update of the
     base; none in a long stream.
     """
+    unlearning: Unlearning | None = None
+    """What became of a convention that changed; only asked of the default recipe."""
+
+    @property
+    def general_rise(self) -> float:
+        """How much worse the standard library's code became."""
+        return self.drift[STDLIB]
 
 
 @dataclass(frozen=True, slots=True)
 class InContext:
     """What needs no training: the base, and the base with two examples of the task in context."""
 
+    stream: str
     seed: int
     base: FileFigures
     in_context: FileFigures
+    fresh: SuiteNll
+    """The base's, as the gate compares it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +106,6 @@ class Unlearning:
     beginning, which asks for more of the same, so the old way's falls late and little.
     """
 
-    seed: int
     project: str
     chooses_new_before: float
     chooses_new_after: float
@@ -85,21 +115,51 @@ class Unlearning:
     old_after: float
 
 
+@dataclass(frozen=True, slots=True)
+class ShotsRow:
+    """One method with so many examples: means over its seeds.
+
+    NaN if the stream has no such number.
+    """
+
+    stream: str
+    method: str
+    shots: int
+    seeds: int
+    learned: float
+    retention: float
+    conditional: float
+    nll: float
+    end: float
+    fences: float
+    indentation: float
+    drift: Mapping[str, float]
+
+
 @dataclass(slots=True)
 class Report:
     """All measurements; `figures` is what `--json` prints."""
 
     outcomes: list[MethodFigures] = field(default_factory=list)
     references: list[InContext] = field(default_factory=list)
-    unlearning: list[Unlearning] = field(default_factory=list)
     long: list[MethodFigures] = field(default_factory=list)
+    at_base: ElseFigures | None = None
+    """The base on everything else."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why a stream was not run, by its name."""
+    cells: int = 0
+    """Of the whole run, whatever part of it was asked for."""
     seconds: float = 0.0
 
     def figures(self) -> dict[str, Any]:
-        """The reported numbers, worst of the seeds; None for what was not run."""
+        """The reported numbers, worst of the seeds; None for what was not run.
+
+        They are of the first stream with the most examples; `by_shots` has all streams.
+        """
         default, naive = self._of(DEFAULT.name), self._of(NAIVE.name)
         nothing = self._of(NOTHING_STORED.name)
-        contexts = {r.seed: mean(r.in_context.nll) for r in self.references}
+        main = self._main()
+        contexts = {r.seed: mean(r.in_context.nll) for r in self.references if r.stream == main[0]}
         return {
             "retention_min": _worst(min, [o.retention for o in default.values()]),
             "general_rise_max": _worst(max, [o.general_rise for o in default.values()]),
@@ -116,80 +176,60 @@ class Report:
             "long_retention": _worst(min, [o.retention for o in self.long]),
             "long_general_rise": _worst(max, [o.general_rise for o in self.long]),
             "seconds": round(self.seconds, 1),
+            "cells": self.cells,
+            "finished": len(self.outcomes) + len(self.long),
+            "left_out": self.left_out,
+            "by_shots": list(self.by_shots()),
+            "at_base": self._at_base(),
             "table": self.outcomes + self.long,
             "references": self.references,
-            "unlearning": self.unlearning,
         }
 
+    def by_shots(self) -> Iterator[ShotsRow]:
+        """A row for each stream, method and number of examples, in the order of the run."""
+        groups: dict[tuple[str, str, int], list[MethodFigures]] = {}
+        for o in self.outcomes:
+            groups.setdefault((o.stream, o.method, o.shots), []).append(o)
+        for (stream, method, shots), group in groups.items():
+            yield ShotsRow(
+                stream,
+                method,
+                shots,
+                len(group),
+                learned=mean([o.learned for o in group]),
+                retention=mean([o.retention for o in group]),
+                conditional=mean([o.conditional for o in group]),
+                nll=mean([o.nll for o in group]),
+                end=mean([o.end for o in group]),
+                fences=mean([o.fences for o in group]),
+                indentation=mean([o.indentation for o in group]),
+                drift={name: mean([o.drift[name] for o in group]) for name in group[0].drift},
+            )
+
+    def _at_base(self) -> dict[str, Any] | None:
+        if self.at_base is None:
+            return None
+        return {
+            "fences": self.at_base.fences,
+            "indentation": self.at_base.indentation,
+            "nll": {name: suite.per_token for name, suite in self.at_base.suites.items()},
+            "end": self.at_base.ends,
+        }
+
+    def _main(self) -> tuple[str, int]:
+        if not self.outcomes:
+            return (self.references[0].stream if self.references else "", 0)
+        stream = self.outcomes[0].stream
+        return stream, max(o.shots for o in self.outcomes if o.stream == stream)
+
     def _of(self, method: str) -> dict[int, MethodFigures]:
-        return {o.seed: o for o in self.outcomes if o.method == method}
+        main = self._main()
+        return {
+            o.seed: o for o in self.outcomes if o.method == method and (o.stream, o.shots) == main
+        }
 
 
 def _worst(choose: Callable[[list[float]], float], values: Sequence[float]) -> float | None:
     if not values or any(map(math.isnan, values)):
         return None  # a seed without a number is not a seed on which all is well
     return round(choose(list(values)), 4)
-
-
-def line(o: MethodFigures) -> str:
-    """One method on one seed, in a line."""
-    return (
-        f"  {o.method}, seed {o.seed}: learned {o.learned:.3f}, retention {o.retention:.3f}, "
-        f"general {o.general_rise:+.4f}, ACC {o.acc:.3f}, BWT {o.bwt:+.3f}, "
-        f"NLL {o.nll:.3f}, {o.seconds:.0f} s; lambdas "
-        f"{' '.join(f'{general:.0f}/{past:.0f}' for general, past in o.strengths)}; gate: "
-        f"{_gate_summary(o)}"
-    )
-
-
-def _gate_summary(o: MethodFigures) -> str:
-    """What the gate would decide, by likelihoods alone."""
-    if not o.gate:
-        return "not asked"
-    return (
-        ", ".join(f"refuses by {check.name}" for check in o.gate if not check.passed)
-        or "has nothing against it"
-    )
-
-
-def table(report: Report) -> str:
-    """The report as text: one line a method and seed, then every matrix."""
-    columns = "seed  learned  retention     BWT  forgot     ACC     NLL  general  seconds  gate"
-    lines = [f"{'method':16} {columns}"]
-    for r in report.references:
-        lines.append(
-            f"{'base':16} {r.seed:4}  {mean(r.base.accuracy):7.3f}"
-            + " " * 36
-            + f"{mean(r.base.nll):7.3f}  {0.0:+.4f}"
-        )
-        lines.append(
-            f"{'in context':16} {r.seed:4}  {mean(r.in_context.accuracy):7.3f}"
-            + " " * 36
-            + f"{mean(r.in_context.nll):7.3f}"
-        )
-    for o in (*report.outcomes, *report.long):
-        kept = f"{o.retention:9.3f}  {o.bwt:+6.3f}  {o.forgetting:6.3f}  {o.acc:6.3f}"
-        lines.append(
-            f"{o.method:16} {o.seed:4}  {o.learned:7.3f}  {kept}  {o.nll:6.3f}  "
-            f"{o.general_rise:+.4f}  {o.seconds:7.0f}  {_gate_summary(o)}"
-        )
-    for o in report.outcomes:
-        lines.append(f"R of {o.method}, seed {o.seed} ({', '.join(o.tasks)}); last row packed")
-        lines += ["  " + " ".join(f"{value:.3f}" for value in row) for row in (o.base, *o.matrix)]
-    for u in report.unlearning:
-        lines.append(
-            f"{u.project} changed (seed {u.seed}): rather writes the new way in "
-            f"{u.chooses_new_before:.0%} of functions before, {u.chooses_new_after:.0%} after one "
-            f"update; tokens right: new way {u.new_before:.3f} to {u.new_after:.3f}, old way "
-            f"{u.old_before:.3f} to {u.old_after:.3f}"
-        )
-    return "\n".join(lines)
-
-
-def summary(figures: Mapping[str, Any]) -> str:
-    """The reported figures, in one line each."""
-    return "\n".join(
-        f"{name}: {value}"
-        for name, value in figures.items()
-        if name not in ("table", "references", "unlearning")
-    )

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,19 +221,22 @@ class Learner:
 def score(
     network: Network, tasks: Sequence[BenchTask], *, say: Callable[[str], None] = lambda _: None
 ) -> list[float]:
-    """Share of the target tokens of each task's test that the network would have written itself.
+    """Share of the person's tokens of each task's test that the network would have written itself.
 
     It is taken before packing. The tests are whole, as for the packed file, however long the
-    sequences of the stage's own plan are.
+    sequences of the stage's own plan are. The token that ends an answer is nobody's.
     """
     from qi_learn.plan.schedule import samples
 
     row = []
     longest = max(len(e.prompt_ids) + len(e.target_ids) for task in tasks for e in task.test)
     for task in tasks:
+        own = {e.id: e.person_mask for e in task.test}
         ordered = sorted(samples(task.test, longest), key=lambda s: len(s.ids))
         groups = [ordered[at : at + 4] for at in range(0, len(ordered), 4)]
-        hits = network.lanes.map(lambda group: network.hits(network.batch(group)), groups)
-        row.append(sum(hits) / sum(s.targets for s in ordered))
+        rights = network.lanes.map(lambda group: network.right(network.batch(group)), groups)
+        right = [bool(one) for group in rights for one in group]
+        person = [one for sample in ordered for one in own[sample.id]]
+        row.append(sum(compress(right, person)) / sum(person))
     say(" ".join(f"{value:.3f}" for value in row))
     return row

@@ -61,6 +61,8 @@ REPLAY_GENERIC = Method("replay_generic", "replay and generic code, no penalty",
 DEFAULT = Method("default", "the product's recipe: both penalties, replay, generic code")
 USUAL = (NAIVE, NOTHING_STORED, REPLAY_GENERIC, DEFAULT)
 """Trained in every run; base and in-context need no training and are always there."""
+WITH_FEWER = (NAIVE, DEFAULT)
+"""Of them those that are also trained with fewer examples, for want of time."""
 PARTS = (
     Method(
         "averaging",

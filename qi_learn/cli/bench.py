@@ -65,17 +65,32 @@ def bench() -> None:
 @click.option(
     "--seeds",
     type=click.IntRange(min=0),
-    default=3,
-    help="How many streams, from seed 0 on; 0: only what --long runs.",
+    help="How many seeds, from 0 on; 0: only what --long runs.",
+    show_default="3, with --quick 1",
 )
 @click.option("--first-seed", type=int, default=0, help="The first seed.")
-@click.option("--tasks", type=click.IntRange(1, 25), default=4, help="Conventions of a stream.")
+@click.option(
+    "--stream",
+    multiple=True,
+    help="Only this stream; may be repeated: conventions, conditional, edits.",
+)
+@click.option("--shots", help="Examples of each task (default: 4,8,16,48).")
+@click.option(
+    "--tasks",
+    type=click.IntRange(1, 25),
+    default=4,
+    help="Conventions of a stream; the others have half as many.",
+)
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     help="Optimiser steps a stage (default: as a cycle derives them).",
 )
-@click.option("--method", multiple=True, help="Only this method; may be repeated.")
+@click.option(
+    "--method",
+    multiple=True,
+    help="Only this method; may be repeated (default: four, two of them with fewer examples).",
+)
 @click.option(
     "--all",
     "every",
@@ -92,16 +107,26 @@ def bench() -> None:
     help="Real git repositories instead of conventions; one task each, repeat it.",
 )
 @click.option("--base", type=FILE, help="The base model's GGUF (default: the embedded one).")
-@click.option("--cache", type=FILE, help="Keep the base's Fisher here for the next run.")
+@click.option(
+    "--cache",
+    type=FILE,
+    help="Keep the base's Fisher and own answers here for the next run, and the finished cells.",
+)
+@click.option(
+    "--resume", type=FILE, help="Go on from the finished cells in this file, and keep them there."
+)
+@click.option("--slice", "part", help="Only a part of the cells: 2/5 is the second of five.")
 @click.option(
     "--quick",
     is_flag=True,
-    help="A minute or two that show that everything works; the figures mean little.",
+    help="A few minutes that show that everything works; the figures mean little.",
 )
 @with_json
 def bench_learning(
-    seeds: int,
+    seeds: int | None,
     first_seed: int,
+    stream: tuple[str, ...],
+    shots: str | None,
     tasks: int,
     steps: int | None,
     method: tuple[str, ...],
@@ -110,28 +135,35 @@ def bench_learning(
     repo: tuple[Path, ...],
     base: Path | None,
     cache: Path | None,
+    resume: Path | None,
+    part: str | None,
     quick: bool,
     as_json: bool,
 ) -> None:
     """Does it learn, and does it forget?
 
-    Several methods on streams of conventions, measured on the packed file.
+    Several methods on streams of tasks with few and many examples, measured on the packed file.
     """
     from qi_learn.bench.parts import require_parts
 
     require_parts()
     from qi_learn.bench.command import LearningOptions, run_learning
 
+    count = (1 if quick else 3) if seeds is None else seeds
     options = LearningOptions(
-        seeds=tuple(range(first_seed, first_seed + seeds)),
+        seeds=tuple(range(first_seed, first_seed + count)),
         tasks=tasks,
         steps=steps,
         names=list(method),
         every=every,
         long=first_seed if long else None,
+        streams=list(stream),
+        shots=shots,
         repositories=list(repo),
         base=base,
         cache=cache,
+        resume=resume,
+        part=part,
         quick=quick,
     )
     run_learning(options, print_json if as_json else click.echo, as_json=as_json)

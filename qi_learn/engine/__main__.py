@@ -8,11 +8,11 @@ accepted. The process ends on SIGTERM or SIGINT, and when its parent is gone. It
 the home's own, it turns over itself; nothing is logged of an answer that went well.
 
 The parts: `app` has the routes and the guard. `library`, `show`, `blobs` and `create` answer about
-models on disk, over `lookup` and `model_store`. `chat` answers with text: `ask` reads the request,
-`template` renders it (tools as `called_tools` makes them), `models` keeps models in memory,
-`generate` and `sampling` make the tokens, in the form that `answer_schema` reads from the request.
-`answer_parts` tells text, thoughts and calls apart, `formats` and `replies` write what goes over
-the wire.
+models on disk, over `lookup` and `model_store`. `chat` answers with text: `ask` reads the request
+and renders it by the model's template (tools as `called_tools` makes them), `models` keeps models
+in memory, `generate` and `sampling` make the tokens, in the form that `answer_schema` reads from
+the request. `answer_parts` tells text, thoughts and calls apart, `formats` and `replies` write what
+goes over the wire.
 """
 
 from __future__ import annotations

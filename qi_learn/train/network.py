@@ -231,14 +231,14 @@ class Network:
         return (self.nll(batch) * batch.weights).sum()
 
     @torch.no_grad()
-    def hits(self, batch: Batch) -> int:
-        """Target tokens of the batch that the model itself would have written there, greedily."""
+    def right(self, batch: Batch) -> Tensor:
+        """Whether the model itself would have written each target token (K,), greedily."""
         rows = self.rows(batch).to(self.head.dtype)
         size = max(1, HEAD_ELEMENTS[rows.device.type] // len(self.head))
         chosen = [
             (rows[at : at + size] @ self.head.T).argmax(-1) for at in range(0, len(rows), size)
         ]
-        return int((torch.cat(chosen) == batch.labels).sum())
+        return torch.cat(chosen) == batch.labels
 
     @property
     def head(self) -> Tensor:

@@ -23,12 +23,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from qi_learn.bench.rendering import ByTemplate
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples, render_general
-from qi_learn.engine.template import render_chat, variables_of
-from qi_learn.errors import ServerError
 from qi_learn.outside.gguf import sha256_of
-from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.pack.splice import pack
 from qi_learn.records import Example
@@ -52,27 +51,6 @@ class SuiteFigures:
     error: list[float]
     """Standard error of the mean difference, nats a token, for each random change."""
     power: list[float]
-
-
-class ByTemplate:
-    """Renders as the embedded engine does."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-
-    def render(self, endpoint: str, body: Mapping[str, Any]) -> str:
-        """The text that the model would read. Raises ServerError."""
-        vocabulary, tools = self._vocabulary, body.get("tools") or ()
-        if tools and "tools" not in variables_of(vocabulary.chat_template or ""):
-            raise ServerError("the embedded base does not support tools", status=400)
-        if body.get("suffix"):
-            raise ServerError("the embedded base does not support insert", status=400)
-        if endpoint == "/api/generate":
-            return str(body["prompt"])
-        bos, eos = vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos)
-        return render_chat(
-            vocabulary.chat_template, body["messages"], bos=bos, eos=eos, tools=tools
-        )
 
 
 def main() -> None:

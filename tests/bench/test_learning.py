@@ -10,7 +10,6 @@ import math
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,14 @@ import pytest
 
 from qi_learn.bench import methods, metrics
 from qi_learn.bench.conventions import DEV, TEST, TRAIN, changed, conventions, stage, stream
-from qi_learn.bench.figures import MethodFigures, Report
-from qi_learn.bench.tasks import convention_task, disjoint, probes
+from qi_learn.bench.everything_else import everything_else
+from qi_learn.bench.figures import Report
+from qi_learn.bench.tables import table
+from qi_learn.bench.tasks import convention_task, disjoint
 from qi_learn.deploy import model_server
 from qi_learn.errors import QiError
 from qi_learn.outside.llama_cpp import load_vocabulary
+from tests.support.bench_figures import figures_of
 from tests.support.command_line import Terminal
 from tests.support.tiny_models import write_tiny_model
 
@@ -67,14 +69,13 @@ def test_a_changed_convention_keeps_its_prompts_and_writes_otherwise() -> None:
 def test_what_is_measured_with_was_never_trained_on() -> None:
     with load_vocabulary(model_server.embedded_file()) as vocabulary:
         first, second = (convention_task(s, vocabulary) for s in stream(0, 2))
-        general = probes(vocabulary)
-    assert all(e.person_mask == (*[True] * (len(e.target_ids) - 1), False) for e in first.test), (
-        "all of the code is the person's, and the end is nobody's"
-    )
+        suites = everything_else(vocabulary, quick=False).suites
+        general = suites["python_stdlib"]
+    assert suites.keys() > {"python", "go", "sql", "shell", "prose", "chat", "completion"}
     disjoint([first, second], general, ())
     with pytest.raises(QiError, match="24 texts are both trained on and measured with"):
         disjoint([first, type(first)("leaky", first.test, (), ())], general, ())
-    with pytest.raises(QiError, match="64 texts"):
+    with pytest.raises(QiError, match=f"{len(general)} texts are both"):
         disjoint([first], general, general)
 
 
@@ -99,23 +100,38 @@ def test_the_metrics_are_their_definitions() -> None:
 def test_a_short_run_of_a_tiny_model_reports_every_figure(tmp_path: Path) -> None:
     """Train, join, pack and llama.cpp as in a run of the real model, which is one of the proofs."""
     base = write_tiny_model(tmp_path / "tiny.gguf", layers=3, tensor_type="Q8_0")
-    options = ("--quick", "--seeds", "1", "--json", "--base", str(base))
-    done = Terminal(tmp_path).process("bench", "learning", *options, seconds=900)
+    file = tmp_path / "cells.jsonl"
+    options = ("--quick", "--json", "--base", str(base), "--resume", str(file))
+    methods_ = ("--method", "naive", "--method", "default")
+    first = Terminal(tmp_path).process(
+        "bench", "learning", *options, *methods_, "--slice", "1/2", seconds=900
+    )
+    assert first.code == 0, first.err
+    assert first.json["cells"] == 6
+    assert [one["method"] for one in first.json["table"]] == ["naive", "naive"]
+    assert first.json["left_out"].keys() == {"edits"}, "its own answers are no functions"
+    done = Terminal(tmp_path).process("bench", "learning", *options, *methods_, seconds=900)
     assert done.code == 0, done.err
-    table = {one["method"]: one for one in done.json["table"]}
-    assert {"naive", "default", "nothing_stored"} <= table.keys()
-    for one in table.values():
+    assert "1 of 4: conventions, seed 0, 8 examples, default" in done.err, "the rest was finished"
+    cells = {(one["stream"], one["method"]): one for one in done.json["table"]}
+    assert len(cells) == 4
+    for one in cells.values():
         _passed_through(one)
         assert one["nll"] > 0
-    _held_back(table["default"])
-    assert table["naive"]["strengths"] == [[0.0, 0.0], [0.0, 0.0]]
+    default, naive = cells["conventions", "default"], cells["conventions", "naive"]
+    assert naive == next(one for one in first.json["table"] if one["stream"] == "conventions")
+    _held_back(default)
+    assert naive["strengths"] == [[0.0, 0.0], [0.0, 0.0]]
     assert done.json["learned_ratio_min"] == pytest.approx(
-        table["default"]["learned"] / table["naive"]["learned"], abs=1e-3
+        default["learned"] / naive["learned"], abs=1e-3
     )
-    (reference,) = done.json["references"]
+    assert default["conditional"] is None
+    assert 0 <= cells["conditional", "default"]["conditional"] <= 1
+    reference = done.json["references"][0]
     assert reference["base"]["nll"] != reference["in_context"]["nll"]
-    assert len(done.json["unlearning"]) >= 1
+    assert default["unlearning"] is not None
     assert None not in (done.json["retention_min"], done.json["general_rise_max"])
+    assert {row["stream"] for row in done.json["by_shots"]} == {"conventions", "conditional"}
 
 
 def _held_back(one: dict[str, Any]) -> None:
@@ -133,7 +149,7 @@ def _held_back(one: dict[str, Any]) -> None:
 @pytest.mark.timeout(3000)  # five minutes on two quiet cores
 def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     """Two conventions, few steps, the real model through train, join, pack and llama.cpp."""
-    options = ("--quick", "--seeds", "1", "--method", "default", "--json")
+    options = ("--quick", "--stream", "conventions", "--method", "default", "--json")
     done = Terminal(tmp_path).process("bench", "learning", *options, seconds=2900)
     assert done.code == 0, done.err
     figures = done.json
@@ -142,7 +158,7 @@ def test_a_short_run_learns_and_reports_every_figure(tmp_path: Path) -> None:
     _held_back(one)
     (reference,) = figures["references"]
     assert sum(reference["in_context"]["nll"]) < sum(reference["base"]["nll"])
-    (unlearning,) = figures["unlearning"]
+    unlearning = one["unlearning"]
     assert unlearning["new_after"] > unlearning["new_before"]
     assert 0 <= unlearning["chooses_new_before"] <= unlearning["chooses_new_after"] <= 1
     assert None not in (
@@ -168,31 +184,28 @@ def _passed_through(one: dict[str, Any]) -> None:
     assert one["unpacked"] == pytest.approx(one["matrix"][-1], abs=0.05), (
         "packing keeps what was learned"
     )
-    assert one["general_rise"] != 0, "the probes saw the change"
-    assert [check["name"] for check in one["gate"]] == [
-        "domain_relevance",
-        "old_work",
-        "general_python_stdlib",
-    ]
-    _, old, general = one["gate"]
-    assert old["passed"], "there is no earlier version, whose work that could be"
-    assert general["value"] == pytest.approx(one["general_rise"], abs=0.05), (
-        "one weighs sessions, the other tokens"
-    )
+    assert all(one["drift"].values()), "every suite saw the change"
+    checks = {check["name"]: check for check in one["gate"]}
+    assert checks["old_work"]["passed"], "there is no earlier version, whose work that could be"
+    assert len(checks) == 2 + len(one["drift"])
+    assert one["end"] > 0
+    assert 0 <= one["fences"] <= 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_without_protection_more_of_the_general_ability_goes(tmp_path: Path) -> None:
-    options = ("--quick", "--seeds", "1", "--method", "naive", "--method", "default", "--json")
-    done = Terminal(tmp_path).process("bench", "learning", *options, seconds=2900)
+    options = ("--stream", "conventions", "--method", "naive", "--method", "default")
+    done = Terminal(tmp_path).process(
+        "bench", "learning", "--quick", *options, "--json", seconds=2900
+    )
     assert done.code == 0, done.err
     naive, default = done.json["table"]
     assert [one["method"] for one in done.json["table"]] == ["naive", "default"]
     for one in (naive, default):
         _learned(one)
     assert naive["strengths"] == [[0.0, 0.0], [0.0, 0.0]]
-    assert default["general_rise"] < naive["general_rise"]
+    assert default["drift"]["python_stdlib"] < naive["drift"]["python_stdlib"]
     assert done.json["learned_ratio_min"] == pytest.approx(default["learned"] / naive["learned"])
 
 
@@ -204,8 +217,8 @@ def test_the_naive_method_has_no_protection() -> None:
 
 @pytest.mark.slow
 def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
-    options = ("--quick", "--seeds", "1", "--method", "averaging", "--method", "joint", "--json")
-    done = Terminal(tmp_path).process("bench", "learning", *options)
+    options = ("--stream", "conventions", "--method", "averaging", "--method", "joint")
+    done = Terminal(tmp_path).process("bench", "learning", "--quick", *options, "--json")
     assert done.code == 0, done.err
     averaging, joint = done.json["table"]
     for one in (averaging, joint):
@@ -217,25 +230,45 @@ def test_half_a_delta_and_all_tasks_at_once(tmp_path: Path) -> None:
 
 
 def test_a_seed_of_which_nothing_can_be_said_leaves_no_figure() -> None:
-    one = MethodFigures(
-        "default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0
-    )
-    report = Report([one, replace(one, seed=1, retention=0.98)])
+    one = figures_of("default")
+    report = Report([one, figures_of("default", seed=1, retention=0.98)])
     assert report.figures()["retention_min"] == 0.98
-    report.outcomes.append(replace(one, seed=2, retention=math.nan))
+    report.outcomes.append(figures_of("default", seed=2, retention=math.nan))
     assert report.figures()["retention_min"] is None
 
 
 def test_what_is_learned_is_compared_with_the_naive_method_of_the_same_seed() -> None:
-    one = MethodFigures(
-        "default", 0, (), (), (), (), 0.0, 0.9, 0.0, 0.0, 0.99, 0.1, 0.0, 1.0, 0.0, (), (), (), 1.0
-    )
-    report = Report([one, replace(one, seed=1)])
+    report = Report([figures_of("default"), figures_of("default", seed=1)])
     assert report.figures()["learned_ratio_min"] is None
-    report.outcomes.append(replace(one, method="naive", learned=1.0))
+    report.outcomes.append(figures_of("naive", learned=1.0))
     assert report.figures()["learned_ratio_min"] == pytest.approx(0.9)
-    report.outcomes.append(replace(one, method="naive", seed=1, learned=1.2))
+    report.outcomes.append(figures_of("naive", seed=1, learned=1.2))
     assert report.figures()["learned_ratio_min"] == pytest.approx(0.75)
+
+
+def test_the_worst_seed_is_of_the_first_stream_with_the_most_examples() -> None:
+    few = figures_of("default", shots=4, retention=0.5)
+    other = figures_of("default", stream="edits", retention=0.1)
+    report = Report([few, figures_of("default"), other])
+    assert report.figures()["retention_min"] == 0.99
+
+
+def test_by_number_of_examples_there_is_the_mean_of_the_seeds() -> None:
+    report = Report(
+        [
+            figures_of("default", conditional=0.5, learned=0.8),
+            figures_of("default", shots=4),
+            figures_of("default", seed=1, conditional=0.7, learned=1.0),
+        ]
+    )
+    many, few = report.by_shots()
+    assert (many.shots, many.seeds, few.shots, few.seeds) == (48, 2, 4, 1)
+    assert many.learned == pytest.approx(0.9)
+    assert many.conditional == pytest.approx(0.6)
+    assert many.drift["spill_over_plain"] == pytest.approx(0.03)
+    (line,) = [one for one in table(report).splitlines() if " 48     2 " in one]
+    assert line.split()[:5] == ["conventions", "default", "48", "2", "0.900"]
+    assert line.split()[-2:] == ["+0.020", "+0.030"], "look-alike and header-less questions"
 
 
 def test_changed_functions_are_none_that_were_asked_for_before() -> None:
@@ -269,7 +302,7 @@ def test_without_its_parts_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_a_run_that_is_stopped_prints_what_it_has_measured(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "tiny.gguf", layers=3, tensor_type="Q8_0")
-    arguments = ["bench", "learning", "--quick", "--seeds", "1", "--json", "--base", str(base)]
+    arguments = ["bench", "learning", "--quick", "--json", "--base", str(base)]
     command = [sys.executable, "-m", "qi_learn", *arguments]
     with subprocess.Popen(
         command,
@@ -294,3 +327,19 @@ def test_a_method_that_there_is_not_is_named(tmp_path: Path) -> None:
     assert done.code == 1
     assert "There is no method `magic`" in done.err
     assert "nothing_stored" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--stream", "odes"), "There is no stream `odes`"),
+        (("--shots", "4,x"), "`--shots 4,x` is not a list"),
+        (("--shots", "3"), "numbers from 4 on"),
+        (("--slice", "6/5"), "`--slice 6/5` is no part"),
+    ],
+)
+def test_what_there_is_not_is_said(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    done = Terminal(tmp_path).process("bench", "learning", *options)
+    assert done.code in (1, 2)
+    assert said in done.err
+    assert "Traceback" not in done.err
