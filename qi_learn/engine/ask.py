@@ -26,8 +26,8 @@ from qi_learn.engine.lookup import (
 from qi_learn.engine.model_store import Manifest
 from qi_learn.engine.replies import BodyError
 from qi_learn.engine.sampling import Sampling, sampling_from
-from qi_learn.outside.chat_template import render_chat
 from qi_learn.errors import ServerError
+from qi_learn.outside.chat_template import render_chat
 from qi_learn.outside.llama_cpp import Vocabulary
 
 _MOST_BEFORE = 1_000_000

@@ -13,8 +13,8 @@ from aiohttp import web
 from qi_learn.engine.answer_parts import thought_marks
 from qi_learn.engine.model_store import Manifest, ModelStore
 from qi_learn.engine.models import LoadedModels
-from qi_learn.outside.chat_template import variables_of
 from qi_learn.errors import ModelError, NotFound, ServerError, StoreError
+from qi_learn.outside.chat_template import variables_of
 from qi_learn.outside.gguf import GgufFile, read_head
 from qi_learn.outside.ollama_names import ModelName, read_name
 from qi_learn.outside.peer import ClientWatch
