@@ -74,7 +74,7 @@ def score_texts(
     """Each example's target. `temperature`: for the person's tokens in `sums` alone."""
     tokens: list[tuple[float, bool]] = []
 
-    def take(logits: NDArray[np.float32], token: int) -> None:
+    def take(logits: NDArray[np.float32], token: int, _persons: bool) -> None:
         tokens.append((token_nll(logits, token), int(logits.argmax()) == token))
 
     texts = [text_of(e) for e in examples]
@@ -101,8 +101,8 @@ def token_nll(logits: NDArray[np.float32], token: int) -> float:
 
 
 def fit_temperature(scorer: Scorer, examples: Sequence[Example]) -> float:
-    """The temperature at which the file finds the examples' targets likeliest."""
-    fit = TemperatureFit()
+    """The temperature at which the file finds the person's tokens of the examples likeliest."""
+    fit = TemperatureFit.of(examples)
     visit: TokenVisitor = fit.take
     for _ in scorer.score_each([text_of(e) for e in examples], each=visit):
         pass

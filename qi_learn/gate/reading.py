@@ -91,8 +91,7 @@ class FileReader:
         """
         if (known := self.known_temperature(examples)) is not None:
             return known
-        others = sum(len(e.target_ids) - sum(e.person_mask) for e in examples)
-        fit = TemperatureFit(others)
+        fit = TemperatureFit.of(examples)
         self._read(examples, None, each=fit.take)
         fitted = fit.temperature()
         if self._cache is not None:

@@ -22,7 +22,10 @@ a model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from qi_learn.records import Example
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +46,11 @@ class TemperatureFit:
         self._bend = [0.0] * len(GRID)
         self._share = min(1.0, OTHERS / others) if others else 1.0
         self.tokens = 0
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> TemperatureFit:
+        """The fit that will take these examples' target tokens."""
+        return cls(sum(len(e.target_ids) - sum(e.person_mask) for e in examples))
 
     def take(self, logits: NDArray[np.float32], token: int, is_persons: bool) -> None:
         """Add one token (shape of `logits`: (vocabulary,))."""
