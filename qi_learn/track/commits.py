@@ -248,10 +248,11 @@ def _after_reset(tracked: Tracked, facts: Facts, move: _Move) -> Suggestion:
             and not _still_there(suggestion, facts)
         )
         return gone(suggestion, move.now) if thrown_away else suggestion
+    if not facts.other_branch and suggestion.sign != "superseded":
+        return suggestion
     seen, region = _in_commit(suggestion, facts, committed)
     if not facts.other_branch:
-        replaced = suggestion.sign == "superseded"
-        again = _brought_back(tracked, seen, facts, move) if replaced else None
+        again = _brought_back(tracked, seen, facts, move)
         return suggestion if again is None else _has(tracked, again, facts, move)
     frame = frame_of(tracked)
     after = None if region is None else stands_at(suggestion, seen, region, frame)

@@ -21,6 +21,8 @@ MOSTLY = 0.7
 """So much of a line is in the code if it is one of its lines in another form."""
 WORDS = 3
 """A line with fewer tokens is found in any code."""
+PLACES = 50
+"""A line that the code has more often, as a table has its zeros, tells nothing of where it is."""
 
 
 class Trimming:
@@ -53,18 +55,18 @@ class Trimming:
     def _own(self, coded: Sequence[int]) -> set[int]:
         """The lines that are lines of the code."""
         spelt = self._saved.spelt
-        own = {i for i in coded if spelt[i] in self._lines}
         run = "".join(spelt[i] for i in coded)
         if run in self._letters or len(run) * len(self._letters) > MOST_CELLS:
-            return own
+            return {i for i in coded if spelt[i] in self._lines}
         same = [False] * len(run)
         for step in Levenshtein.opcodes(self._letters, run):
             if step.tag == "equal":
                 same[step.dest_start : step.dest_end] = [True] * (step.dest_end - step.dest_start)
-        at = 0
+        own, at = set[int](), 0
         for i in coded:
             size = len(spelt[i])
-            (own.add if sum(same[at : at + size]) >= MOSTLY * size else own.discard)(i)
+            if sum(same[at : at + size]) >= MOSTLY * size:
+                own.add(i)
             at += size
         return own
 
@@ -122,8 +124,9 @@ class Trimming:
         return lowest
 
     def _places(self, line: str) -> list[int]:
-        """Where a line stands in the code."""
-        return [found.start() for found in re.finditer(re.escape(line), self._letters)]
+        """Where a line stands in the code; nowhere if it is in too many places."""
+        places = [found.start() for found in re.finditer(re.escape(line), self._letters)]
+        return places if len(places) <= PLACES else []
 
     def _has_word(self, i: int) -> bool:
         return any(map(str.isalnum, self._saved.lines[i]))
