@@ -68,11 +68,11 @@ def general_rises(
         if name not in few
     }
     if few:
-        rises[TOGETHER] = _rise(
-            f"suites with few texts ({', '.join(few).replace('_', ' ')})",
-            *(_joined([model.general[name] for name in few]) for model in (candidate, live, base)),
-            CAUTIOUS,
+        after, before, first = (
+            _joined([model.general[name] for name in few]) for model in (candidate, live, base)
         )
+        words = f"suites with few texts ({', '.join(few).replace('_', ' ')})"
+        rises[TOGETHER] = _rise(words, after, before, first, CAUTIOUS)
     return rises
 
 
