@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from qi_learn.gate.ledger import NextLook, correlation_in
 from qi_learn.gate.mixed_model import (
     CAUTIOUS,
-    NOTHING_SEEN,
+    UNINFORMATIVE,
     Correlation,
     correlation_of,
     estimate,
@@ -307,7 +307,7 @@ def ships_after_looks(rng: np.random.Generator, real: Real, *, law: str) -> bool
 @cache
 def told(law: str, looks: int = 20, times: int = 3) -> Correlation:
     """What so many looks say on average: the sums of `times` as many, divided by it."""
-    rng, found = np.random.default_rng(looks), NOTHING_SEEN
+    rng, found = np.random.default_rng(looks), UNINFORMATIVE
     for _ in range(looks * times):
         found += correlation_in(looked_at(rng, real(), law=law).numbers)
     return Correlation(found.excess / times, found.weight / times, found.freedom / times)
