@@ -257,7 +257,7 @@ def _written(top: Path, commit: str, checkout: Path) -> frozenset[str] | str:
     """The files of a commit, written into a new directory; if that cannot be, why."""
     try:
         checkout.mkdir(mode=0o755)
-        return frozenset(write_tree(top, commit, checkout).files)
+        return write_tree(top, commit, checkout)
     except (NotFound, ToolMissing):
         return "its commit is not to be had"
     except OSError as error:
