@@ -5,11 +5,10 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
+from qi_learn.cycle.asking import AskingTerms, ask_models, at_once, looks_slow, speeds_again
 from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
 from qi_learn.cycle.project_judgement import judged_by_tests
@@ -25,32 +24,27 @@ from qi_learn.gate.budget import Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     FOR_SPEEDS,
-    AnswerMeasurements,
     leaks_of,
-    measure_answers,
     measurements_of,
-    on_common_questions,
-    same_moment_speeds,
     suites_of,
     tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
 from qi_learn.gate.ledger import NextLook, next_look
-from qi_learn.gate.limits import DOUBTED
-from qi_learn.gate.measured_suites import Sizes, Suites
+from qi_learn.gate.measured_suites import Sizes
 from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,
     Measurements,
     ReportedOnly,
 )
+from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES
 from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head
-from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
-from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
+from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.plan.base_model import read_base
 from qi_learn.records import Packed, Plan, Release, Smoke, Snapshot, TrainResult, Verdict
 from qi_learn.redact import load_seen
@@ -62,22 +56,6 @@ from qi_learn.store.releases import rollback_seconds
 
 READ = 0.92
 """Of what a gate may read, for its suites; the rest was for the four scales on dev."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """The terms of a comparison, the same for every model in it."""
-
-    suites: Suites
-    sizes: Sizes
-    inviting: tuple[str, ...]
-    """Prompts that invite a secret; only the candidate gets them."""
-    at_once: int
-    """The number of models asked at the same time."""
-    wait: Wait
-    """The pause before a question or a text; one budget of seconds for all of them."""
-    purse: Purse
-    """What the models may still generate, all together."""
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -92,19 +70,20 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     smoke = _smoke(cycle, live)
     general, left_out = suites_for(cycle, (snapshot, *earlier))
     gate = cycle.settings.gate
-    exercise = make_exercise(tasks_within(gate.execute, gate.max_generated))
+    shares = FOR_PROJECT_TESTS if gate.project_tests else SHARES
+    exercise = make_exercise(tasks_within(gate.execute, gate.max_generated, shares))
     spill_over = spill_questions(general)
     suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over)
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
     wait = giving_way(cycle, "gate")
     purse = Purse(gate.max_generated - cycle.server.used.answer_tokens - FOR_SPEEDS)
-    terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), wait, purse)
+    terms = AskingTerms(suites, sizes, inviting, at_once(cycle, files), wait, purse, shares)
     device = reading_device(cycle, files.values(), wait)
     with cycle.part("gate", "files measured"):
         read = measure_files(files, suites, sizes, device)
     with cycle.part("gate", "questions answered"):
-        asked = _ask(cycle, files, base, terms)
+        asked = ask_models(cycle, files, live, base, terms)
     pair = files[cycle.candidate], cycle.base
     seen = load_seen(cycle.paths.redaction_key)
     leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
@@ -112,8 +91,8 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         measurements_of(read.models[model], asked[model])
         for model in (cycle.candidate, live.model, base.model)
     )
-    if _slow(of_candidate, of_base, terms):
-        of_candidate, of_base = _speeds_again(cycle, base, (of_candidate, of_base), terms)
+    if looks_slow(of_candidate, of_base, terms):
+        of_candidate, of_base = speeds_again(cycle, base, (of_candidate, of_base), terms)
     trials = cycle.run.read_trials()
     by_scale = {trial.scale: trial.dev_nll for trial in trials}
     verdict = give_verdict(
@@ -194,33 +173,6 @@ def _smoke(cycle: Cycle, live: Release) -> Smoke:
     return smoke
 
 
-def _at_once(cycle: Cycle, files: Mapping[str, Path]) -> int:
-    """The number of models to ask at the same time."""
-    if cycle.request.engine:
-        return answers_at_once(files.values())
-    return 1  # a real Ollama may have to unload one model for another
-
-
-def _ask(
-    cycle: Cycle, files: Mapping[str, Path], base: Release, terms: _Terms
-) -> dict[str, AnswerMeasurements]:
-    """The answers of each model; only the base gets the few-shot prompt."""
-    asking = [
-        partial(
-            measure_answers,
-            model=model,
-            suites=terms.suites,
-            limits=terms.sizes,
-            purse=terms.purse,
-            inviting=terms.inviting if model == cycle.candidate else (),
-            few_shot=model == base.model,
-        )
-        for model in files
-    ]
-    answers = side_by_side(cycle.server, asking, at_once=terms.at_once, wait=terms.wait)
-    return on_common_questions(dict(zip(files, answers, strict=True)))
-
-
 def _best(
     cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements
 ) -> tuple[float, ...]:
@@ -246,29 +198,6 @@ def _cost(cycle: Cycle, read: FilesRead) -> Cost:
         generate_seconds=used.seconds,
         parameters=read_head(cycle.base).parameters,
     )
-
-
-def _slow(candidate: Measurements, base: Measurements, terms: _Terms) -> bool:
-    """Whether the candidate looks too slow.
-
-    Asked beside others it may have been held up by them, so then it does at any speed below the
-    base's.
-    """
-    share = DOUBTED if terms.at_once == 1 else 1.0
-    return candidate.behaviour.tokens_per_second < share * base.behaviour.tokens_per_second
-
-
-def _speeds_again(
-    cycle: Cycle, base: Release, pair: tuple[Measurements, Measurements], terms: _Terms
-) -> tuple[Measurements, Measurements]:
-    models = cycle.candidate, base.model
-    with (
-        cycle.part("gate", "speeds measured again"),
-        Asking(cycle.server.base_url, terms.wait) as server,
-    ):
-        again = same_moment_speeds(server, models, pair, terms.suites)
-        cycle.server.add_used(server.used)
-        return again
 
 
 # --- what is only reported ------------------------------------------------------------------------

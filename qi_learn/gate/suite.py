@@ -76,11 +76,6 @@ def _once(examples: Sequence[Example]) -> Iterator[Example]:
             yield example
 
 
-def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> tuple[Example, ...]:
-    """The examples whose questions are put to the served models: all, or `limit` taken evenly."""
-    return evenly(examples, limit)
-
-
 def with_few_shots(
     snapshot: Snapshot, questions: Sequence[Example], *, room: int
 ) -> tuple[Example, ...]:
