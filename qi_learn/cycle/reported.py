@@ -23,8 +23,9 @@ def reported_only(
     old: Sequence[Example],
     fixed: Mapping[str, SuiteNll],
 ) -> ReportedOnly:
-    """All of it. `earlier`: the data sets behind the version trained on; `old`: what of them is
-    read again.
+    """All of it.
+
+    `earlier`: the data sets behind the version trained on; `old`: what of them is read again.
     """
     trials = cycle.run.read_trials()
     return ReportedOnly(
