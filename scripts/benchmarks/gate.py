@@ -10,6 +10,8 @@ Updates of known worth (gating/updates.py) go through the real `give_verdict`, a
     power        0.1 nat better on the person's tokens, answers equally good, at a single look at
                  5 %, by examples and sessions; by effect; by how much is known of the correlation
                  within sessions; by the share of turns that were kept as they were
+    whole_gate   one gate through real files and a real server (gating/whole_gate.py), with
+                 `tokens_read` and `tokens_generated`
 
 `power_25_3` is 25 examples in 3 sessions, with the correlation known from some twenty earlier
 looks. What is assumed stands in gating/updates.py and gating/noise.py. Progress goes to stderr; the
@@ -27,9 +29,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from qi_learn import codec
 from scripts.benchmarks.gating.draws import Bench
 from scripts.benchmarks.gating.errors import adversaries, errors
 from scripts.benchmarks.gating.power import power
+from scripts.benchmarks.gating.whole_gate import whole_gate
 
 
 def main() -> None:
@@ -42,7 +46,11 @@ def main() -> None:
             **errors(bench, given.draws, given.chains),
             **power(bench, given.draws, quick=given.quick),
         }
+    gate = whole_gate(given.base, quick=given.quick)
     result |= {
+        "tokens_read": gate.cost.read,
+        "tokens_generated": gate.cost.generated,
+        "whole_gate": codec.plain(gate),
         "draws": given.draws,
         "chains": given.chains,
         "seconds": round(time.monotonic() - began, 1),
@@ -57,6 +65,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--chains", type=int, help="of every chain of cycles")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--base", type=Path, help="of the whole gate; a tiny random one by default")
     given = parser.parse_args()
     given.draws = given.draws or (20 if given.quick else 400)
     given.chains = given.chains or (4 if given.quick else 200)
