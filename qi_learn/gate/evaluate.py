@@ -41,10 +41,12 @@ def suites_of(
     exercise: Exercise = NO_EXERCISE,
     *,
     aside: Sequence[Example] = (),
+    fixed: Sequence[Example] = (),
 ) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first.
 
-    `aside`: questions that are not about the fresh work.
+    `aside`: questions that are not about the fresh work. `fixed`: what every version is measured
+    on.
     """
     gate = gate_suite(snapshot)
     questions = in_order_of_use(gate)[:QUESTIONS]
@@ -60,6 +62,7 @@ def suites_of(
         exercise,
         within(snapshot.split("dev"), context=limits.longest),
         tuple(aside),
+        within(fixed, context=limits.longest),
     )
 
 
