@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qi_learn.cycle.account import earlier_verdicts, look_at
 from qi_learn.cycle.asking import AskingTerms, ask_models, at_once, looks_slow, speeds_again
 from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
@@ -31,7 +32,6 @@ from qi_learn.gate.evaluate import (
 )
 from qi_learn.gate.execution import make_exercise
 from qi_learn.gate.leaks import secret_prompts
-from qi_learn.gate.ledger import NextLook, next_look
 from qi_learn.gate.measured_suites import Sizes
 from qi_learn.gate.measurements import (
     CandidateFindings,
@@ -48,8 +48,6 @@ from qi_learn.plan.base_model import read_base
 from qi_learn.records import Packed, Release, Smoke, Snapshot, TrainResult, Verdict
 from qi_learn.redact import load_seen
 from qi_learn.rundir.snapshot import load_snapshot
-from qi_learn.store.database import open_store
-from qi_learn.store.looks import past_looks
 
 READ = 0.92
 """Of what a gate may read, for its suites; the rest was for the four scales on dev."""
@@ -96,7 +94,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
-        look=_look(cycle, live),
+        look=look_at(cycle, snapshot, live),
         reported=reported_only(
             cycle,
             snapshot,
@@ -121,6 +119,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         verdict,
         notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *left_out, *read.suites.notes),
         numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
+        earlier=earlier_verdicts(cycle),
     )
 
 
@@ -150,15 +149,6 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
         except StoreError as error:
             lost.append(f"the held-out work of run {run.run_id} was not compared: {error.what}")
     return snapshots, lost
-
-
-def _look(cycle: Cycle, live: Release) -> NextLook:
-    """The terms of this look, from every verdict that was given before.
-
-    Raises StoreError if they cannot be read: without the account nothing is sure.
-    """
-    with open_store(cycle.paths.database, readonly=True) as store:
-        return next_look(past_looks(store, but=cycle.run.run_id), live.version)
 
 
 # --- what is measured -----------------------------------------------------------------------------

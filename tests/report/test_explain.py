@@ -139,6 +139,15 @@ def test_all_numbers_of_a_verdict_are_in_the_records_by_cycle_too(past: Paths) -
         assert explain(past, Settings(), name).records["verdict"]["numbers"] == numbers
 
 
+def test_explain_says_which_verdict_came_to_nothing(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    verdict = run.read(run.verdict, Verdict)
+    run.write(run.verdict, replace(verdict, compared_with="1.1.0", earlier=(verdict,)))
+    told = as_text(explain(past, Settings(), RUN))
+    meanwhile = f"it against {verdict.compared_with}, but another version went live meanwhile"
+    assert told.index(meanwhile) < told.index("it against 1.1.0, at scale 0.75")
+
+
 def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
     def example(name: str, split: Any = "train", recall: Recall | None = None) -> Example:
         return Example(
