@@ -28,7 +28,6 @@ from qi_learn.cycle.monitored_texts import (
     rendered,
 )
 from qi_learn.cycle.night import Night, last_night, night_at, read_night, write_night
-from qi_learn.cycle.trigger import judge
 from qi_learn.dataset.examples import RenderCache, Serving, example_of
 from qi_learn.dataset.select import select_learnables
 from qi_learn.deploy.journal import load_deployment, require_live, update
@@ -36,35 +35,18 @@ from qi_learn.errors import Deferred
 from qi_learn.gate.reading import FileReader
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.ollama import Ollama, served_file
-from qi_learn.records import Example, Monitored
+from qi_learn.records import Example
 from qi_learn.rundir.recording_pause import begin_pause
 from qi_learn.settings_file import load_settings
 from qi_learn.spool import Spool
 from qi_learn.store.database import open_store
 from qi_learn.store.learnables import LearnableTurns
-from qi_learn.store.monitored import DueSession, list_monitored
+from qi_learn.store.monitored import DueSession
 from tests.support.engine_server import Server
-from tests.support.world import World, steps
+from tests.support.shipped_home import known, shipped, zone_at
+from tests.support.world import World
 
-DAY = 86400.0
 NIGHT = "2026-11-30"
-SESSIONS = {"s1": 2, "s2": 3, "s3": 1}
-
-
-def shipped(world: World, server: Server) -> World:
-    """A home whose version 1.1.0 went live four days ago, and work of two days ago."""
-    world.release(server, seed=5)
-    spool = Spool(world.paths.spool, "cycle")
-    body = {"action": "released", "version": "1.1.0", "alias": world.alias, "from": "1.0.0"}
-    spool.append("release", body, ts=time.time() - 4 * DAY)
-    spool.close()
-    world.work(SESSIONS, steps)
-    with world.store() as store:
-        store.execute(
-            "UPDATE turns SET started = started - ?, ended = ended - ?", (2 * DAY, 2 * DAY)
-        )
-        judge(store, world.settings)
-    return world
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +78,6 @@ def compare(
             compare_versions(terms)
     finally:
         spool.close()
-
-
-def known(world: World) -> Monitored | None:
-    with world.store() as store:
-        world.take_in(store)
-        return next(iter(list_monitored(store, "1.1.0")), None)
 
 
 def texts(world: World) -> dict[str, tuple[int, float, float]]:
@@ -221,12 +197,14 @@ def test_it_gives_way_and_reads_nothing_twice(own: World, undisturbed: World) ->
 
 def process(world: World, *, at: int = 3) -> subprocess.Popen[bytes]:
     """The process itself, on a machine where it is `at` o'clock."""
-    ahead = (at - time.gmtime().tm_hour) % 24
-    zone = f"NIGHT{-(ahead if ahead <= 12 else ahead - 24):+d}"
     command = [sys.executable, "-m", "qi_learn.cycle.monitor_process", "--server", world.url]
     with (world.root / "monitor.log").open("ab") as log:
         return subprocess.Popen(
-            command, env={**world.env, "TZ": zone}, stdout=log, stderr=log, start_new_session=True
+            command,
+            env={**world.env, "TZ": zone_at(at)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
 
 
