@@ -201,7 +201,7 @@ class GateSettings:
 
     min_examples: int = 25
     """Fewer held-out examples than this of which you wrote or changed something: refused."""
-    answer_tokens: int = 256
+    answer_tokens: int = 96
     """Longest greedy answer."""
     max_tokens: int = 120000
     """Tokens that one gate reads at most, all models and suites together, prompts included. What

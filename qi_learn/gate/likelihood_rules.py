@@ -6,7 +6,8 @@ learned ones) has limits of its own. Every difference is paired by example, its 
 together (`mixed_model`).
 
 A wide interval does not refuse by itself: it takes a measured rise as well. Suites are made large
-enough for what must be seen instead.
+enough for what must be seen instead. Where `gate.max_tokens` leaves fewer than FEW texts of some,
+these are judged together, as one suite.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
-from qi_learn.gate.limits import NOTICED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SURE
+from qi_learn.gate.limits import FEW, NOTICED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SURE
 from qi_learn.gate.measurements import Likelihoods
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation, Estimate, estimate, variances_of
 from qi_learn.gate.regressions import Rise
@@ -24,6 +25,8 @@ from qi_learn.records import Check, SuiteNll
 from qi_learn.stats import holm
 
 EARLIER = "earlier work"
+TOGETHER = "few_texts"
+"""The name of all suites with few texts, judged together."""
 
 
 def earlier_work_rise(
@@ -52,15 +55,25 @@ def general_rises(
 ) -> dict[str, Rise | None]:
     """The rise on each general suite since the live version, and since the base, by name.
 
-    None for a suite that is empty, or a number of which is none. Raises ValueError as above, or if
-    the models were measured on different suites.
+    None for a suite that is empty, or a number of which is none. Suites with fewer than FEW texts
+    are one, TOGETHER. Raises ValueError as above, or if the models were measured on different
+    suites.
     """
     require_same(sorted(candidate.general), sorted(live.general))
     require_same(sorted(candidate.general), sorted(base.general))
-    return {
+    few = [name for name, suite in candidate.general.items() if 0 < len(suite.ids) < FEW]
+    rises = {
         name: _rise(name.replace("_", " "), suite, live.general[name], base.general[name], CAUTIOUS)
         for name, suite in candidate.general.items()
+        if name not in few
     }
+    if few:
+        after, before, first = (
+            _joined([model.general[name] for name in few]) for model in (candidate, live, base)
+        )
+        words = f"suites with few texts ({', '.join(few).replace('_', ' ')})"
+        rises[TOGETHER] = _rise(words, after, before, first, CAUTIOUS)
+    return rises
 
 
 def earlier_work_check(suite: SuiteNll, rise: Rise | None, *, since_best: bool = False) -> Check:
@@ -148,6 +161,14 @@ def _rise(
     since = _paired(after, before, known)
     since_base = since if base is before else _paired(after, base, known)
     return None if since is None else Rise(what, since, since_base)
+
+
+def _joined(suites: Sequence[SuiteNll]) -> SuiteNll:
+    """Suites as one, in this order: what a difference of NLL is taken from, and no more."""
+    ids = tuple(f"{suite.suite}: {name}" for suite in suites for name in suite.ids)
+    nll = tuple(value for suite in suites for value in suite.nll)
+    tokens = tuple(count for suite in suites for count in suite.tokens)
+    return SuiteNll(TOGETHER, ids, ids, nll, tokens, (), ())
 
 
 def _paired(after: SuiteNll, before: SuiteNll, known: Correlation) -> Estimate | None:

@@ -121,3 +121,31 @@ def test_a_best_that_is_no_number_refuses() -> None:
     verdict = verdict_on(model(gate=1.8), best=(math.nan,) * 25)
     assert failed(verdict) == ["old_work"]
     assert "could not be measured" in verdict.reasons[0]
+
+
+def test_suites_with_few_texts_are_judged_together() -> None:
+    """One text of each suite says nothing of its suite, and all together say what they say."""
+    still = {name: suite(name, [1.0]) for name in SUITES}
+    for rises, passes in (([0.09, *[0.0] * 9], True), ([0.09] * 10, False)):
+        risen = {name: suite(name, [1.0 + rise]) for name, rise in zip(SUITES, rises, strict=True)}
+        verdict = verdict_on(
+            replace(model(gate=1.8), general=risen),
+            replace(BEFORE, general=still),
+            replace(BEFORE, general=still),
+        )
+        together = check(verdict, "general_few_texts")
+        assert (verdict.ships, together.passed) == (passes, passes)
+        assert together.value == pytest.approx(sum(rises) / 10)
+    assert "suite 0" in verdict.reasons[0]
+
+
+def test_a_suite_with_many_texts_is_judged_alone_beside_those_with_few() -> None:
+    still = {"prose": texts("prose", 0.0), "go": suite("go", [1.0])}
+    risen = {"prose": texts("prose", 0.06), "go": suite("go", [1.0])}
+    verdict = verdict_on(
+        replace(model(gate=1.8), general=risen),
+        replace(BEFORE, general=still),
+        replace(BEFORE, general=still),
+    )
+    assert failed(verdict) == ["general_prose"]
+    assert check(verdict, "general_few_texts").passed

@@ -39,6 +39,8 @@ OLD_SESSIONS, OLD_SIZE, OLD_SPREAD = 20, 5, 0.07
 ANEW = 1 / 3
 """Share of the answers that an update writes otherwise, as well or as badly as before."""
 COHERENT = 0.7
+OWN_ANSWERS, ASIDE_ANSWERS = 13, 12
+"""Answers of each model that a gate's shares pay for at 75 tokens each (decision 0065)."""
 SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)
 KEPT_ALL = (TensorGain("blk.0.attn_q.weight", "Q4_1", "Q8_0", 1.0, 1.0, 1),)
 
@@ -169,18 +171,21 @@ def _gate(
 def _answers(
     rng: np.random.Generator, update: Update, gate: SuiteNll
 ) -> tuple[Behaviour, Behaviour]:
-    """Answers of candidate and live version, at most 100.
+    """Answers of candidate and live version, as many as a gate has the tokens for.
 
-    Of a turn that was kept as it was the kept text is the live version's own answer.
+    First those to turns that the person changed; then to questions aside, which show form alone. Of
+    a turn that was kept as it was the kept text is the live version's own answer.
     """
-    changed = np.array(gate.person_tokens[:100]) > 0
+    asked = sorted(range(len(gate.ids)), key=lambda n: gate.person_tokens[n] == 0)[:OWN_ANSWERS]
+    changed = np.array([gate.person_tokens[n] > 0 for n in asked] + [False] * ASIDE_ANSWERS)
     n = len(changed)
     anew = rng.random(n) < update.anew
     before = np.where(changed, rng.beta(2, 3, n), 1.0)
     after = np.where(anew, np.where(changed, rng.beta(2, 3, n), rng.beta(4, 2, n)), before)
     sound = rng.random(n) < COHERENT
     still = np.where(anew, rng.random(n) < COHERENT, sound) & (rng.random(n) >= update.breaks)
-    ids, texts = gate.ids[:n], ("",) * n
+    aside = [f"aside{place}" for place in range(ASIDE_ANSWERS)]
+    ids, texts = (*(gate.ids[place] for place in asked), *aside), ("",) * n
     return (
         Behaviour(ids, _floats(after), tuple(map(bool, still)), texts, 50.0),
         Behaviour(ids, _floats(before), tuple(map(bool, sound)), texts, 50.0),
