@@ -77,7 +77,14 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
         },
     ),
     "export data": ((ExampleReport,), {"--format"}),
-    "explain": ((Explanation,), {"monitored", "known", "qi-learn status"}),
+    "explain": (
+        (Explanation,),
+        {
+            *("monitored", "known", "qi-learn status", "records.verdict.numbers"),
+            *("gate_", "old_", "general_nll_candidate", "_live", "_base"),
+            *("old_nll_candidate_of_RUN", "fixed_nll_candidate"),
+        },
+    ),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),
     "backup": ((BackupReport,), set()),
