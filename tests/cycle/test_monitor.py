@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -208,24 +209,44 @@ def process(world: World, *, at: int = 3) -> subprocess.Popen[bytes]:
         )
 
 
-def test_killed_anywhere_it_goes_on_to_the_same_numbers(own: World, undisturbed: World) -> None:
-    wait = 0.8
-    for _ in range(40):
-        running = process(own)
-        try:
-            code = running.wait(wait)
-        except subprocess.TimeoutExpired:
+def killed_when(world: World, holds: Callable[[], bool]) -> bool:
+    """Start it and kill it as soon as something holds; False if it ended first."""
+    running = process(world)
+    while running.poll() is None:
+        if holds():
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-            wait *= 1.35
-            continue
-        assert code == 0, (own.root / "monitor.log").read_text()
-        break
-    found = known(own)
+            return True
+        time.sleep(0.001)
+    assert running.returncode == 0, (world.root / "monitor.log").read_text()
+    return False
+
+
+def read_in(world: World) -> int:
+    night = last_night(world.paths.night)
+    return 0 if night is None else night.tokens_read
+
+
+def reads(world: World, tokens: int) -> bool:
+    return read_in(world) >= tokens
+
+
+def told_in(world: World) -> bool:
+    """Whether a session was reported that the store does not know yet."""
+    return any(b"monitored" in file.read_bytes() for file in world.paths.spool.glob("*.jsonl"))
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_numbers(own: World, undisturbed: World) -> None:
+    """While temperatures are fitted, between texts, and between two reports."""
+    for further in (1, 500, 1000, 1500):
+        before = read_in(own)
+        assert killed_when(own, partial(reads, own, before + further))
+    killed_when(own, partial(told_in, own))
+    assert process(own).wait(60) == 0
+    found, quiet = known(own), known(undisturbed)
     assert found is not None
-    assert texts(own) == texts(undisturbed)
-    quiet = known(undisturbed)
     assert quiet is not None
+    assert texts(own) == texts(undisturbed)
     assert (found.worse, found.better) == (quiet.worse, quiet.better)
     assert found.tokens_read >= quiet.tokens_read
 
