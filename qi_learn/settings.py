@@ -213,6 +213,10 @@ class GateSettings:
     """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is
     ever run.
     """
+    night_tokens: int = 40000
+    """Tokens that are read in a night at most, to compare the live version with the one before it
+    on what you wrote since it is live; 0: they are not compared.
+    """
     project_tests: bool = False
     """True: the tests of your projects judge answers too. They run in a sandbox, on a copy of your
     commit with the answer in the place of what you kept, by the command with which they passed.
