@@ -24,10 +24,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from qi_learn import codec
 from qi_learn.bench.cells import Cell, FinishedCells, code_version
 from qi_learn.bench.learner import Learner, Trunk
 from qi_learn.bench.methods import Method
@@ -41,40 +43,12 @@ from qi_learn.records import Example, SuiteNll
 from qi_learn.rundir.adapter_file import Adapter, read_adapter, write_adapter
 from qi_learn.train.__main__ import ENVIRONMENT
 from scripts.benchmarks.differences import embedded_base, say
+from scripts.benchmarks.gating.update_noise import SCALES, Tried, UpdateFigures, report
 
 CONTEXT = 2048
 FIRST = Method(
     "first", "the product's recipe, in a first cycle: no past is kept", changes={"lambda_past": 0.0}
 )
-SCALES = (1.0, 0.5, 0.25)
-"""Shares of an update that are packed and tried on its own task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One file on one task's held-out examples, against the base."""
-
-    task: str
-    own: bool
-    """Whether it is the task that the update learned."""
-    scale: float
-    temperatures: tuple[float, float]
-    """Of candidate and base."""
-    units: tuple[str, ...]
-    """The session of each example: the task, of a repository the file."""
-    tokens: tuple[int, ...]
-    """The person's."""
-    falls: tuple[float, ...]
-    """Of NLL, nats a token of the person's."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateFigures:
-    """One update, wherever it was tried."""
-
-    tried: tuple[Tried, ...]
-    steps: int
-    seconds: float
 
 
 def main() -> None:
@@ -86,9 +60,10 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="qi-noise-") as work,
         load_vocabulary(base) as vocabulary,
     ):
-        bench = Bench(base, vocabulary, given, Path(work))
-        figures = list(bench.run())
-    print(json.dumps({"updates": len(figures)}))
+        figures = list(Bench(base, vocabulary, given, Path(work)).run())
+    if given.out is not None:
+        given.out.write_text(json.dumps(_data(base, figures), indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report(figures)))
 
 
 def options() -> argparse.Namespace:
@@ -101,6 +76,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--tests", type=int, help="held-out examples of a task; all by default")
     parser.add_argument("--steps", type=int, help="of the optimiser; as the plan derives them")
     parser.add_argument("--base", type=Path, help="a GGUF file; the embedded one by default")
+    parser.add_argument("--out", type=Path, help="file for every example's fall")
     parser.add_argument("--threads", type=int, help="of llama.cpp")
     given = parser.parse_args()
     given.stream = given.stream or [*STREAMS, *([REPOSITORIES] if given.repo else [])]
@@ -235,6 +211,15 @@ def _tried(
 def _project(task: BenchTask) -> str:
     """Streams of one seed have projects, and so styles, in common."""
     return task.test[0].project
+
+
+def _data(base: Path, figures: Sequence[UpdateFigures]) -> dict[str, Any]:
+    how = (
+        f"embedded base {sha256_of(base)[:12]}, NLL of the person's tokens under the base minus "
+        "under an update by the product's recipe, each at its own temperature, nats a token"
+    )
+    sets = [codec.plain(one) for update in figures for one in update.tried]
+    return {"made": time.strftime("%Y-%m-%d"), "how": how, "sets": sets}
 
 
 def _unit(task: BenchTask, example: Example) -> str:
