@@ -25,9 +25,9 @@ from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, estimate, varia
 Floats = NDArray[np.float64]
 ROUNDS = 30
 """Of reweighting."""
-GATE_LIKE = (0.0, 0.3)
-"""Nats a token."""
-SCALES = (1.0, 0.5, 0.25)
+SHORTEST, SPANS = 3, 20
+"""Tokens of the shortest span, and how many are taken of an example."""
+SCALES = (1.0, 0.25)
 """Shares of an update that are packed and tried on its own task."""
 
 
@@ -67,8 +67,17 @@ class VarianceFit:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """One file on one task's held-out examples."""
+
+    temperature: float
+    nll: tuple[tuple[float, ...], ...]
+    """Of each of the person's tokens, by example."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
-    """One file on one task's held-out examples, against the base."""
+    """One update on one task's held-out examples, against the base."""
 
     task: str
     own: bool
@@ -78,20 +87,30 @@ class Tried:
     """Of candidate and base."""
     units: tuple[str, ...]
     """The session of each example: the task, of a repository the file."""
-    tokens: tuple[int, ...]
-    """The person's."""
-    falls: tuple[float, ...]
-    """Of NLL, nats a token of the person's."""
+    falls: tuple[tuple[float, ...], ...]
+    """Of the NLL of each of the person's tokens, by example."""
 
     @property
-    def taken(self) -> Falls:
-        return Falls(self.tokens, self.falls, self.units)
+    def whole(self) -> Falls:
+        """The examples as they are."""
+        return Falls(
+            tuple(len(one) for one in self.falls),
+            tuple(fmean(one) for one in self.falls),
+            self.units,
+        )
 
-    @property
-    def gate_like(self) -> bool:
-        """Whether the fall is of a size that the gate's power is asked for."""
-        low, high = GATE_LIKE
-        return low <= self.taken.mean <= high
+    def spans(self, rng: np.random.Generator) -> Falls:
+        """One span of each example, as if the person had changed that alone.
+
+        From `SHORTEST` tokens to all of them, the logarithm uniform.
+        """
+        chosen = []
+        for one in self.falls:
+            least = min(SHORTEST, len(one))
+            length = int(np.exp(rng.uniform(math.log(least), math.log(len(one) + 1))))
+            start = int(rng.integers(0, len(one) - length + 1))
+            chosen.append(one[start : start + length])
+        return Falls(tuple(map(len, chosen)), tuple(map(fmean, chosen)), self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +118,6 @@ class UpdateFigures:
     """One update, wherever it was tried."""
 
     tried: tuple[Tried, ...]
-    steps: int
     seconds: float
 
 
@@ -161,49 +179,62 @@ def correlation(sets: Sequence[Falls]) -> Correlation:
 
 
 def report(figures: Sequence[UpdateFigures]) -> dict[str, Any]:
-    """The noise of updates where they help, by their share, and where they learned nothing."""
+    """The noise of updates where they learned nothing, and where they help, by their share."""
     tried = [one for update in figures for one in update.tried]
-    apart: dict[str, list[Falls]] = {"nothing": [one.taken for one in tried if not one.own]}
+    kinds = {"nothing": [one for one in tried if not one.own]}
     for scale in SCALES:
-        apart[f"helps_x{scale:g}"] = [t.taken for t in tried if t.own and t.scale == scale]
+        kinds[f"helps_x{scale:g}"] = [one for one in tried if one.own and one.scale == scale]
     return {
         "updates": len(figures),
-        "noise": {name: _noise(sets) for name, sets in apart.items() if sets},
-        "gate_like": _noise([one.taken for one in tried if one.gate_like]),
-        "between_tasks": _rho(correlation([_together(update) for update in figures])),
+        **{kind: noise_of(sets) for kind, sets in kinds.items() if sets},
+        "between_tasks": _rho([_together(update) for update in figures]),
         "seconds": round(sum(update.seconds for update in figures), 1),
     }
 
 
-def _noise(sets: Sequence[Falls]) -> dict[str, Any]:
-    if not sets:
-        return {"sets": 0}
-    fit = fit_variance(sets)
+def noise_of(sets: Sequence[Tried]) -> dict[str, Any]:
+    """What whole texts and spans of these sets vary by."""
+    whole, spans = [one.whole for one in sets], spans_of(sets)
     return {
         "sets": len(sets),
-        "examples": sum(len(one.falls) for one in sets),
-        "mean": _number(fmean(one.mean for one in sets)),
-        "deviation": _number(math.sqrt(fmean(one.deviation**2 for one in sets))),
+        "means": [_number(one.mean) for one in whole],
+        "whole": _figures(whole),
+        "spans": _figures(spans),
+        "sessions": _rho(whole),
+    }
+
+
+def spans_of(sets: Sequence[Tried], seed: int = 0) -> list[Falls]:
+    """`SPANS` spans of every example, drawn by the seed."""
+    rng = np.random.default_rng(seed)
+    return [one.spans(rng) for one in sets for _ in range(SPANS)]
+
+
+def _figures(sets: Sequence[Falls]) -> dict[str, float | None]:
+    fit = fit_variance(sets)
+    return {
         "tokens": _number(fmean(n for one in sets for n in one.tokens)),
+        "deviation": _number(math.sqrt(fmean(one.deviation**2 for one in sets))),
         "a": _number(fit.a),
         "b": _number(fit.b),
         "half": _number(fit.half) if math.isfinite(fit.half) else None,
         "skewness": _number(skewness(standardised(sets, fit))),
-        "within_sets": _rho(correlation(sets)),
     }
 
 
 def _together(update: UpdateFigures) -> Falls:
     """All tasks of which an update learned nothing, each a session."""
     others = [one for one in update.tried if not one.own]
+    falls = [one.whole for one in others]
     return Falls(
-        tuple(n for one in others for n in one.tokens),
-        tuple(d for one in others for d in one.falls),
+        tuple(n for one in falls for n in one.tokens),
+        tuple(d for one in falls for d in one.falls),
         tuple(one.task for one in others for _ in one.falls),
     )
 
 
-def _rho(found: Correlation) -> dict[str, float | None]:
+def _rho(sets: Sequence[Falls]) -> dict[str, float | None]:
+    found = correlation(sets)
     known = found.weight > 0
     return {
         "rho": _number(found.excess / (found.weight + found.excess)) if known else None,
