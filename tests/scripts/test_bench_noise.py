@@ -61,7 +61,7 @@ def test_skewness_has_the_sign_of_the_long_tail() -> None:
 
 def test_a_run_goes_on_from_what_is_finished(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "tiny.gguf", layers=3, tensor_type="Q8_0")
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, SCRIPT, "--base", base, "--cache", tmp_path / "cache"),
         *("--seeds", "0", "--shots", "4", "--stream", "conventions", "--tests", "4"),
         *("--steps", "2", "--out", tmp_path / "noise.json"),

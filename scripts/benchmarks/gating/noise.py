@@ -52,10 +52,15 @@ def _short_noisier(tokens: Counts) -> Floats:
     return variances
 
 
+def _measured(tokens: Counts) -> Floats:
+    variances: Floats = trained().fit.of(tokens) / SPREAD**2
+    return variances
+
+
 _LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
 MEASURED = "measured"
 LAWS: dict[str, Callable[[Counts], Floats]] = {
-    MEASURED: lambda tokens: trained().fit.of(tokens) / SPREAD**2,
+    MEASURED: _measured,
     "alike": lambda tokens: np.ones(len(tokens)),
     "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
     "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),

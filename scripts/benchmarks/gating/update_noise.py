@@ -56,7 +56,7 @@ class VarianceFit:
     a: float
     b: float
 
-    def of(self, tokens: Sequence[int] | Floats) -> Floats:
+    def of(self, tokens: Sequence[int] | NDArray[Any]) -> Floats:
         variances: Floats = self.a + self.b / np.asarray(tokens, dtype=np.float64)
         return variances
 
