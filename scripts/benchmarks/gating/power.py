@@ -11,7 +11,7 @@ from qi_learn.gate.ledger import NextLook, correlation_in
 from qi_learn.gate.mixed_model import CAUTIOUS, UNINFORMATIVE, Correlation, correlation_of
 from qi_learn.records import Verdict
 from scripts.benchmarks.gating.draws import Bench, real
-from scripts.benchmarks.gating.noise import LAWS, SHARED, Real
+from scripts.benchmarks.gating.noise import LAWS, MEASURED, SHARED, Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
 EFFECT = 0.1
@@ -142,7 +142,7 @@ def looked_at(
     kept: float = 0.0,
     level: float = LEVEL,
     known: Correlation = KNOWN,
-    law: str = "short_noisier",
+    law: str = MEASURED,
 ) -> Verdict:
     """The verdict on an update that is better by `effect`, at a single look at `level`."""
     held = Held.draw(rng, examples, sessions, kept=kept)
