@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from qi_learn.record_class import dataclass
 
 BOUND = 0.35
 """Nats a token that the difference of a session counts for at most."""

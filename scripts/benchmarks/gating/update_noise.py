@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, estimate, variances_of
+from qi_learn.gate.mixed_model import UNINFORMATIVE, Correlation, estimate, variances_of
 
 Floats = NDArray[np.float64]
 ROUNDS = 30
@@ -168,7 +168,7 @@ def skewness(values: Floats) -> float:
 
 def correlation(sets: Sequence[Falls]) -> Correlation:
     """What sets of several sessions say of the correlation within one, all together."""
-    found = NOTHING_SEEN
+    found = UNINFORMATIVE
     for one in sets:
         if len(set(one.units)) > 1:
             found += estimate(one.falls, variances_of(one.tokens), one.units).own
