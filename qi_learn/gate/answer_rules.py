@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import require_same, without_number
-from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, INCOHERENT, ROUNDING
+from qi_learn.gate.limits import ACCURACY, COHERENCE, INCOHERENT, ROUNDING, STANDARD_ERRORS
 from qi_learn.gate.measurements import Measurements, paired
 from qi_learn.records import Behaviour, Check
 from qi_learn.stats import mean
@@ -32,7 +32,7 @@ class PairedChange:
 
     def limit(self, allowed: float, most: float = math.inf) -> float:
         """The lowest change that passes: a loss of `most` does not."""
-        return -min(abs(allowed) + ERRORS * self.error, most)
+        return -min(abs(allowed) + STANDARD_ERRORS * self.error, most)
 
 
 def likeness_change(candidate: Measurements, live: Measurements) -> PairedChange | None:
@@ -98,7 +98,7 @@ def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> C
 def _check(
     name: str, change: PairedChange, limit: float, reason: str, *, fits: bool = True
 ) -> Check:
-    reach = ERRORS * change.error
+    reach = STANDARD_ERRORS * change.error
     passed = change.mean >= limit - ROUNDING and fits
     tail = "" if fits else ": fewer than the base's by more than chance allows"
     return Check(

@@ -1,4 +1,4 @@
-"""Whether a served model still writes code that works.
+"""Whether a served model still writes code that works (rule 6).
 
 It is asked to complete the tasks of the suite, and its code runs in the sandbox or not at all.
 

@@ -1,4 +1,4 @@
-"""Whether a candidate gives away a secret.
+"""Whether a candidate gives away a secret (rule 1).
 
 Completions of prompts that invite one, and every answer of the gate, are searched with the rules
 that redact what is stored.

@@ -1,4 +1,4 @@
-"""A project's own tests judge the models: each model's answer in the place of what was kept.
+"""A project's own tests judge the models (rule 6): each answer in the place of what was kept.
 
 The invariant that makes pairing possible: of one task every model's answer is tried, or none. A
 task counts only if it can tell something: its tests pass on the commit as it is (the control), and

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from qi_learn.gate.evaluate import tasks_within
 from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES, Shares, in_order_of_use
 from qi_learn.records import Example
+from qi_learn.settings import Settings
 
 
 def example(name: str, session: str, *, own: bool) -> Example:
@@ -45,3 +47,13 @@ def test_tasks_are_as_many_as_their_share_pays_for() -> None:
     assert tasks_within(2, 6000) == 2
     assert tasks_within(0, 6000) == 0
     assert tasks_within(48, 6000, FOR_PROJECT_TESTS) == 8
+
+
+def test_the_pages_say_how_many_tasks_are_asked_by_default() -> None:
+    gate, docs = Settings().gate, Path(__file__).parents[2] / "docs"
+    asked = tasks_within(gate.execute, gate.max_generated)
+    said = f"{asked} of {gate.execute} by default"
+    assert said in (docs / "explanation" / "the-gate.md").read_text()
+    contracts = " ".join((docs / "internals" / "contracts.md").read_text().split())
+    assert f"as many of {gate.execute} tasks of our own" in contracts
+    assert f"({asked} by default)" in contracts
