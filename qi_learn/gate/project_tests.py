@@ -15,7 +15,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,7 +154,7 @@ class _Judges:
 
     def judge(
         self, tasks: Sequence[ProjectTask], answers: Mapping[str, Mapping[str, str]]
-    ) -> Iterator[tuple[ProjectTask, dict[str, bool] | str]]:
+    ) -> Generator[tuple[ProjectTask, dict[str, bool] | str], None, None]:
         """Each task with whether each model's answer passes; if the task says nothing, with why.
 
         Tasks of one commit follow each other, on one checkout. Raises _TimeIsUp.
@@ -257,7 +257,7 @@ def _written(top: Path, commit: str, checkout: Path) -> frozenset[str] | str:
     """The files of a commit, written into a new directory; if that cannot be, why."""
     try:
         checkout.mkdir(mode=0o755)
-        return frozenset(write_tree(top, commit, checkout).files)
+        return write_tree(top, commit, checkout)
     except (NotFound, ToolMissing):
         return "its commit is not to be had"
     except OSError as error:

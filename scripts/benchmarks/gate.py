@@ -27,6 +27,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from qi_learn import codec
@@ -39,20 +40,22 @@ from scripts.benchmarks.gating.whole_gate import whole_gate
 def main() -> None:
     given = options()
     began = time.monotonic()
-    with ProcessPoolExecutor(given.processes) as pool:
-        bench = Bench(pool, given.seed)
-        result = {
-            **adversaries(bench, given.draws, given.chains),
-            **errors(bench, given.draws, given.chains),
-            **power(bench, given.draws, quick=given.quick),
-        }
+    result: dict[str, Any] = {}
+    if not given.whole_only:
+        with ProcessPoolExecutor(given.processes) as pool:
+            bench = Bench(pool, given.seed)
+            result = {
+                **adversaries(bench, given.draws, given.chains),
+                **errors(bench, given.draws, given.chains),
+                **power(bench, given.draws, quick=given.quick),
+                "draws": given.draws,
+                "chains": given.chains,
+            }
     gate = whole_gate(given.base, quick=given.quick)
     result |= {
         "tokens_read": gate.cost.read,
         "tokens_generated": gate.cost.generated,
         "whole_gate": codec.plain(gate),
-        "draws": given.draws,
-        "chains": given.chains,
         "seconds": round(time.monotonic() - began, 1),
     }
     print(json.dumps(result))
@@ -65,6 +68,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--chains", type=int, help="of every chain of cycles")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole-only", action="store_true", help="nothing but the whole gate")
     parser.add_argument("--base", type=Path, help="of the whole gate; a tiny random one by default")
     given = parser.parse_args()
     given.draws = given.draws or (20 if given.quick else 400)

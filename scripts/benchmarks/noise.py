@@ -1,17 +1,18 @@
 """How unequally a trained update does on single texts: what the gate's power rests on.
 
 Updates are trained by the product's own recipe on the embedded model, from a few examples of one
-task, packed as a version is, and read by the gate's own reader: NLL of the person's tokens of
-held-out examples under candidate and base, each at its own temperature. An update is tried
+task, packed as a version is, and read as the gate reads: NLL of the person's tokens of held-out
+examples under candidate and base, each at its own temperature (fitted on the task's dev alone,
+without the ordinary code that the gate adds). An update is tried
 
-    on its own task    where it helps; smaller shares of it help less
+    on its own task    where it helps, and a quarter of it, which helps less
     on other tasks     of which it learned nothing: what is left is noise
 
-What comes of it, by how much an update helps: the standard deviation of an example's fall, how it
-depends on the example's tokens (a + b / tokens), its skewness, and how much examples of one task or
-file have in common. Finished updates are kept under `--cache`, so a run goes on where an earlier
-one stopped. An update takes some three minutes of one core. Progress goes to stderr, and the last
-line is one JSON object.
+What comes of it: the standard deviation of an example's fall, of whole texts and of spans of 3
+tokens up; how it depends on the tokens (a + b / tokens); its skewness; and how much examples of one
+task or file have in common. Finished updates are kept under `--cache`, so a run goes on where an
+earlier one stopped. An update takes some five minutes of one core. Progress goes to stderr, and the
+last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -24,57 +25,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from qi_learn import codec
 from qi_learn.bench.cells import Cell, FinishedCells, code_version
 from qi_learn.bench.learner import Learner, Trunk
 from qi_learn.bench.methods import Method
+from qi_learn.bench.packed_file import text_of, token_nll
 from qi_learn.bench.streams import REPOSITORIES, STREAMS, OwnAnswers, Streams, StreamSizes
 from qi_learn.bench.tasks import BenchTask, anchors, yardsticks
-from qi_learn.gate.reading import FileReader
+from qi_learn.gate.temperature import TemperatureFit
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
+from qi_learn.outside.llama_cpp_nll import Scorer
 from qi_learn.pack.splice import pack
-from qi_learn.records import Example, SuiteNll
+from qi_learn.records import Example
 from qi_learn.rundir.adapter_file import Adapter, read_adapter, write_adapter
 from qi_learn.train.__main__ import ENVIRONMENT
 from scripts.benchmarks.differences import embedded_base, say
+from scripts.benchmarks.gating.update_noise import SCALES, Read, Tried, UpdateFigures, report
 
 CONTEXT = 2048
 FIRST = Method(
     "first", "the product's recipe, in a first cycle: no past is kept", changes={"lambda_past": 0.0}
 )
-SCALES = (1.0, 0.5, 0.25)
-"""Shares of an update that are packed and tried on its own task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One file on one task's held-out examples, against the base."""
-
-    task: str
-    own: bool
-    """Whether it is the task that the update learned."""
-    scale: float
-    temperatures: tuple[float, float]
-    """Of candidate and base."""
-    units: tuple[str, ...]
-    """The session of each example: the task, of a repository the file."""
-    tokens: tuple[int, ...]
-    """The person's."""
-    falls: tuple[float, ...]
-    """Of NLL, nats a token of the person's."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateFigures:
-    """One update, wherever it was tried."""
-
-    tried: tuple[Tried, ...]
-    steps: int
-    seconds: float
 
 
 def main() -> None:
@@ -86,9 +66,10 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="qi-noise-") as work,
         load_vocabulary(base) as vocabulary,
     ):
-        bench = Bench(base, vocabulary, given, Path(work))
-        figures = list(bench.run())
-    print(json.dumps({"updates": len(figures)}))
+        figures = list(Bench(base, vocabulary, given, Path(work)).run())
+    if given.out is not None:
+        given.out.write_text(json.dumps(_data(base, figures), indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report(figures)))
 
 
 def options() -> argparse.Namespace:
@@ -101,6 +82,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--tests", type=int, help="held-out examples of a task; all by default")
     parser.add_argument("--steps", type=int, help="of the optimiser; as the plan derives them")
     parser.add_argument("--base", type=Path, help="a GGUF file; the embedded one by default")
+    parser.add_argument("--out", type=Path, help="file for every example's fall")
     parser.add_argument("--threads", type=int, help="of llama.cpp")
     given = parser.parse_args()
     given.stream = given.stream or [*STREAMS, *([REPOSITORIES] if given.repo else [])]
@@ -117,7 +99,7 @@ class Bench:
     def __init__(
         self, base: Path, vocabulary: Vocabulary, given: argparse.Namespace, work: Path
     ) -> None:
-        self._base, self._given, self._work = base, given, work
+        self._base, self._given, self._work, self._seed = base, given, work, 0
         digest = sha256_of(base)
         self._trunk = Trunk(base, digest, anchors(vocabulary), yardsticks(vocabulary), given.cache)
         own = OwnAnswers(base, given.cache / f"own-answers-{digest[:12]}.jsonl")
@@ -160,7 +142,8 @@ class Bench:
             return known
         began = time.monotonic()
         learned = tasks[stream][number]
-        adapter, steps = self._trained(cell, learned.few(shots))
+        self._seed = seed
+        adapter = self._trained(cell, learned.few(shots))
         others = [
             one for own in tasks.values() for one in own if _project(one) != _project(learned)
         ]
@@ -170,71 +153,84 @@ class Bench:
             for scale in SCALES
             for tried in self._try(adapter, scale, learned, others if scale == 1 else ())
         ]
-        figures = UpdateFigures(tuple(found), steps, round(time.monotonic() - began, 1))
+        figures = UpdateFigures(tuple(found), round(time.monotonic() - began, 1))
         self._finished.put(cell, figures)
         say(f"{cell}: {figures.seconds:.0f} s; " + ", ".join(map(_in_short, found)))
         return figures
 
-    def _trained(self, cell: Cell, task: BenchTask) -> tuple[Adapter, int]:
+    def _trained(self, cell: Cell, task: BenchTask) -> Adapter:
         name = f"{cell.stream}-{cell.seed}-{cell.shots}-{cell.method.replace(' ', '-')}"
         file = self._given.cache / f"{name}-{self._code}.safetensors"
         if file.exists() and self._given.steps is None:
-            return read_adapter(file), 0
+            return read_adapter(file)
         learner = Learner(self._trunk, FIRST, cell.seed, self._given.steps)
         learner.learn(task)
         assert learner.served is not None
         write_adapter(learner.served, file)
-        return learner.served, learner.history[-1][0].steps.max_steps
+        return learner.served
 
     def _try(
         self, adapter: Adapter, scale: float, learned: BenchTask, others: Sequence[BenchTask]
     ) -> Iterator[Tried]:
         file = self._work / "packed.gguf"
         pack(self._base, adapter, file, scale=scale)
-        with (
-            self._reader(file, None) as candidate,
-            self._reader(self._base, self._given.cache / "nll") as base,
-        ):
-            for task in (learned, *others):
-                tests = task.test[: self._given.tests]
-                after, before = (
-                    reader.nll("gate", tests, reader.temperature(task.dev))
-                    for reader in (candidate, base)
-                )
-                yield _tried(task, tests, after, before, own=task is learned, scale=scale)
+        tasks = (learned, *others)
+        with Scorer(file, context=CONTEXT, threads=self._given.threads) as scorer:
+            after = [self._read(scorer, task) for task in tasks]
+        for task, read in zip(tasks, after, strict=True):
+            yield _tried(task, read, self._at_base(task), own=task is learned, scale=scale)
 
-    def _reader(self, file: Path, cache: Path | None) -> FileReader:
-        return FileReader(file, context=CONTEXT, threads=self._given.threads, cache=cache)
+    def _at_base(self, task: BenchTask) -> Read:
+        """The base on a task, read once."""
+        cell = Cell(task.name, "base", self._seed, 0)
+        if (known := self._finished.get(cell, Read)) is not None:
+            return known
+        with Scorer(self._base, context=CONTEXT, threads=self._given.threads) as scorer:
+            read = self._read(scorer, task)
+        self._finished.put(cell, read)
+        return read
+
+    def _read(self, scorer: Scorer, task: BenchTask) -> Read:
+        """NLL of each of the person's tokens, at the temperature fitted on the task's dev."""
+        fit = TemperatureFit.of(task.dev)
+        for _ in scorer.score_each(list(map(text_of, task.dev)), each=fit.take):
+            pass
+        temperature = fit.temperature()
+        tokens: list[float] = []
+
+        def take(logits: NDArray[np.float32], token: int, is_persons: bool) -> None:
+            if is_persons:
+                tokens.append(round(token_nll(logits / np.float32(temperature), token), 4))
+
+        found: dict[int, tuple[float, ...]] = {}
+        tests = task.test[: self._given.tests]
+        for index, _ in scorer.score_each(list(map(text_of, tests)), each=take):
+            found[index] = tuple(tokens)
+            tokens.clear()
+        return Read(temperature, tuple(found[index] for index in range(len(tests))))
 
 
-def _tried(
-    task: BenchTask,
-    tests: Sequence[Example],
-    after: SuiteNll,
-    before: SuiteNll,
-    *,
-    own: bool,
-    scale: float,
-) -> Tried:
-    return Tried(
-        task.name,
-        own,
-        scale,
-        (after.temperature, before.temperature),
-        tuple(_unit(task, one) for one in tests),
-        before.person_tokens,
-        tuple(
-            round((b - a) / n, 5)
-            for a, b, n in zip(
-                after.person_nll, before.person_nll, before.person_tokens, strict=True
-            )
-        ),
+def _tried(task: BenchTask, after: Read, before: Read, *, own: bool, scale: float) -> Tried:
+    falls = tuple(
+        tuple(round(b - a, 4) for a, b in zip(new, old, strict=True))
+        for new, old in zip(after.nll, before.nll, strict=True)
     )
+    units = tuple(_unit(task, one) for one in task.test[: len(falls)])
+    return Tried(task.name, own, scale, (after.temperature, before.temperature), units, falls)
 
 
 def _project(task: BenchTask) -> str:
     """Streams of one seed have projects, and so styles, in common."""
     return task.test[0].project
+
+
+def _data(base: Path, figures: Sequence[UpdateFigures]) -> dict[str, Any]:
+    how = (
+        f"embedded base {sha256_of(base)[:12]}, NLL of the person's tokens under the base minus "
+        "under an update by the product's recipe, each at its own temperature, nats a token"
+    )
+    sets = [codec.plain(one) for update in figures for one in update.tried]
+    return {"made": time.strftime("%Y-%m-%d"), "how": how, "sets": sets}
 
 
 def _unit(task: BenchTask, example: Example) -> str:
@@ -244,9 +240,9 @@ def _unit(task: BenchTask, example: Example) -> str:
 
 
 def _in_short(tried: Tried) -> str:
-    middle = sum(tried.falls) / len(tried.falls)
-    spread = (sum((d - middle) ** 2 for d in tried.falls) / len(tried.falls)) ** 0.5
-    return f"{'own' if tried.own else 'other'} x{tried.scale:g} {middle:+.3f} ({spread:.3f})"
+    falls = tried.whole
+    where = "own" if tried.own else "other"
+    return f"{where} x{tried.scale:g} {falls.mean:+.3f} ({falls.deviation:.3f})"
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from qi_learn.gate.ledger import NextLook, correlation_in
-from qi_learn.gate.mixed_model import CAUTIOUS, NOTHING_SEEN, Correlation, correlation_of
+from qi_learn.gate.mixed_model import CAUTIOUS, UNINFORMATIVE, Correlation, correlation_of
 from qi_learn.records import Verdict
 from scripts.benchmarks.gating.draws import Bench, real
-from scripts.benchmarks.gating.noise import LAWS, SHARED, Real
+from scripts.benchmarks.gating.noise import LAWS, MEASURED, SHARED, Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
 EFFECT = 0.1
@@ -120,7 +120,7 @@ def ships_after_looks(rng: np.random.Generator, real: Real, *, law: str) -> bool
 @cache
 def told(law: str, looks: int = 20, times: int = 3) -> Correlation:
     """What so many looks say on average: the sums of `times` as many, divided by it."""
-    rng, found = np.random.default_rng(looks), NOTHING_SEEN
+    rng, found = np.random.default_rng(looks), UNINFORMATIVE
     for _ in range(looks * times):
         found += correlation_in(looked_at(rng, real(), law=law).numbers)
     return Correlation(found.excess / times, found.weight / times, found.freedom / times)
@@ -142,7 +142,7 @@ def looked_at(
     kept: float = 0.0,
     level: float = LEVEL,
     known: Correlation = KNOWN,
-    law: str = "short_noisier",
+    law: str = MEASURED,
 ) -> Verdict:
     """The verdict on an update that is better by `effect`, at a single look at `level`."""
     held = Held.draw(rng, examples, sessions, kept=kept)

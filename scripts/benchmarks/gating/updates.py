@@ -1,10 +1,10 @@
 """Updates of known worth, as the records that the gate judges, for `scripts/bench gate`.
 
 An update is better by so much on the person's tokens, worse by so much elsewhere, and its answers
-change as they do in a model that was trained: a third is written anew. What is assumed: the
-person's tokens are 3 to 60 an example; of two equally good models an example differs by 0.14 nat a
-token (standard deviation; more if it is short, less if it is long), earlier work by 0.07, general
-text by 0.041, as was measured of it.
+change as they do in a model that was trained: a third is written anew. Of two equally good models
+an example of the person's tokens differs as trained updates did (`noise.trained`), general text by
+0.041 nat a token, as was measured of both. What is assumed: the person's tokens are 3 to 60 an
+example; earlier work differs by 0.07; a useful update has that noise and the same gain everywhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from scripts.benchmarks.gating.noise import (
     LAWS,
+    MEASURED,
     SHARED,
     SPREAD,
     Counts,
@@ -27,6 +28,7 @@ from scripts.benchmarks.gating.noise import (
     Real,
     person_tokens,
     split_up,
+    trained,
 )
 
 SUITES = (
@@ -53,7 +55,7 @@ class Update:
     """Fall on the person's tokens, nats a token."""
     spread: float = SPREAD
     """Standard deviation of an example around it."""
-    law: str = "short_noisier"
+    law: str = MEASURED
     """How that depends on its number of tokens: one of `noise.LAWS`."""
     all_tokens: float = 0.0
     """Fall on all target tokens, as of a model that is only surer of itself."""
@@ -153,7 +155,8 @@ def _gate(
 ) -> tuple[SuiteNll, SuiteNll]:
     """Candidate and live version on fresh work, turns that were kept as they were at the end."""
     tokens = np.array(held.tokens)
-    unevenly = real.draw(rng, held.sizes, held.rho) * update.spread
+    texts = trained().shape if update.law == MEASURED else None
+    unevenly = real.draw(rng, held.sizes, held.rho, texts=texts) * update.spread
     falls = update.person + unevenly * np.sqrt(LAWS[update.law](tokens))
     counts = np.concatenate([tokens, np.zeros(len(held.kept), dtype=np.int64)])
     person = np.concatenate([falls * tokens, np.zeros(len(held.kept))])

@@ -81,8 +81,16 @@ def whole_gate(base: Path | None = None, *, quick: bool = False) -> WholeGate:
 
 def _tiny_model(path: Path) -> Path:
     """One that can everything that a suite asks for: gaps, and tools."""
-    sizes = {"layers": 3, "width": 64, "feed": 128, "context": 4096}
-    return write_tiny_model(path, tensor_type="Q8_0", fim=True, template=TOOLS + CHATML, **sizes)
+    return write_tiny_model(
+        path,
+        layers=3,
+        width=64,
+        feed=128,
+        context=4096,
+        tensor_type="Q8_0",
+        fim=True,
+        template=TOOLS + CHATML,
+    )
 
 
 def _first_version(world: World, server: Server, sessions: int) -> None:
