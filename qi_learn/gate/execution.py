@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn import __version__
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
 from qi_learn.gate.answer_cache import served_cache
@@ -171,7 +172,10 @@ class _TaskCache:
 
     def __init__(self, file: Path | None, answer_tokens: int, version: str) -> None:
         self._file = file
-        self._conditions = (QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3])
+        self._conditions = (
+            *(QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3]),
+            __version__,
+        )
         self._cached = read_cache(file) if file else {}
 
     def get(self, task: CodingTask) -> bool | None:

@@ -19,7 +19,7 @@ class Suites:
     general: Mapping[str, tuple[Example, ...]]
     """By the suite's name."""
     questions: tuple[Example, ...]
-    """What is put to the served models: questions of the gate set, and some from elsewhere."""
+    """What is put to the served models, in the order in which it is: questions of the gate set."""
     helped: tuple[Example, ...]
     """A part of them, each with training examples before it: what a person might put into the
     prompt instead of training.
@@ -29,7 +29,9 @@ class Suites:
     dev: tuple[Example, ...] = ()
     """What each model's temperature is fitted on, beside ordinary code."""
     aside: tuple[Example, ...] = ()
-    """Those of the questions that no training was about."""
+    """Questions that no training was about."""
+    fixed: tuple[Example, ...] = ()
+    """What every version is measured on, only to be reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,19 +180,6 @@ def measure_nll(
         return reader.nll(suite, examples, temperature)
 
 
-def fit_temperature(
-    path: Path,
-    examples: Sequence[Example],
-    *,
-    context: int,
-    threads: int | None = None,
-    cache: Path | None = None,
-) -> float:
-    """The temperature of one file (`FileReader.temperature`)."""
-    with FileReader(path, context=context, threads=threads, cache=cache) as reader:
-        return reader.temperature(examples)
-
-
 def suite_of(
     suite: str,
     examples: Sequence[Example],

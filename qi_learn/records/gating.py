@@ -174,6 +174,10 @@ class Verdict:
     """What would have made a refused candidate pass, as far as the numbers tell; empty if it ships
     or nothing is known.
     """
+    earlier: tuple[Verdict, ...] = ()
+    """Those on the same candidate that came to nothing because another version went live before the
+    switch, oldest first: they are looks too.
+    """
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.records import Decision
-from qi_learn.report import keeping, running, status_lines
+from qi_learn.report import keeping, running, shipped, status_lines
 from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
 from qi_learn.report.run_line import dropped_by, newest_run
@@ -126,6 +126,8 @@ class Status:
     """New examples that were kept as they were: they train too, and no cycle starts for them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Turns over the quality threshold that can be no example, by reason."""
+    shipped: shipped.ShippedState | None = None
+    """How the live version does beside the one before it; None if nothing is live."""
 
 
 def gather(paths: Paths, settings: Settings | None = None) -> Status:
@@ -221,6 +223,7 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         clients=attempt(lambda: _clients(paths), no_clients),
         fresh_kept=decision.kept,
         left_out=attempt(lambda: _left_out(paths, settings), no_reasons),
+        shipped=attempt(lambda: shipped.gather(paths, deployment), None),
     )
 
 
@@ -300,6 +303,7 @@ def as_text(s: Status) -> str:
         *status_lines.examples(s.fresh, s.fresh_kept, s.left_out),
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
+        *shipped.status_lines(s.shipped),
     ]
     if s.run is not None:
         told = s.run.progress or s.run.reason

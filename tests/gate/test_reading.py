@@ -13,7 +13,7 @@ import pytest
 from qi_learn.errors import Stopped
 from qi_learn.gate.best import best_known
 from qi_learn.gate.cache import digest_of
-from qi_learn.gate.reading import FileReader, build_of, fit_temperature, measure_nll
+from qi_learn.gate.reading import FileReader, build_of, measure_nll
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.records import Example
@@ -149,7 +149,8 @@ def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None
 def test_a_temperature_is_fitted_once_and_what_it_read_is_known(tmp_path: Path) -> None:
     path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
     dev = [example(str(n), target=20) for n in range(3)]
-    fitted = fit_temperature(path, dev, context=64, cache=cache)
+    with FileReader(path, context=64, cache=cache) as reader:
+        fitted = reader.temperature(dev)
     with FileReader(path, context=64, cache=cache) as reader:
         assert reader.temperature(dev) == fitted
         assert reader.to_read(dev) == 0
