@@ -27,8 +27,8 @@ from qi_learn.gate.project_sandbox import (
     ProjectLimits,
     ProjectRun,
     ProjectSandbox,
-    open_project_sandbox,
 )
+from qi_learn.gate.project_sandbox_trial import open_project_sandbox
 from qi_learn.outside.git_tree import write_tree
 from qi_learn.records import Execution
 from qi_learn.results.by_tool import printed_report

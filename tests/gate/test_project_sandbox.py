@@ -16,8 +16,8 @@ from qi_learn.errors import ToolMissing
 from qi_learn.gate.project_environment import ProjectEnvironment, Shown
 from qi_learn.gate.project_sandbox import (
     ProjectSandbox,
-    open_project_sandbox,
 )
+from qi_learn.gate.project_sandbox_trial import open_project_sandbox
 from qi_learn.gate.sandbox import bare_python
 from tests.support.project_sandboxes import LIMITS, ran, refused, said
 from tests.support.tested_projects import project_sandbox_or_skip

@@ -121,7 +121,7 @@ def test_it_dies_with_what_started_it(sandbox: ProjectSandbox, tmp_path: Path) -
 import sys
 from pathlib import Path
 from qi_learn.gate.project_environment import ProjectEnvironment
-from qi_learn.gate.project_sandbox import open_project_sandbox
+from qi_learn.gate.project_sandbox_trial import open_project_sandbox
 from qi_learn.gate.sandbox import bare_python
 place = Path({str(tmp_path)!r})
 (place / "checkout").mkdir(mode=0o755)
