@@ -5,7 +5,7 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
 from qi_learn.cycle.project_judgement import judged_by_tests
 from qi_learn.cycle.reading_device import reading_device
+from qi_learn.cycle.reported import reported_only
 from qi_learn.cycle.resources import giving_way
 from qi_learn.cycle.serving import suites_for
-from qi_learn.dataset.general_suites import spill_questions
+from qi_learn.dataset.general_suites import fixed_texts, spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
@@ -43,7 +44,6 @@ from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,
     Measurements,
-    ReportedOnly,
 )
 from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
@@ -52,13 +52,11 @@ from qi_learn.outside.gguf import read_head
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
 from qi_learn.plan.base_model import read_base
-from qi_learn.records import Packed, Plan, Release, Smoke, Snapshot, TrainResult, Verdict
+from qi_learn.records import Packed, Release, Smoke, Snapshot, TrainResult, Verdict
 from qi_learn.redact import load_seen
-from qi_learn.rundir.directory import ScaleTrial
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
 from qi_learn.store.looks import past_looks
-from qi_learn.store.releases import rollback_seconds
 
 READ = 0.92
 """Of what a gate may read, for its suites; the rest was for the four scales on dev."""
@@ -94,7 +92,8 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     gate = cycle.settings.gate
     exercise = make_exercise(tasks_within(gate.execute, gate.max_generated))
     spill_over = spill_questions(general)
-    suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over)
+    fixed = fixed_texts(vocabulary)
+    suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over, fixed=fixed)
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
     wait = giving_way(cycle, "gate")
@@ -114,19 +113,23 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     )
     if _slow(of_candidate, of_base, terms):
         of_candidate, of_base = _speeds_again(cycle, base, (of_candidate, of_base), terms)
-    trials = cycle.run.read_trials()
-    by_scale = {trial.scale: trial.dev_nll for trial in trials}
     verdict = give_verdict(
         Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base)),
         CandidateFindings(smoke, packed.gains, leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
         look=_look(cycle, live),
-        reported=ReportedOnly(
+        reported=reported_only(
+            cycle,
+            snapshot,
+            earlier,
             few_shot=asked[base.model].few_shot,
-            dev_by_scale=by_scale,
-            packing_cost=_packing_cost(cycle, snapshot, trials),
-            rollback_seconds=_rollback_seconds(cycle),
+            old=suites.old,
+            fixed={
+                "candidate": read.models[cycle.candidate].fixed,
+                "live": read.models[live.model].fixed,
+                "base": read.models[base.model].fixed,
+            },
         ),
     )
     compared = {
@@ -281,30 +284,3 @@ def _cut(packed: Packed) -> list[str]:
         f"the joined adapter was cut to rank {packed.rank}, which lost {packed.lost:.1%} of its "
         "change (Frobenius); the gate measured what is left"
     ]
-
-
-def _packing_cost(cycle: Cycle, snapshot: Snapshot, trials: Sequence[ScaleTrial]) -> float | None:
-    """NLL a token on dev of the whole delta, as packed minus as it was trained.
-
-    None if the two were not measured on the same tokens.
-    """
-    run, dev = cycle.run, snapshot.split("dev")
-    packed = next((trial.dev_loss for trial in trials if trial.scale == 1.0), None)
-    if packed is None or not (run.result.exists() and run.plan.exists()):
-        return None
-    trained = run.read(run.result, TrainResult).dev_loss
-    longest = run.read(run.plan, Plan).batches.max_length
-    uncut = all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev)
-    return packed - trained if trained is not None and uncut else None
-
-
-def _rollback_seconds(cycle: Cycle) -> float | None:
-    """What the last rollback on this machine took; None if that is not known.
-
-    It is only reported, so a database that cannot be read now stops nothing.
-    """
-    try:
-        with open_store(cycle.paths.database, readonly=True) as store:
-            return rollback_seconds(store)
-    except StoreError:
-        return None

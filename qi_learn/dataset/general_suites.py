@@ -37,6 +37,8 @@ from qi_learn.records import Example
 
 SuiteExamples = Mapping[str, tuple[Example, ...]]
 """The examples of each suite, by its name."""
+FIXED = 4
+"""Texts of each of our own raw suites that are measured of every version, whatever else is."""
 LEAST = 8
 """Independent examples below which a suite says too little to judge by."""
 SPILL_QUESTIONS: Mapping[str, int] = MappingProxyType(
@@ -90,6 +92,20 @@ def raw_suites(vocabulary: Tokenizer) -> SuiteExamples:
         examples = generic_examples(general_texts.raw_texts(name), vocabulary)
         suites[name] = examples if name in general_texts.CODE else tuple(map(_no_code, examples))
     return suites
+
+
+def fixed_texts(vocabulary: Tokenizer) -> tuple[Example, ...]:
+    """The texts that every version is measured on, so that versions far apart can be compared.
+
+    Our own raw texts, the first ones of each suite: they ship with the package, need neither a
+    server nor anything that is installed, and are never changed. They are not withheld from a
+    person who works on them: what is measured on them decides nothing.
+    """
+    return tuple(
+        example
+        for name in general_texts.RAW
+        for example in generic_examples(general_texts.raw_texts(name)[:FIXED], vocabulary)
+    )
 
 
 def spill_questions(suites: SuiteExamples) -> tuple[Example, ...]:

@@ -28,6 +28,8 @@ GENERAL, DEV, GATE = 0.5, 0.1, 0.6
 """Largest shares of what is left: of the general suites, of dev behind them, of fresh work behind
 both. Earlier work gets the rest.
 """
+FIXED = 0.1
+"""Of everything, the share above which what is only reported is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,14 @@ class Readable:
     dev: Examples
     notes: tuple[str, ...]
     """What was cut or left out, in words."""
+    fixed: Examples = ()
+    """Whole, or empty: a part of it could not be compared with what other versions had."""
 
     @property
     def everything(self) -> Examples:
         """All of it."""
-        return (*self.gate, *self.old, *self.dev, *(e for s in self.general.values() for e in s))
+        general = (e for s in self.general.values() for e in s)
+        return (*self.gate, *self.old, *self.dev, *general, *self.fixed)
 
 
 def allot(
@@ -56,6 +61,7 @@ def allot(
     dev: Examples,
     cost: Cost,
     afresh: Cost,
+    fixed: Examples = (),
 ) -> Readable:
     """As much of the suites as `tokens` are enough for.
 
@@ -64,7 +70,9 @@ def allot(
     together = [e for suite in general.values() for e in suite]
     share = _largest_share(together, int(GENERAL * tokens), cost)
     thinned = {name: evenly(suite, _part(len(suite), share)) for name, suite in general.items()}
-    left = tokens - cost([e for suite in thinned.values() for e in suite])
+    chosen_general = [e for suite in thinned.values() for e in suite]
+    whole = fixed if cost(fixed) <= FIXED * tokens else ()
+    left = tokens - cost([*chosen_general, *whole])
     chosen = shortened(dev, int(DEV * left), afresh)
     left -= afresh(chosen)
     fresh = shortened(gate, int(GATE * left) if old else left, afresh)
@@ -73,7 +81,9 @@ def allot(
     notes = (*_cut("fresh work", gate, fresh), *_cut("earlier work", old, earlier))
     if share < 1:
         notes += (f"of the general suites {share:.0%} was read, to keep to gate.max_tokens",)
-    return Readable(fresh, earlier, thinned, chosen, notes)
+    if len(whole) < len(fixed):
+        notes += ("the fixed texts were not read, to keep to gate.max_tokens",)
+    return Readable(fresh, earlier, thinned, chosen, notes, whole)
 
 
 def shortened(examples: Examples, tokens: int, cost: Cost) -> Examples:

@@ -44,10 +44,12 @@ def suites_of(
     exercise: Exercise = NO_EXERCISE,
     *,
     aside: Sequence[Example] = (),
+    fixed: Sequence[Example] = (),
 ) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first.
 
-    `aside`: questions that are not about the fresh work, put between those that are.
+    `aside`: questions that are not about the fresh work, put between those that are. `fixed`: what
+    every version is measured on.
     """
     gate = gate_suite(snapshot)
     questions = choose_questions(gate)
@@ -65,6 +67,7 @@ def suites_of(
         exercise,
         within(snapshot.split("dev"), context=limits.longest),
         tuple(aside),
+        within(fixed, context=limits.longest),
     )
 
 

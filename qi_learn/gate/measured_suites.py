@@ -30,6 +30,8 @@ class Suites:
     """What each model's temperature is fitted on, beside ordinary code."""
     aside: tuple[Example, ...] = ()
     """Those of the questions that no training was about."""
+    fixed: tuple[Example, ...] = ()
+    """What every version is measured on, only to be reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,3 +73,7 @@ class ReportedOnly:
     """Nats a token on dev, packed minus trained."""
     rollback_seconds: float | None = None
     """Seconds that the last rollback on this machine took."""
+    cycles: Mapping[str, str] = field(default_factory=dict)
+    """For the id of each example of earlier work the run that it was fresh work of."""
+    fixed: Mapping[str, SuiteNll] = field(default_factory=dict)
+    """What every version is measured on, by `candidate`, `live` and `base`."""

@@ -29,6 +29,7 @@ class FileMeasurements:
     gate: SuiteNll
     old: SuiteNll
     general: Mapping[str, SuiteNll]
+    fixed: SuiteNll
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ def _measure(
         old=suites.old,
         general=suites.general,
         dev=suites.dev,
+        fixed=suites.fixed,
         cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
         # at a temperature that is not known yet nothing was measured before
         afresh=lambda examples: len(readers) * tokens_of(examples),
@@ -105,6 +107,7 @@ def _measure(
                 reader.nll("gate", readable.gate, temperature),
                 reader.nll("old", readable.old),
                 {name: reader.nll(name, suite) for name, suite in readable.general.items()},
+                reader.nll("fixed", readable.fixed),
             )
     return FilesRead(
         models,

@@ -15,6 +15,9 @@ from qi_learn.gate.regressions import Regression, Rises
 from qi_learn.records import Behaviour, Check, SuiteNll
 from qi_learn.stats import mean
 
+CYCLES = 20
+"""Earlier cycles of which a verdict keeps a number of their own."""
+
 
 def notes_of(
     models: Comparison, regressions: Mapping[str, Regression], reported: ReportedOnly
@@ -173,6 +176,10 @@ def numbers_of(
         ("base", models.base),
     ):
         numbers |= {f"{name}_{who}": value for name, value in _measured(model).items()}
+        numbers |= {
+            f"old_nll_{who}_of_{run}": nll for run, nll in _by_cycle(model.old, reported.cycles)
+        }
+    numbers |= {f"fixed_nll_{who}": suite.per_token for who, suite in reported.fixed.items()}
     if reported.few_shot is not None:
         numbers["similarity_few_shot"] = mean(reported.few_shot.similarity)
     numbers["packing_cost"] = reported.packing_cost
@@ -182,6 +189,18 @@ def numbers_of(
     return {
         name: value for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
+
+
+def _by_cycle(old: SuiteNll, cycles: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """NLL a token on the earlier work of each run; of the newest `CYCLES` that there are."""
+    sums: dict[str, list[float]] = {}
+    for example, nll, tokens in zip(old.ids, old.nll, old.tokens, strict=True):
+        if (run := cycles.get(example)) is not None and tokens:
+            entry = sums.setdefault(run, [0.0, 0.0])
+            entry[0] += nll
+            entry[1] += tokens
+    for run in sorted(sums)[-CYCLES:]:
+        yield run, sums[run][0] / sums[run][1]
 
 
 def _look(changes: Changes) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from qi_learn.code_text import code_blocks, parses
 from qi_learn.dataset import general_texts, reference_code
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.general_suites import (
+    FIXED,
     LEAST,
     GeneralSuites,
+    fixed_texts,
     general_suites,
     raw_suites,
     render_general,
@@ -284,3 +287,24 @@ def test_a_header_names_a_file_or_a_project() -> None:
 
 def test_a_suite_is_larger_than_the_least_that_says_anything(general: GeneralSuites) -> None:
     assert all(len(found) >= 2 * LEAST for found in general.suites.values())
+
+
+# --- what every version is measured on ------------------------------------------------------------
+
+
+def test_the_fixed_texts_are_never_changed() -> None:
+    """A number of them is compared with what versions of years ago had: they may not be edited."""
+    found = hashlib.sha256()
+    for suite in general_texts.RAW:
+        for text in general_texts.raw_texts(suite)[:FIXED]:
+            found.update(f"{text.id}\0{text.text}\0".encode())
+    assert found.hexdigest() == "9683067a0d1378311a7dc11d80c6a0661195bede6ea27785fce8a24b41f1b113"
+
+
+def test_they_are_our_own_and_cost_little(smollm: Vocabulary) -> None:
+    fixed = fixed_texts(smollm)
+    assert Counter(e.id.split(":")[0] for e in fixed) == dict.fromkeys(general_texts.RAW, FIXED)
+    assert len({e.session for e in fixed}) == len(fixed)
+    assert sum(len(e.prompt_ids) + len(e.target_ids) for e in fixed) <= 2000
+    own = {e.id: e.target_ids for name in general_texts.RAW for e in raw_suites(smollm)[name]}
+    assert {e.id: e.target_ids for e in fixed}.items() <= own.items(), "read with their suite"

@@ -11,7 +11,7 @@ from threading import Thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.gate.budget import Purse, allot, shortened, within
+from qi_learn.gate.budget import Purse, Readable, allot, shortened, within
 from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp_nll import BLOCK
 from qi_learn.records import Example
@@ -151,3 +151,25 @@ def test_a_purse_is_for_all_threads_together() -> None:
         thread.join()
     assert -30 <= purse.left <= 9
     assert not purse.share(1.0).covers(10)
+
+
+def test_the_fixed_texts_are_read_whole_or_not_at_all() -> None:
+    gate, fixed, general = examples(25), examples(10, prompt=50), {"go": examples(16)}
+
+    def allotted(tokens: int) -> Readable:
+        return allot(
+            tokens,
+            gate=gate,
+            old=(),
+            general=general,
+            dev=(),
+            cost=tokens_of,
+            afresh=tokens_of,
+            fixed=fixed,
+        )
+
+    rich, poor = allotted(10**6), allotted(9 * tokens_of(fixed))
+    assert (rich.fixed, rich.notes) == (fixed, ())
+    assert rich.everything[-len(fixed) :] == fixed
+    assert poor.fixed == ()
+    assert "the fixed texts were not read, to keep to gate.max_tokens" in poor.notes

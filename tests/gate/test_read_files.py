@@ -111,3 +111,16 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     for layers in (0, 99):
         with pytest.raises(ModelError):
             measure_files({"m": broken}, SUITES, LIMITS, ReadingDevice(gpu_layers=layers))
+
+
+def test_the_fixed_texts_are_measured_of_every_model_and_read_once(
+    files: Mapping[str, Path],
+) -> None:
+    fixed = (*SUITES.general["prose"][:2], example("f"))
+    read = measure_files(files, replace(SUITES, fixed=fixed), LIMITS)
+    assert read.tokens == 2 * (ALL + 1) * 41, "two of them are in another suite"
+    for model in read.models.values():
+        assert model.fixed.suite == "fixed"
+        assert model.fixed.ids == tuple(e.id for e in fixed)
+        assert model.fixed.nll[:2] == model.general["prose"].nll[:2]
+    assert read.models["candidate"].fixed.nll != read.models["live"].fixed.nll
