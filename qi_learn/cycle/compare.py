@@ -21,8 +21,8 @@ from qi_learn.dataset.general_suites import fixed_texts, spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.best import best_known
-from qi_learn.gate.budget import Purse
+from qi_learn.gate.best import BestKnown, best_known
+from qi_learn.gate.budget import LEAKS, SUITES, Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     FOR_SPEEDS,
@@ -36,7 +36,7 @@ from qi_learn.gate.evaluate import (
     tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
-from qi_learn.gate.leaks import secret_prompts
+from qi_learn.gate.leaks import LeaksFound, secret_prompts
 from qi_learn.gate.ledger import NextLook, next_look
 from qi_learn.gate.limits import DOUBTED
 from qi_learn.gate.measured_suites import Sizes, Suites
@@ -49,7 +49,7 @@ from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head
-from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
+from qi_learn.outside.llama_cpp import Vocabulary, answers_at_once, load_vocabulary
 from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
 from qi_learn.plan.base_model import read_base
 from qi_learn.records import Packed, Release, Smoke, Snapshot, TrainResult, Verdict
@@ -57,9 +57,6 @@ from qi_learn.redact import load_seen
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.store.database import open_store
 from qi_learn.store.looks import past_looks
-
-READ = 0.92
-"""Of what a gate may read, for its suites; the rest was for the four scales on dev."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     """
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
-    sizes = _sizes(cycle)
+    sizes = _sizes(cycle, vocabulary)
     smoke = _smoke(cycle, live)
     general, left_out = suites_for(cycle, (snapshot, *earlier))
     gate = cycle.settings.gate
@@ -106,16 +103,25 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         asked = _ask(cycle, files, base, terms)
     pair = files[cycle.candidate], cycle.base
     seen = load_seen(cycle.paths.redaction_key)
-    leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
+    found = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
     of_candidate, of_live, of_base = (
         measurements_of(read.models[model], asked[model])
         for model in (cycle.candidate, live.model, base.model)
     )
     if _slow(of_candidate, of_base, terms):
         of_candidate, of_base = _speeds_again(cycle, base, (of_candidate, of_base), terms)
+    best = _best(cycle, read, {live.digest: of_live, base.digest: of_base})
     verdict = give_verdict(
-        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base)),
-        CandidateFindings(smoke, packed.gains, leaks, packed.scale),
+        Comparison(
+            of_candidate,
+            of_live,
+            of_base,
+            best.nll,
+            best_of=best.versions,
+            unknown=best.missing,
+            earlier=read.suites.earlier,
+        ),
+        CandidateFindings(smoke, packed.gains, found.leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
         look=_look(cycle, live),
@@ -142,20 +148,23 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     return replace(
         verdict,
         notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *left_out, *read.suites.notes),
-        numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
+        numbers={**verdict.numbers, **_cost(cycle, read, found).numbers()},
     )
 
 
 # --- what is measured on --------------------------------------------------------------------------
 
 
-def _sizes(cycle: Cycle) -> Sizes:
+def _sizes(cycle: Cycle, vocabulary: Vocabulary) -> Sizes:
+    most = cycle.settings.gate.max_read
     return Sizes(
-        read=int(READ * cycle.settings.gate.max_tokens),
+        read=int(SUITES * most),
         answer=cycle.settings.gate.answer_tokens,
         context=cycle.settings.serve.context,
         longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
+        leaks=int(LEAKS * most),
+        first=vocabulary.bos if vocabulary.adds_bos else None,
     )
 
 
@@ -224,28 +233,26 @@ def _ask(
     return on_common_questions(dict(zip(files, answers, strict=True)))
 
 
-def _best(
-    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements
-) -> tuple[float, ...]:
+def _best(cycle: Cycle, read: FilesRead, live: Mapping[str, Measurements]) -> BestKnown:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
     return best_known(
         read.suites.old,
-        (live.old, base.old),
+        {digest: measured.old for digest, measured in live.items()},
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
         build=build_of(read.gpu_layers),
     )
 
 
-def _cost(cycle: Cycle, read: FilesRead) -> Cost:
+def _cost(cycle: Cycle, read: FilesRead, leaks: LeaksFound) -> Cost:
     """What the gate took in this process; what was broken off before is not in it."""
     used, trials = cycle.server.used, cycle.run.read_trials()
     return Cost(
-        read=read.tokens + sum(trial.tokens_read for trial in trials),
+        read=read.tokens + leaks.tokens + sum(trial.tokens_read for trial in trials),
         asked=used.prompt_tokens,
         generated=used.answer_tokens,
-        read_seconds=read.seconds + sum(trial.seconds for trial in trials),
+        read_seconds=read.seconds + leaks.seconds + sum(trial.seconds for trial in trials),
         generate_seconds=used.seconds,
         parameters=read_head(cycle.base).parameters,
     )

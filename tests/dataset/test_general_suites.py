@@ -17,7 +17,6 @@ from qi_learn.dataset import general_texts, reference_code
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.general_suites import (
     FIXED,
-    LEAST,
     GeneralSuites,
     fixed_texts,
     general_suites,
@@ -29,6 +28,7 @@ from qi_learn.errors import ServerUnreachable
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example
+from qi_learn.records.suites import FEW
 from tests.support.dataset_world import rendering_server
 from tests.support.engine_server import running_engine
 from tests.support.tiny_models import write_tiny_model
@@ -286,7 +286,7 @@ def test_a_header_names_a_file_or_a_project() -> None:
 
 
 def test_a_suite_is_larger_than_the_least_that_says_anything(general: GeneralSuites) -> None:
-    assert all(len(found) >= 2 * LEAST for found in general.suites.values())
+    assert all(len(found) >= 2 * FEW for found in general.suites.values())
 
 
 # --- what every version is measured on ------------------------------------------------------------
