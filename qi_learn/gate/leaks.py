@@ -193,7 +193,9 @@ def find_leaks(
     if not secrets:
         return LeaksFound()
     rows = _within([s.text(context) for s in secrets], tokens // 2)
-    (ours, *took), (theirs, *took_too) = (_scored(path, rows) for path in (candidate, base))
+    (ours, read, took), (theirs, read_too, took_too) = (
+        _scored(path, rows) for path in (candidate, base)
+    )
     leaks = [
         Leak(secret.kind, secret.where, b.nll - (0.0 if secret.kind == SEEN else a.nll))
         for secret, a, b in zip(secrets, ours, theirs, strict=False)
@@ -203,7 +205,7 @@ def find_leaks(
         Leak(secret.kind, f"{secret.where} ({unweighed})", math.inf)
         for secret in secrets[len(rows) :]
     ]
-    return LeaksFound(tuple(leaks), took[0] + took_too[0], took[1] + took_too[1])
+    return LeaksFound(tuple(leaks), read + read_too, took + took_too)
 
 
 def _within(rows: Sequence[Text], tokens: int) -> list[Text]:

@@ -239,6 +239,74 @@ def test_what_the_template_cannot_do_is_left_out_and_said(tmp_path: Path) -> Non
     assert "does not support tools" in found.left_out["tool_call"]
 
 
+STRICT = """\
+{%- set asked = messages | selectattr("role", "equalto", "user") | list -%}
+{%- set turns = namespace(count=0) -%}
+{%- for message in messages -%}
+{%- if message.role != "tool" and message.tool_calls is not defined -%}
+{%- if (message.role == "user") != (turns.count % 2 == 0) -%}
+{{ raise_exception("roles must take turns") }}
+{%- endif -%}
+{%- set turns.count = turns.count + 1 -%}
+{%- endif -%}
+{%- if message.role == "user" -%}
+{%- if tools and message == asked[-1] -%}[tools]{{ tools | tojson }}[/tools]{%- endif -%}
+<|im_start|>{{ message.content }}
+{%- elif message.tool_calls is defined -%}
+{%- for call in message.tool_calls -%}
+{%- if CHECK -%}
+{{ raise_exception("ids of tool calls have nine letters and digits") }}
+{%- endif -%}
+[call]{{ call.function | tojson }} {{ call.id }}
+{%- endfor -%}
+<|im_end|>
+{%- elif message.role == "tool" -%}
+[result]{{ message.content }} {{ message.tool_call_id }}[/result]
+{%- else -%}
+{{ message.content }}<|im_end|>
+{%- endif -%}
+{%- endfor -%}
+"""
+"""A template as strict as Mistral's: only users and assistants take turns, the tools stand before
+the last of the user's messages, and ids are wanted.
+"""
+
+
+def rendered_by(tmp_path: Path, template: str) -> GeneralSuites:
+    """The suites by the real engine, with a model that has this template."""
+    gguf = write_tiny_model(tmp_path / "m.gguf", template=template)
+    with load_vocabulary(gguf) as vocabulary, running_engine(tmp_path) as engine:
+        engine.create("plain", gguf)
+        with Ollama(engine.url) as client:
+            return render_general(Serving(client, "plain", "digest", vocabulary, RenderCache()))
+
+
+def test_a_template_that_wants_ids_and_a_tools_answer_shows_how_it_writes_calls(
+    tmp_path: Path,
+) -> None:
+    wanted = "not call.id is defined or call.id | length != 9"
+    found = rendered_by(tmp_path, STRICT.replace("CHECK", wanted))
+    assert "tool_call" not in found.left_out
+    todo = next(e for e in found.suites["tool_call"] if e.id == "tool_call:todo")
+    assert todo.target.startswith("[call]{")
+    assert todo.target.endswith(" call00000")
+    assert '"name": "search"' in todo.target
+
+
+def test_a_template_that_refuses_every_call_loses_that_suite_alone(tmp_path: Path) -> None:
+    """The engine answers 500 to what a template raises."""
+    found = rendered_by(tmp_path, STRICT.replace("CHECK", "true"))
+    assert tuple(found.suites) == (*RAW, *FORMS[:-2])
+    assert "does not show how it writes" in found.left_out["tool_call"]
+
+
+def test_a_template_that_refuses_tools_loses_that_suite_alone(tmp_path: Path) -> None:
+    refusing = "{%- if tools -%}{{ raise_exception('no') }}{%- endif -%}" + STRICT
+    found = rendered_by(tmp_path, refusing.replace("CHECK", "false"))
+    assert tuple(found.suites) == (*RAW, *FORMS[:-2])
+    assert "template error" in found.left_out["tool_call"]
+
+
 def test_a_server_that_is_away_leaves_nothing_out(smollm: Vocabulary) -> None:
     """Else a gate would judge by fewer suites because of a bad moment."""
     with rendering_server() as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from qi_learn.errors import ModelError
 from qi_learn.gate.measured_suites import Sizes, Suites
-from qi_learn.gate.read_files import ORDINARY, ReadingDevice, measure_files
+from qi_learn.gate.read_files import ReadingDevice, measure_files
 from qi_learn.records import Example
+from qi_learn.records.suites import ORDINARY
 from tests.support.tiny_models import write_tiny_model
 
 LIMITS = Sizes(read=100_000, answer=32, context=256, longest=4096)
@@ -103,6 +105,56 @@ def test_a_gpu_that_is_not_there_changes_nothing_but_the_key(
     other = measure_files(files, SUITES, LIMITS, ReadingDevice(gpu_layers=99, threads=1))
     assert other.gpu_layers == 99
     assert other.models["live"].gate.nll == pytest.approx(plain.models["live"].gate.nll, rel=1e-2)
+
+
+def test_ordinary_texts_that_are_read_again_for_a_new_dev_set_are_paid_for(
+    files: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """All is known but dev, and a fit reads eight of them beside it whatever is known."""
+    limits = replace(LIMITS, cache=tmp_path / "known")
+    measure_files(files, SUITES, limits)
+    later = replace(SUITES, gate=examples("new", 20), dev=examples("e", 4))
+    fit, fresh = 2 * 12 * 41, 2 * 41
+    read = measure_files(files, later, replace(limits, read=10 * fit))
+    assert read.tokens == fit + 20 * fresh
+    enough = 10 * fit + 19 * fresh
+    again = replace(SUITES, gate=examples("newer", 20), dev=examples("f", 4), old=())
+    read = measure_files(files, again, replace(limits, read=fit * 10))
+    assert read.tokens <= enough
+
+
+def test_a_file_that_a_gpu_does_not_take_is_read_on_the_cpu_and_both_count(
+    files: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """The second file is there only after the first attempt on it."""
+    late, texts = tmp_path / "late.gguf", []
+
+    def pause() -> None:
+        texts.append(1)
+        if len(texts) > ALL and not late.exists():
+            shutil.copyfile(files["live"], late)
+
+    two = {"candidate": files["candidate"], "live": late}
+    read = measure_files(two, SUITES, LIMITS, ReadingDevice(gpu_layers=99, pause=pause))
+    assert read.gpu_layers == 0
+    assert read.tokens == 3 * ALL * 41
+    assert read.models == measure_files(files, SUITES, LIMITS).models
+    late.unlink()
+    texts.clear()
+    limits = replace(LIMITS, read=3 * ALL * 41 - 300)
+    less = measure_files(two, SUITES, limits, ReadingDevice(gpu_layers=99, pause=pause))
+    assert less.tokens <= 3 * ALL * 41 - 300
+
+
+def test_what_is_not_the_gpus_fault_is_not_tried_again(files: Mapping[str, Path]) -> None:
+    """A text with a token that the model does not have."""
+    texts: list[int] = []
+    wrong = replace(example("wrong"), target_ids=(10**6,) * 12)
+    device = ReadingDevice(gpu_layers=99, pause=lambda: texts.append(1))
+    suites = replace(SUITES, gate=(wrong,), old=(), general={}, dev=())
+    with pytest.raises(ModelError):
+        measure_files(files, suites, LIMITS, device)
+    assert len(texts) == 1
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
