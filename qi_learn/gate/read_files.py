@@ -15,8 +15,8 @@ from qi_learn.records.suites import ORDINARY
 
 logger = logging.getLogger(__name__)
 ORDINARY_TEXTS = 8
-"""Of the texts of ordinary code beside dev where a temperature is fitted: a dev set of answers that the model gave
-itself would have none that it finds likeliest.
+"""Of the texts of ordinary code beside dev where a temperature is fitted: a dev set of answers that
+the model gave itself would have none that it finds likeliest.
 """
 
 

@@ -1,4 +1,4 @@
-"""What is agreed of the general suites: names that mean something, and how many texts say anything."""
+"""What is agreed of the general suites: names that mean something, and how few texts say nothing."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,14 @@ from qi_learn.dataset.general_suites import (
     spill_questions,
 )
 from qi_learn.errors import ServerUnreachable
+from qi_learn.gate.budget import SUITES, allot
+from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example
 from qi_learn.records.suites import FEW
+from qi_learn.settings_rules import LEAST_READ
+from qi_learn.stats import evenly
 from tests.support.dataset_world import rendering_server
 from tests.support.engine_server import running_engine
 from tests.support.tiny_models import write_tiny_model
@@ -88,6 +92,36 @@ def read_tokens(examples: tuple[Example, ...]) -> int:
     prompts = [e.prompt_ids for e in examples]
     common = next(n for n in range(len(prompts[0])) if len({p[: n + 1] for p in prompts}) > 1)
     return common + sum(len(e.prompt_ids) - common + len(e.target_ids) for e in examples)
+
+
+def test_the_smallest_gate_reads_eight_texts_of_every_suite(general: GeneralSuites) -> None:
+    """Under three models, of which nothing was measured before."""
+
+    def work(name: str, count: int) -> tuple[Example, ...]:
+        """Nothing is shared between two of them."""
+        return tuple(
+            Example(f"{name}{n}", f"{name}{n}", "p", "t", (n,) * 2000, (n,) * 96, (True,) * 96)
+            for n in range(count)
+        )
+
+    def three(examples: Sequence[Example]) -> int:
+        return 3 * tokens_of(examples)
+
+    least = {name: evenly(found, FEW) for name, found in general.suites.items()}
+    assert sum(map(three, least.values())) == 29_691, "as settings_rules.py has it"
+    read = allot(
+        int(SUITES * LEAST_READ),
+        gate=work("gate", 50),
+        old=work("old", 200),
+        general=general.suites,
+        dev=work("dev", 8),
+        cost=three,
+        afresh=three,
+        fitting=three,
+    )
+    suites = {"gate": read.gate, "old": read.old, **read.general}
+    assert {name: len(found) for name, found in suites.items() if len(found) < FEW} == {}
+    assert len(read.dev) >= 1
 
 
 def test_raw_texts_are_long_enough_for_a_sequence(general: GeneralSuites) -> None:

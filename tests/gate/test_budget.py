@@ -55,7 +55,7 @@ def test_what_is_too_long_for_the_context_is_cut_or_left_out() -> None:
 def allotted(tokens: int, **suites: Any) -> Readable:
     """Of one model, nothing of which was measured before."""
     given: dict[str, Any] = {"gate": (), "old": (), "general": {}, "dev": ()}
-    costs = {name: tokens_of for name in ("cost", "afresh", "fitting")}
+    costs = dict.fromkeys(("cost", "afresh", "fitting"), tokens_of)
     return allot(tokens, **{**given, **costs, **suites})
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import ModelError
+from qi_learn.gate.best import best_known
+from qi_learn.gate.cache import digest_of
 from qi_learn.gate.measured_suites import Sizes, Suites
-from qi_learn.gate.read_files import ReadingDevice, measure_files
+from qi_learn.gate.read_files import FilesRead, ReadingDevice, measure_files
+from qi_learn.gate.reading import build_of
 from qi_learn.records import Example
 from qi_learn.records.suites import ORDINARY
 from tests.support.tiny_models import write_tiny_model
@@ -83,6 +86,34 @@ def test_what_is_known_is_not_read_again(files: Mapping[str, Path], tmp_path: Pa
     assert again.models == first.models
     later = replace(SUITES, old=SUITES.gate, gate=examples("n", 2), dev=SUITES.dev)
     assert measure_files(files, later, limits).tokens == 2 * 2 * 41
+
+
+def test_what_a_version_was_measured_on_is_found_again_as_earlier_work(
+    tmp_path: Path,
+) -> None:
+    """Three cycles with prompts that are cut: the best is over every version that was live."""
+    base, *versions = (write_tiny_model(tmp_path / f"{seed}.gguf", seed=seed) for seed in range(4))
+    limits = replace(LIMITS, cache=tmp_path / "known")
+    sets = [tuple(example(f"{n}-{i}", prompt=600) for i in range(4)) for n in range(3)]
+
+    def cycle(number: int, live: Path) -> FilesRead:
+        old = tuple(e for gate in sets[:number] for e in gate)
+        suites = replace(SUITES, gate=sets[number], old=old)
+        return measure_files({"new": versions[number], "live": live, "base": base}, suites, limits)
+
+    cycle(0, base)
+    cycle(1, versions[0])
+    read = cycle(2, versions[1])
+    assert {len(e.prompt_ids) for e in (*read.suites.gate, *read.suites.old)} == {256}
+    old = (256 + 12 - 1) * 8
+    general, fit = 13 * 41, (2 + 8) * 41
+    assert read.tokens <= 3 * 4 * (256 + 11) + old + general + 3 * fit, "old by the new one alone"
+    digests = [digest_of(path) for path in (base, *versions[:2])]
+    measured = {digests[2]: read.models["live"].old, digests[0]: read.models["base"].old}
+    known = best_known(
+        read.suites.old, measured, directory=tmp_path / "known", digests=digests, build=build_of(0)
+    )
+    assert (known.versions, known.missing) == (3, 0)
 
 
 def test_both_models_read_the_same_part_if_not_all_can_be_read(
