@@ -2,7 +2,7 @@
 
 A suite for each language and each form of request, so that what is lost in one is not made up for
 by another. The invariant: the same server and vocabulary give the same examples in the same order,
-so that models are compared on the same tokens; and nothing of them is trained on (`disjoint.disjoint`
+so that models are compared on the same tokens; and nothing of them is trained on (`disjoint`
 leaves out what a data set has all the same).
 
     python_stdlib, python, javascript, go, sql, shell, prose     raw text

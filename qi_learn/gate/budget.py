@@ -233,9 +233,7 @@ def _least(general: Mapping[str, Examples], tokens: int, cost: TokensOf) -> dict
 def _more(
     general: Mapping[str, Examples], least: Mapping[str, Examples], tokens: int, cost: TokensOf
 ) -> dict[str, Examples]:
-    """The same share of each suite, the largest that costs no more than `tokens`, and no less than
-    its least part.
-    """
+    """The largest share of each suite that costs no more than `tokens`; at least its least part."""
 
     def part(share: int) -> dict[str, Examples]:
         return {

@@ -59,8 +59,8 @@ def general_rises(
     """The rise on each general suite since the live version, and since the base, by name.
 
     None for a suite that is empty, or a number of which is none. Suites with fewer than FEW texts
-    are one, TOGETHER, but for those of spill-over. Raises ValueError as above, or if the models were measured on different
-    suites.
+    are one, TOGETHER, but for those of spill-over. Raises ValueError as above, or if the models
+    were measured on different suites.
     """
     require_same(sorted(candidate.general), sorted(live.general))
     require_same(sorted(candidate.general), sorted(base.general))

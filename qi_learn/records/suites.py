@@ -1,4 +1,4 @@
-"""What is agreed of the general suites: names that mean something, and how few texts say nothing."""
+"""What is agreed of the general suites: names that mean something, and how many texts do."""
 
 from __future__ import annotations
 
