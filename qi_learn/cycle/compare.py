@@ -117,7 +117,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
             of_live,
             of_base,
             best.nll,
-            best_of=best.versions,
+            versions=best.versions,
             unknown=best.missing,
             earlier=read.suites.earlier,
         ),

@@ -111,10 +111,10 @@ def earlier_work_check(
 
 
 def _held_against(models: Comparison | None) -> str:
-    if models is None or not models.best or models.best_of + models.unknown < 2:
+    if models is None or not models.best or models.versions + models.unknown < 2:
         return "the live version"
-    of = f" of {models.best_of + models.unknown}" if models.unknown else ""
-    return f"the best of {models.best_of}{of} versions that were live"
+    of = f" of {models.versions + models.unknown}" if models.unknown else ""
+    return f"the best of {models.versions}{of} versions that were live"
 
 
 def general_checks(rises: Mapping[str, Rise | None]) -> tuple[Check, ...]:

@@ -46,7 +46,7 @@ class Comparison:
     """For each example of earlier work the NLL under the version, of all that were live, that was
     best on it (`best.best_of`); empty if only the live one was measured.
     """
-    best_of: int = 1
+    versions: int = 1
     """The versions that `best` is over."""
     unknown: int = 0
     """Others that were live, and have no numbers to hold a candidate against."""

@@ -93,7 +93,7 @@ def test_earlier_work_is_held_against_the_best_of_any_live_version() -> None:
     base = with_old([1.4] * N)
     for lost, passes in ((0.015, True), (0.03, False)):
         live = with_old([1.0 + lost - 0.015] * N)
-        verdict = verdict_on(with_old([1.0 + lost] * N, gate=1.8), live, base, best=best, best_of=2)
+        verdict = verdict_on(with_old([1.0 + lost] * N, gate=1.8), live, base, best=best, versions=2)
         assert verdict.ships is passes
         assert check(verdict, "old_work").value == pytest.approx(lost)
     assert "since the best of 2 versions that were live" in verdict.reasons[0]
@@ -183,7 +183,7 @@ def test_earlier_work_that_could_not_be_read_is_not_taken_for_none(
 
 
 @pytest.mark.parametrize(
-    ("best_of", "unknown", "said"),
+    ("versions", "unknown", "said"),
     [
         (3, 0, "since the best of 3 versions that were live"),
         (2, 3, "since the best of 2 of 5 versions that were live"),
@@ -191,7 +191,7 @@ def test_earlier_work_that_could_not_be_read_is_not_taken_for_none(
     ],
 )
 def test_it_is_said_over_how_many_versions_the_best_is(
-    best_of: int, unknown: int, said: str
+    versions: int, unknown: int, said: str
 ) -> None:
-    verdict = verdict_on(model(gate=1.8), best=BEFORE.old.nll, best_of=best_of, unknown=unknown)
+    verdict = verdict_on(model(gate=1.8), best=BEFORE.old.nll, versions=versions, unknown=unknown)
     assert said in check(verdict, "old_work").reason
