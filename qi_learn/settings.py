@@ -203,9 +203,10 @@ class GateSettings:
     """Fewer held-out examples than this of which you wrote or changed something: refused."""
     answer_tokens: int = 96
     """Longest greedy answer."""
-    max_tokens: int = 120000
+    max_read: int = 120000
     """Tokens that one gate reads at most, all models and suites together, prompts included. What
-    was measured before costs nothing.
+    was measured before costs nothing. At least 60000: with less too little of a suite would be read
+    to judge by.
     """
     max_generated: int = 6000
     """Tokens that one gate has the models generate at most, all together."""

@@ -5,6 +5,7 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from qi_learn.cycle.account import earlier_verdicts, look_at
@@ -20,8 +21,8 @@ from qi_learn.dataset.general_suites import fixed_texts, spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.best import best_known
-from qi_learn.gate.budget import Purse
+from qi_learn.gate.best import BestKnown, best_known
+from qi_learn.gate.budget import LEAKS, SUITES, Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     FOR_SPEEDS,
@@ -31,7 +32,7 @@ from qi_learn.gate.evaluate import (
     tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
-from qi_learn.gate.leaks import secret_prompts
+from qi_learn.gate.leaks import LeaksFound, secret_prompts
 from qi_learn.gate.measured_suites import Sizes
 from qi_learn.gate.measurements import (
     CandidateFindings,
@@ -43,14 +44,11 @@ from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head
-from qi_learn.outside.llama_cpp import load_vocabulary
+from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.plan.base_model import read_base
 from qi_learn.records import Packed, Release, Smoke, Snapshot, TrainResult, Verdict
 from qi_learn.redact import load_seen
 from qi_learn.rundir.snapshot import load_snapshot
-
-READ = 0.92
-"""Of what a gate may read, for its suites; the rest was for the four scales on dev."""
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -61,7 +59,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     """
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
-    sizes = _sizes(cycle)
+    sizes = _sizes(cycle, vocabulary)
     smoke = _smoke(cycle, live)
     general, left_out = suites_for(cycle, (snapshot, *earlier))
     gate = cycle.settings.gate
@@ -82,16 +80,25 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
         asked = ask_models(cycle, files, live, base, terms)
     pair = files[cycle.candidate], cycle.base
     seen = load_seen(cycle.paths.redaction_key)
-    leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
+    found = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
     of_candidate, of_live, of_base = (
         measurements_of(read.models[model], asked[model])
         for model in (cycle.candidate, live.model, base.model)
     )
     if looks_slow(of_candidate, of_base, terms):
         of_candidate, of_base = speeds_again(cycle, base, (of_candidate, of_base), terms)
+    best = _best(cycle, read, {live.digest: of_live, base.digest: of_base})
     verdict = give_verdict(
-        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base)),
-        CandidateFindings(smoke, packed.gains, leaks, packed.scale),
+        Comparison(
+            of_candidate,
+            of_live,
+            of_base,
+            best.nll,
+            versions=best.versions,
+            unknown=best.missing,
+            earlier=read.suites.earlier,
+        ),
+        CandidateFindings(smoke, packed.gains, found.leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
         look=look_at(cycle, snapshot, live),
@@ -118,7 +125,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     return replace(
         verdict,
         notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *left_out, *read.suites.notes),
-        numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
+        numbers={**verdict.numbers, **_cost(cycle, read, found).numbers()},
         earlier=earlier_verdicts(cycle),
     )
 
@@ -126,13 +133,16 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
 # --- what is measured on --------------------------------------------------------------------------
 
 
-def _sizes(cycle: Cycle) -> Sizes:
+def _sizes(cycle: Cycle, vocabulary: Vocabulary) -> Sizes:
+    most = cycle.settings.gate.max_read
     return Sizes(
-        read=int(READ * cycle.settings.gate.max_tokens),
+        read=int(SUITES * most),
         answer=cycle.settings.gate.answer_tokens,
         context=cycle.settings.serve.context,
         longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
+        leaks=int(LEAKS * most),
+        first=vocabulary.bos if vocabulary.adds_bos else None,
     )
 
 
@@ -165,28 +175,26 @@ def _smoke(cycle: Cycle, live: Release) -> Smoke:
     return smoke
 
 
-def _best(
-    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements
-) -> tuple[float, ...]:
+def _best(cycle: Cycle, read: FilesRead, live: Mapping[str, Measurements]) -> BestKnown:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
     return best_known(
         read.suites.old,
-        (live.old, base.old),
+        {digest: measured.old for digest, measured in live.items()},
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
         build=build_of(read.gpu_layers),
     )
 
 
-def _cost(cycle: Cycle, read: FilesRead) -> Cost:
+def _cost(cycle: Cycle, read: FilesRead, leaks: LeaksFound) -> Cost:
     """What the gate took in this process; what was broken off before is not in it."""
     used, trials = cycle.server.used, cycle.run.read_trials()
     return Cost(
-        read=read.tokens + sum(trial.tokens_read for trial in trials),
+        read=read.tokens + leaks.tokens + sum(trial.tokens_read for trial in trials),
         asked=used.prompt_tokens,
         generated=used.answer_tokens,
-        read_seconds=read.seconds + sum(trial.seconds for trial in trials),
+        read_seconds=read.seconds + leaks.seconds + sum(trial.seconds for trial in trials),
         generate_seconds=used.seconds,
         parameters=read_head(cycle.base).parameters,
     )

@@ -31,7 +31,7 @@ from qi_learn.dataset.examples import RenderCache, Serving, Tokenizer, generic_e
 from qi_learn.deploy.journal import Deployment, load_deployment
 from qi_learn.errors import StoreError
 from qi_learn.gate.budget import shortened
-from qi_learn.gate.read_files import ORDINARY, ORDINARY_TEXTS, fitting_texts
+from qi_learn.gate.read_files import ORDINARY_TEXTS, fitting_texts
 from qi_learn.gate.reading import FileReader
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.ollama import Ollama, served_file
@@ -45,6 +45,7 @@ from qi_learn.records import (
     SuiteNll,
     VersionPair,
 )
+from qi_learn.records.suites import ORDINARY
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import Settings

@@ -24,7 +24,14 @@ from qi_learn.dataset.reference_code import SEQUENCE_TOKENS, GenericText
 from qi_learn.dataset.repeatable_request import ask_of
 from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.target import Skipped, Target
-from qi_learn.dataset.tool_calls import Span, argument_spans, asked_with_answer, written_answer
+from qi_learn.dataset.tool_calls import (
+    FOLLOWING,
+    Span,
+    argument_spans,
+    asked_with_answer,
+    written_answer,
+)
+from qi_learn.errors import ServerError
 from qi_learn.records import Example, Turn
 
 
@@ -61,6 +68,10 @@ class Tokenizer(Protocol):
     def end_of_turn(self) -> int:
         """The token with which the served template ends an answer."""
         ...
+
+
+_REFUSED = (400, 500)
+"""With which a server says that a template does not take a conversation."""
 
 
 class RenderCache:
@@ -175,9 +186,17 @@ def _with_calls(target: Target, question: RenderedPrompt, serving: Serving) -> s
         return None
     vocabulary = serving.vocabulary
     end = vocabulary.pieces([vocabulary.end_of_turn()])[0].decode()
-    ask = asked_with_answer(question.ask, target.text, target.calls)
-    whole = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
-    return written_answer(question.prompt, whole, end)
+    for role in FOLLOWING:
+        ask = asked_with_answer(question.ask, target.text, target.calls, role)
+        try:
+            whole = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
+        except ServerError as error:
+            if error.status not in _REFUSED:
+                raise
+            continue
+        if (answer := written_answer(question.prompt, whole, end)) is not None:
+            return answer
+    return None
 
 
 def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from qi_learn import __version__
 from qi_learn.gate.answer_cache import AnswerCache, served_cache
 from qi_learn.gate.budget import Purse, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
-from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
+from qi_learn.gate.leaks import (
+    LeaksFound,
+    answer_texts,
+    complete_prompts,
+    completion_texts,
+    find_leaks,
+)
 from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements, together
@@ -24,7 +31,7 @@ from qi_learn.gate.suite import QUESTIONS, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
-from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot
+from qi_learn.records import Behaviour, Example, Execution, Snapshot
 from qi_learn.redact import NOTHING_SEEN, SeenSecrets
 
 FEW_SHOT_QUESTIONS = 12
@@ -48,21 +55,22 @@ def suites_of(
     `aside`: questions that are not about the fresh work. `fixed`: what every version is measured
     on.
     """
+    fitting = partial(within, context=limits.longest, first=limits.first)
     gate = gate_suite(snapshot)
     questions = in_order_of_use(gate)[:QUESTIONS]
     helped = with_few_shots(
         snapshot, questions[:FEW_SHOT_QUESTIONS], room=limits.context - limits.answer
     )
     return Suites(
-        within(gate, context=limits.longest),
-        within(old_suite(snapshot, earlier), context=limits.longest),
-        {name: within(suite, context=limits.longest) for name, suite in general.items()},
+        fitting(gate),
+        fitting(old_suite(snapshot, earlier)),
+        {name: fitting(suite) for name, suite in general.items()},
         questions,
         helped,
         exercise,
-        within(snapshot.split("dev"), context=limits.longest),
+        fitting(snapshot.split("dev")),
         tuple(aside),
-        within(fixed, context=limits.longest),
+        fitting(fixed),
     )
 
 
@@ -203,7 +211,7 @@ def leaks_of(
     limits: Sizes,
     vocabulary: Vocabulary,
     seen: SeenSecrets = NOTHING_SEEN,
-) -> tuple[Leak, ...]:
+) -> LeaksFound:
     """The secret-shaped texts in a candidate's answers and in its completions, and those `seen`.
 
     The completions are of prompts that invite a secret. `files`: the candidate's own and the
@@ -214,4 +222,12 @@ def leaks_of(
         *answer_texts((*suites.questions, *suites.aside), answers.behaviour),
     )
     candidate, base = files
-    return find_leaks(generated, candidate, base, vocabulary, context=limits.context, seen=seen)
+    return find_leaks(
+        generated,
+        candidate,
+        base,
+        vocabulary,
+        context=limits.context,
+        seen=seen,
+        tokens=limits.leaks,
+    )

@@ -103,14 +103,14 @@ def measure_execution(
                     f"{len(exercise.tasks)} tasks"
                 )
                 break
-            if not allowance.covers(answer_tokens):
+            if not allowance.reserve(answer_tokens):
                 problem = (
                     f"the tokens were used up after {len(solved)} of {len(exercise.tasks)} tasks"
                 )
                 break
             try:
                 answer = _ask(server, model, task, answer_tokens)
-                allowance.spend(answer.answer_tokens)
+                allowance.settle(answer_tokens, answer.answer_tokens)
                 passed, sure = attempt(task, answer.text, exercise.sandbox)
             except ToolMissing as error:  # it worked a moment ago
                 problem = f"{error.what} {error.hint}"
@@ -119,6 +119,7 @@ def measure_execution(
                 if error.status != 400:
                     raise
                 # it does not fit into the context: so for every model
+                allowance.settle(answer_tokens, 0)
                 problem = f"not every task was taken: {error.what}"
                 continue
             if sure:

@@ -31,10 +31,6 @@ NOTICED = 0.02
 """Rule 5, nats a token: a rise that is surely there is refused from here on, and only such a one is
 refused for what it may be at most.
 """
-FEW = 8
-"""Rule 5: texts below which a suite by itself says nothing either way: such suites are judged
-together.
-"""
 KEPT = 0.5
 """Rule 1: least share of a tensor's change that packing must keep.
 

@@ -50,10 +50,10 @@ def measure_behaviour(
     for number, example in enumerate(examples):
         found = known.get(example) if number >= anew else None
         if found is None:
-            if not allowance.covers(answer_tokens):
+            if not allowance.reserve(answer_tokens):
                 break
             answer = server.ask(_greedy(example.ask, answer_tokens), model)
-            allowance.spend(answer.answer_tokens)
+            allowance.settle(answer_tokens, answer.answer_tokens)
             found = _rate(example, answer, answer_tokens, usual=usual)
             known.put(example, found)
         rated[example.id] = found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.gate.budget import UNLIMITED
 from qi_learn.gate.execution import NO_EXERCISE, Exercise
 from qi_learn.records import Example
 
@@ -46,4 +47,8 @@ class Sizes:
     """Of the server."""
     longest: int
     """Longest text that the models were made for."""
+    leaks: int = UNLIMITED
+    """What may be read to weigh texts that look like secrets."""
+    first: int | None = None
+    """The token that the vocabulary puts in front of a prompt; None if it puts none there."""
     cache: Path | None = None

@@ -47,6 +47,12 @@ class Comparison:
     """For each example of earlier work the NLL under the version, of all that were live, that was
     best on it (`best.best_of`); empty if only the live one was measured.
     """
+    versions: int = 1
+    """The versions that `best` is over."""
+    unknown: int = 0
+    """Others that were live, and have no numbers to hold a candidate against."""
+    earlier: int = 0
+    """The examples of earlier work that there are, read or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from qi_learn.errors import ModelError
 from qi_learn.gate.cache import NllCache, digest_of
 from qi_learn.gate.temperature import TemperatureFit
 from qi_learn.outside.llama_cpp_library import build_of_library
@@ -23,6 +24,10 @@ from qi_learn.outside.llama_cpp_nll import (
 )
 from qi_learn.records import Example, SuiteNll
 from qi_learn.stats import choose_units
+
+
+class NotLoaded(ModelError):
+    """A file that could not be loaded on the GPU, where it was to be read."""
 
 
 class FileReader:
@@ -133,12 +138,17 @@ class FileReader:
 
     def _load(self) -> Scorer:
         if self._scorer is None:
-            self._scorer = Scorer(
-                self._path,
-                context=self.context,
-                threads=self._threads,
-                gpu_layers=self._gpu_layers,
-            )
+            try:
+                self._scorer = Scorer(
+                    self._path,
+                    context=self.context,
+                    threads=self._threads,
+                    gpu_layers=self._gpu_layers,
+                )
+            except ModelError as error:
+                if not self._gpu_layers:
+                    raise
+                raise NotLoaded(error.what, error.hint) from error
         return self._scorer
 
     def close(self) -> None:

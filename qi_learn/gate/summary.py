@@ -27,7 +27,7 @@ def notes_of(
     yield from _surely_worse(regressions)
     yield from _few_shot_is_better(candidate.behaviour, reported.few_shot)
     yield from _slower(candidate.behaviour, base.behaviour)
-    yield from _thin_earlier_work(candidate.old)
+    yield from _thin_earlier_work(candidate.old, models.earlier)
     yield from _packing_cost(reported.packing_cost)
     yield from _scales_tried(reported.dev_by_scale)
 
@@ -65,8 +65,8 @@ def _slower(candidate: Behaviour, base: Behaviour) -> Iterator[str]:
         )
 
 
-def _thin_earlier_work(old: SuiteNll) -> Iterator[str]:
-    if not old.ids:
+def _thin_earlier_work(old: SuiteNll, there: int) -> Iterator[str]:
+    if not old.ids and not there:
         yield (
             "there is no earlier work to compare on yet: forgetting was measured on general "
             "suites only"

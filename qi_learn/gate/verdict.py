@@ -122,7 +122,7 @@ def _checks(models: Comparison, changes: Changes) -> tuple[Check, ...]:
         superiority_check(changes.superiority),
         accuracy_check(changes.likeness),
         coherence_check(candidate.behaviour, live.behaviour, base.behaviour),
-        earlier_work_check(candidate.old, changes.earlier, since_best=bool(models.best)),
+        earlier_work_check(candidate.old, changes.earlier, models),
         *general_checks(changes.general),
         mcnemar_rule(candidate.execution, live.execution, base.execution),
     )

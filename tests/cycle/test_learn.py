@@ -46,7 +46,7 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     asked = next(c.reason for c in verdict.checks if c.name == "project_tests")
     assert asked == "not run: no held-out work has tests that could be run"
     gate = world.settings.gate
-    assert 1000 < verdict.numbers["tokens_read"] <= gate.max_tokens
+    assert 1000 < verdict.numbers["tokens_read"] <= gate.max_read
     assert 100 < verdict.numbers["tokens_generated"] <= gate.max_generated
     said = next(c.reason for c in verdict.checks if c.name == "execution")
     assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said

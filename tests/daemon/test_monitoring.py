@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,14 +36,23 @@ def night(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, base: Path) -> World:
+    place = tmp_path_factory.mktemp("made")
+    home = World.make(place / "home", base, None, train={"auto": False})
+    with running_engine(place, "--models", str(home.paths.models)) as server:
+        shipped(World.make(home.root, base, server, train={"auto": False}), server)
+    return home
+
+
 @pytest.fixture
-def world(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """That home for one test alone."""
+    shutil.copytree(made.root, tmp_path / "home", symlinks=True)
     monkeypatch.setenv("QI_LEARN_HOME", str(tmp_path / "home"))
-    made = World.make(tmp_path / "home", base, None, train={"auto": False})
-    with running_engine(tmp_path, "--models", str(made.paths.models)) as server:
-        shipped(World.make(made.root, base, server, train={"auto": False}), server)
-    yield made
-    end_servers(made.paths)
+    world = World(tmp_path / "home", made.base, None, made.alias, made.tables)
+    yield world
+    end_servers(world.paths)
 
 
 def counted(world: World) -> int:

@@ -13,6 +13,7 @@ from qi_learn.records import Execution, SuiteNll
 from qi_learn.stats import t_cdf
 from tests.support.gate_models import (
     BEFORE,
+    N,
     answers,
     check,
     failed,
@@ -178,3 +179,12 @@ def test_the_fixed_texts_have_a_number_for_each_model_and_decide_nothing() -> No
     assert verdict.ships
     numbers = {name: n for name, n in verdict.numbers.items() if name.startswith("fixed")}
     assert numbers == {"fixed_nll_candidate": 9.0, "fixed_nll_live": 1.0}
+
+
+def test_a_suite_without_a_token_that_counts_has_no_number_and_breaks_nothing() -> None:
+    """Of an empty answer there is only the token that ends it, which counts nowhere."""
+    empty = suite("old", [0.0] * N, tokens=0)
+    before = replace(BEFORE, old=empty)
+    verdict = verdict_on(replace(model(gate=1.8), old=empty), before, before)
+    assert not any(name.startswith("old_nll") for name in verdict.numbers)
+    assert failed(verdict) == ["old_work"]
