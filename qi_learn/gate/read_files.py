@@ -48,7 +48,6 @@ class ReadingDevice:
     """Where and when files are read."""
 
     gpu_layers: int = 0
-    threads: int | None = None
     pause: Callable[[], None] = field(default=lambda: None)
     """Called before each text."""
 
@@ -79,7 +78,6 @@ def _readers(
     return {
         model: FileReader(
             path,
-            threads=device.threads,
             cache=limits.cache,
             gpu_layers=device.gpu_layers,
             pause=device.pause,

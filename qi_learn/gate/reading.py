@@ -41,7 +41,6 @@ class FileReader:
         path: Path,
         *,
         context: int = 0,
-        threads: int | None = None,
         cache: Path | None = None,
         gpu_layers: int = 0,
         pause: Callable[[], None] = lambda: None,
@@ -51,7 +50,7 @@ class FileReader:
         `cache`: directory of what was measured before. `gpu_layers`: how many layers go to a GPU.
         `pause` is called before each text that is read.
         """
-        self._path, self.context, self._threads = path, context, threads
+        self._path, self.context = path, context
         self._gpu_layers, self._pause = gpu_layers, pause
         self._cache = NllCache(cache, digest_of(path), build_of(gpu_layers)) if cache else None
         self._scorer: Scorer | None = None
@@ -142,7 +141,6 @@ class FileReader:
                 self._scorer = Scorer(
                     self._path,
                     context=self.context,
-                    threads=self._threads,
                     gpu_layers=self._gpu_layers,
                 )
             except ModelError as error:
@@ -179,14 +177,13 @@ def measure_nll(
     examples: Sequence[Example],
     *,
     context: int,
-    threads: int | None = None,
     cache: Path | None = None,
     temperature: float | None = None,
 ) -> SuiteNll:
     """NLL of one suite under one file (`FileReader.nll`)."""
     if not examples:
         return suite_of(suite, (), (), temperature)
-    with FileReader(path, context=context, threads=threads, cache=cache) as reader:
+    with FileReader(path, context=context, cache=cache) as reader:
         return reader.nll(suite, examples, temperature)
 
 

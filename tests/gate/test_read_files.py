@@ -133,7 +133,7 @@ def test_a_gpu_that_is_not_there_changes_nothing_but_the_key(
 ) -> None:
     """This llama.cpp may have none; then all layers are on the CPU whatever is asked."""
     plain = measure_files(files, SUITES, LIMITS)
-    other = measure_files(files, SUITES, LIMITS, ReadingDevice(gpu_layers=99, threads=1))
+    other = measure_files(files, SUITES, LIMITS, ReadingDevice(gpu_layers=99))
     assert other.gpu_layers == 99
     assert other.models["live"].gate.nll == pytest.approx(plain.models["live"].gate.nll, rel=1e-2)
 
