@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Literal
 
 from qi_learn.code_text import Block, code_blocks, loops, parses
-from qi_learn.outside.ollama import Answer
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Example
 
 Container = Literal["fence", "tool", "raw", "none"]

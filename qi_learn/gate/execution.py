@@ -24,7 +24,8 @@ from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.cache import append_cache, cache_key, read_cache
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
 from qi_learn.gate.tasks import CodingTask, choose, load_tasks
-from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Execution
 
 QUESTION = (

@@ -15,7 +15,8 @@ from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.coherence import is_coherent
 from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.lexer import code_tokens
-from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Behaviour, Example
 from qi_learn.stats import median
 
