@@ -57,11 +57,16 @@ def _measured(tokens: Counts) -> Floats:
     return variances
 
 
+def _measured_whole(tokens: Counts) -> Floats:
+    variances: Floats = trained().whole.of(tokens) / SPREAD**2
+    return variances
+
+
 _LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
 MEASURED, WHOLE = "measured", "measured_whole"
 LAWS: dict[str, Callable[[Counts], Floats]] = {
     MEASURED: _measured,
-    WHOLE: lambda tokens: trained().whole.of(tokens) / SPREAD**2,
+    WHOLE: _measured_whole,
     "alike": lambda tokens: np.ones(len(tokens)),
     "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
     "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),
@@ -114,8 +119,9 @@ class Real:
 
     def sessions(self, rng: np.random.Generator, sizes: Sequence[int]) -> Floats:
         """What sessions have in common, of variance 1, for each example."""
-        shared: Floats = np.repeat(rng.choice(self.modules, len(sizes)), sizes)
-        return rng.choice((-1.0, 1.0)) * shared
+        signed = rng.choice((-1.0, 1.0)) * rng.choice(self.modules, len(sizes))
+        shared: Floats = np.repeat(signed, sizes)
+        return shared
 
 
 @dataclass(frozen=True)
