@@ -142,7 +142,7 @@ def _sizes(cycle: Cycle, vocabulary: Vocabulary) -> Sizes:
         longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
         leaks=int(LEAKS * most),
-        first=vocabulary.bos if vocabulary.adds_bos else None,
+        first=vocabulary.first,
     )
 
 

@@ -125,6 +125,26 @@ def shortened(
     return _thinned(cut, tokens, cost)
 
 
+def beginning(examples: Examples, tokens: int, first: int | None = None) -> Examples:
+    """Of an example as much of the target as `tokens` are enough for, behind a short prompt.
+
+    For where something must be read and not one example can be read whole: the shortest of them.
+    """
+    shortest = min(examples, key=lambda e: (len(e.target_ids), e.id), default=None)
+    if shortest is None:
+        return ()
+    cut = _shortened(shortest, PROMPTS[-1], first)
+    room = max(1, tokens - len(cut.prompt_ids))
+    return (
+        replace(
+            cut,
+            target_ids=cut.target_ids[:room],
+            code_mask=cut.code_mask[:room],
+            person_mask=cut.person_mask[:room],
+        ),
+    )
+
+
 def within(examples: Sequence[Example], *, context: int, first: int | None = None) -> Examples:
     """The examples that fit the context.
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.gate.budget import PROMPT, Purse, Readable, allot, shortened, within
+from qi_learn.gate.budget import PROMPT, Purse, Readable, allot, beginning, shortened, within
 from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp_nll import BLOCK
 from qi_learn.records import Example
@@ -117,6 +117,17 @@ def test_the_token_in_front_of_a_prompt_stays_there() -> None:
     assert other.prompt_ids == long.prompt_ids[-PROMPT:]
     (fitting,) = within([long], context=20, first=1)
     assert fitting.prompt_ids == (1, *long.prompt_ids[-9:])
+
+
+def test_of_dev_that_cannot_be_read_whole_a_beginning_is_read() -> None:
+    """Else no scale of what was learned had a number, and a long answer ended the cycle."""
+    dev = (example("0", prompt=500, target=3000), example("1", prompt=500, target=2000))
+    assert shortened(dev, 1200, tokens_of) == ()
+    (part,) = beginning(dev, 1200)
+    assert (part.id, len(part.prompt_ids)) == ("1", 128)
+    assert (part.target_ids, part.code_mask) == (dev[1].target_ids[:1072], (True,) * 1072)
+    assert tokens_of([part]) <= 1200
+    assert beginning((), 1200) == ()
 
 
 def test_earlier_work_is_thinned_evenly() -> None:
