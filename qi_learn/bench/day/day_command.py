@@ -35,7 +35,7 @@ from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.train.__main__ import ENVIRONMENT
 
-MOST, QUICK_MOST = 400, 60
+MOST, QUICK_MOST = 400, 40
 """Definitions of a history that are played."""
 ANSWERS, QUICK_ANSWERS = 24, 3
 """Of them those that the models answer themselves."""
@@ -43,7 +43,7 @@ DEPENDS_ON = ("bench", "plan", "train", "pack", "gate", "dataset", "cycle", "sco
 """Packages that the figures depend on."""
 QUICK: Mapping[str, Mapping[str, object]] = {
     "train": {"min_interactions": 12, "max_steps": 4, "lambda_general": 0.0},
-    "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 12000, "execute": 1},
+    "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 24000, "execute": 1},
 }
 """Settings of a run that only shows that everything works."""
 

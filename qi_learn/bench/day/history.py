@@ -27,7 +27,7 @@ from qi_learn.syntax import language_of
 from qi_learn.track.definitions import Definition, definitions
 
 MIN_LINES, MAX_LINES, MAX_CHARACTERS = 3, 40, 1200
-ABOVE, BELOW = 1200, 400
+ABOVE, BELOW = 800, 400
 """Characters of the file in front of a definition and behind it, to ask with."""
 MAX_FILE = 400_000
 """Characters; larger files are data more often than code."""
