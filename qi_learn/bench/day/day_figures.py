@@ -31,7 +31,7 @@ class CodeFigures:
     person: Mapping[str, float]
     """NLL of the person's tokens by model."""
     code: Mapping[str, float]
-    """NLL of all tokens of code by model."""
+    """NLL of all tokens of code, live and base."""
     distance: Mapping[str, float] = field(default_factory=dict)
     """Edit distance of the model's own answer to the true text, by model; empty if not asked."""
 
@@ -49,7 +49,7 @@ class Point:
     nll: Mapping[str, float]
     """Nats per token of the person's, by model; NaN without one."""
     code_nll: Mapping[str, float]
-    """Nats per token of code."""
+    """Nats per token of code, live and base."""
     answers: int
     """Answers that were generated."""
     distance: Mapping[str, float]
@@ -146,7 +146,7 @@ def point_of(codes: Sequence[CodeFigures], at: int = 0) -> Point:
         tuple(dict.fromkeys(one.version for one in codes)),
         tokens,
         {name: _per(sum(one.person[name] for one in codes), tokens) for name in MODELS},
-        {name: _per(sum(one.code[name] for one in codes), code_tokens) for name in MODELS},
+        {name: _per(sum(one.code[name] for one in codes), code_tokens) for name in (LIVE, BASE)},
         len(answered),
         {name: mean([one.distance[name] for one in answered]) for name in MODELS},
     )

@@ -54,7 +54,7 @@ def _run(run: DayFigures) -> Iterator[str]:
     yield f"  live minus base: {_difference(run.over_base)}"
     yield f"  live minus few-shot: {_difference(run.over_few_shot)}"
     for cycle in run.cycles:
-        yield _cycle(cycle)
+        yield from _cycle(cycle)
     yield f"  no further cycle: {run.not_yet}"
 
 
@@ -68,16 +68,19 @@ def _point(name: str, point: Point) -> str:
     )
 
 
-def _cycle(cycle: CycleFigures) -> str:
+def _cycle(cycle: CycleFigures) -> Iterator[str]:
     by = f" by {', '.join(cycle.refused_by)}" if cycle.refused_by else ""
-    said = f"  cycle after {cycle.after}: {cycle.state}{by}, {cycle.examples} examples, "
-    if cycle.oracle is None:
-        return f"{said}{cycle.seconds:.0f} s; what an oracle would do is not known"
-    word = "ship" if cycle.oracle else "not ship"
-    return (
-        f"{said}{cycle.seconds:.0f} s; an oracle would {word}: candidate minus live on what came "
-        f"next {_difference(cycle.next)}"
+    yield (
+        f"  cycle after {cycle.after}: {cycle.state}{by}, {cycle.examples} examples, "
+        f"{cycle.seconds:.0f} s"
     )
+    if not cycle.refused_by and not cycle.shipped:
+        yield f"    {cycle.reason.splitlines()[0][:120] if cycle.reason else ''}"
+    if cycle.oracle is None:
+        yield "    what an oracle would do is not known"
+        return
+    word = "ship" if cycle.oracle else "not ship"
+    yield f"    an oracle would {word}: candidate minus live, next: {_difference(cycle.next)}"
 
 
 def _difference(found: Difference | None) -> str:

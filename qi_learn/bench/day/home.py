@@ -37,7 +37,7 @@ from qi_learn.errors import ModelError, QiError, Refused, Stopped
 from qi_learn.outside.listening import read_listening
 from qi_learn.outside.ollama import Ollama, served_file
 from qi_learn.paths import Paths
-from qi_learn.records import Decision, Feedback, Packed, RunState, Verdict
+from qi_learn.records import Decision, Feedback, RunState, Verdict
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.score.answer_facts import no_facts
 from qi_learn.score.classify import classify
@@ -264,9 +264,7 @@ def day_home(
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _settings(
-    paths: Paths, base: Path, overrides: Mapping[str, Mapping[str, object]]
-) -> Settings:
+def _settings(paths: Paths, base: Path, overrides: Mapping[str, Mapping[str, object]]) -> Settings:
     tables: dict[str, dict[str, object]] = {name: dict(table) for name, table in _ALWAYS.items()}
     for name, table in overrides.items():
         tables.setdefault(name, {}).update(table)
@@ -299,5 +297,3 @@ def _engine(root: Path, paths: Paths, settings: Settings) -> Iterator[ModelServe
     finally:
         process.terminate()
         process.wait(15)
-
-

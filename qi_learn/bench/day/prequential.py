@@ -35,7 +35,13 @@ from qi_learn.bench.day.forms import ServedForms
 from qi_learn.bench.day.history import WrittenCode
 from qi_learn.bench.day.home import CycleEnd, DayHome
 from qi_learn.bench.day.play import MIXES, Planned, Played, plan, play
-from qi_learn.bench.day.reading import AskedCode, Asking, read_all, tokens_of_person
+from qi_learn.bench.day.reading import (
+    AskedCode,
+    AskedCodes,
+    read_all,
+    read_with_shots,
+    tokens_of_person,
+)
 from qi_learn.bench.rendering import ByTemplate
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.outside.llama_cpp import Vocabulary
@@ -82,7 +88,7 @@ class _Run:
         serving = Serving(
             ByTemplate(self.vocabulary), "base", "base", self.vocabulary, RenderCache()
         )
-        self.asking = Asking(serving)
+        self.asked_codes = AskedCodes(serving)
 
     # --- a session --------------------------------------------------------------------------------
 
@@ -95,7 +101,7 @@ class _Run:
         model = self.home.live_model
         played = [play(one, model, lambda each: own[each.number]) for one in session]
         self.played += played
-        self.stretch += [asked for one in played if (asked := self.asking.of(one)) is not None]
+        self.stretch += [asked for one in played if (asked := self.asked_codes.of(one)) is not None]
         self.home.take_in(played)
 
     def evening(self, now: float) -> str:
@@ -146,7 +152,7 @@ class _Run:
         files = {LIVE: self.live, BASE: self.base}
         if self.last is not None and self.last.candidate is not None:
             files |= {_BEFORE: self.last_before, _CANDIDATE: self.last.candidate}
-        read = read_all(files, asked, few_shot=FEW_SHOT, base=self.base)
+        read, helped = read_all(files, asked), read_with_shots(self.base, asked)
         distances = self._distances(asked)
         version = self.home.live
         codes = [
@@ -157,8 +163,8 @@ class _Run:
                 version,
                 tokens_of_person(one.example),
                 sum(one.example.code_mask),
-                {name: nlls[n].person for name, nlls in read.items()},
-                {name: nlls[n].code for name, nlls in read.items()},
+                {name: nlls[n].person for name, nlls in read.items()} | {FEW_SHOT: helped[n]},
+                {name: read[name][n].code for name in (LIVE, BASE)},
                 distances.get(one.played.planned.number, {}),
             )
             for n, one in enumerate(asked)

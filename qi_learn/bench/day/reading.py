@@ -46,7 +46,7 @@ class CodeNll:
     code: float
 
 
-class Asking:
+class AskedCodes:
     """Makes what is measured, in the order of the work."""
 
     def __init__(self, serving: Serving) -> None:
@@ -124,17 +124,24 @@ def tokens_of_person(example: Example) -> int:
     return sum(example.person_mask)
 
 
-def read_all(
-    files: Mapping[str, Path], asked: Sequence[AskedCode], *, few_shot: str, base: Path
-) -> dict[str, list[CodeNll]]:
-    """Everything under every file, and under the base with shots by the name `few_shot`.
-
-    A file with two names is read once.
-    """
+def read_all(files: Mapping[str, Path], asked: Sequence[AskedCode]) -> dict[str, list[CodeNll]]:
+    """Everything under every file; one with two names is read once."""
     examples = [one.example for one in asked]
     known: dict[Path, list[CodeNll]] = {}
     for file in files.values():
         if file not in known:
             known[file] = read_codes(file, examples)
-    read = {name: known[file] for name, file in files.items()}
-    return {**read, few_shot: read_codes(base, [one.with_shots for one in asked])}
+    return {name: known[file] for name, file in files.items()}
+
+
+def read_with_shots(base: Path, asked: Sequence[AskedCode]) -> list[float]:
+    """NLL of the person's tokens under the base with shots; 0 for a text that has none.
+
+    Those are not read: with two more in its prompt, a text takes thrice as long.
+    """
+    own = [n for n, one in enumerate(asked) if tokens_of_person(one.example)]
+    found = [0.0] * len(asked)
+    read = read_codes(base, [asked[n].with_shots for n in own])
+    for n, nll in zip(own, read, strict=True):
+        found[n] = nll.person
+    return found
