@@ -23,7 +23,7 @@ from qi_learn.bench.day.answering import ANSWER_TOKENS, QUICK_TOKENS
 from qi_learn.bench.day.commits import steps_of_commits
 from qi_learn.bench.day.day_figures import DayFigures, DayReport
 from qi_learn.bench.day.day_tables import day_line, day_summary, day_table
-from qi_learn.bench.day.history import WrittenCode, written
+from qi_learn.bench.day.history import MOST_A_SESSION, WrittenCode, written
 from qi_learn.bench.day.home import day_home
 from qi_learn.bench.day.play import MIXES
 from qi_learn.bench.day.prequential import DaySizes, play_history
@@ -35,14 +35,16 @@ from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.train.__main__ import ENVIRONMENT
 
-MOST, QUICK_MOST = 400, 40
+MOST, QUICK_MOST = 300, 40
 """Definitions of a history that are played."""
+QUICK_A_SESSION = 6
+"""Of one session: a few sessions are needed before a cycle can start."""
 ANSWERS, QUICK_ANSWERS = 24, 3
 """Of them those that the models answer themselves."""
 DEPENDS_ON = ("bench", "plan", "train", "pack", "gate", "dataset", "cycle", "score", "track")
 """Packages that the figures depend on."""
 QUICK: Mapping[str, Mapping[str, object]] = {
-    "train": {"min_interactions": 12, "max_steps": 4, "lambda_general": 0.0},
+    "train": {"min_interactions": 8, "max_steps": 4, "lambda_general": 0.0},
     "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 24000, "execute": 1},
 }
 """Settings of a run that only shows that everything works."""
@@ -87,9 +89,12 @@ def run_day(options: DayOptions, out: Callable[[Any], None], *, as_json: bool) -
 def _run(options: DayOptions, report: DayReport) -> None:
     base = options.base or model_server.embedded_file()
     most = options.most or (QUICK_MOST if options.quick else MOST)
-    part = _part(options.part)
-    histories = {_name(path): history_of(path, most=most) for path in options.repositories}
-    cells = _cells(options, list(histories))
+    part, cells = _part(options.part), _cells(options)
+    a_session = QUICK_A_SESSION if options.quick else MOST_A_SESSION
+    histories = {
+        _name(path): history_of(path, most=most, a_session=a_session)
+        for path in options.repositories
+    }
     report.cells = len(cells)
     finished = {name: _finished(options, base, written) for name, written in histories.items()}
     for cell in cells:
@@ -135,7 +140,9 @@ def settings_of(options: DayOptions) -> dict[str, dict[str, object]]:
     return tables
 
 
-def history_of(path: Path, *, most: int) -> tuple[WrittenCode, ...]:
+def history_of(
+    path: Path, *, most: int, a_session: int = MOST_A_SESSION
+) -> tuple[WrittenCode, ...]:
     """The newest definitions of a git repository, or of a folder of releases.
 
     Raises NotFound if it is neither, or has none.
@@ -143,20 +150,21 @@ def history_of(path: Path, *, most: int) -> tuple[WrittenCode, ...]:
     top = git.top(path) if path.is_dir() else None
     is_repository = top is not None and top.samefile(path)
     steps = steps_of_commits(path) if is_repository else steps_of_releases(path)
-    return written(steps, most=most)
+    return written(steps, most=most, a_session=a_session)
 
 
 def _name(path: Path) -> str:
     return path.resolve().name
 
 
-def _cells(options: DayOptions, histories: Sequence[str]) -> list[Cell]:
+def _cells(options: DayOptions) -> list[Cell]:
     """Those of a seed together; every mix for the first seed, if none is named."""
     if unknown := [name for name in options.fates if name not in MIXES]:
         raise SettingsError(
             f"There is no mix of fates `{unknown[0]}`.", f"There are: {', '.join(MIXES)}."
         )
-    if len(histories) < len(options.repositories):
+    histories = [_name(path) for path in options.repositories]
+    if len(set(histories)) < len(histories):
         raise SettingsError(
             "Two of the histories have the same name.", "Name each folder otherwise."
         )

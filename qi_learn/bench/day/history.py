@@ -91,16 +91,18 @@ def is_code(file: str) -> bool:
     return language_of(None, file) is not None
 
 
-def written(steps_newest_first: Iterable[Step], *, most: int) -> tuple[WrittenCode, ...]:
-    """The newest definitions, oldest first: at least `most` if there are so many, whole sessions.
+def written(
+    steps_newest_first: Iterable[Step], *, most: int, a_session: int = MOST_A_SESSION
+) -> tuple[WrittenCode, ...]:
+    """The newest `most` definitions, oldest first, at most so many of one session.
 
     Raises NotFound if there are none.
     """
     sessions: list[Sequence[WrittenCode]] = []
     for steps in _sessions(steps_newest_first):
-        taken = evenly(steps[::-1], MOST_A_SESSION)
+        taken = evenly(steps[::-1], a_session)
         found = [one for step in taken for one in _of_step(step, step.read())]
-        sessions.append(evenly(found, MOST_A_SESSION))
+        sessions.append(evenly(found, a_session))
         if sum(map(len, sessions)) >= most:
             break
     made = tuple(one for session in reversed(sessions) for one in session)[-most:]

@@ -124,13 +124,13 @@ def test_what_plays_a_day_is_not_in_the_version_of_the_other_benchmarks(tmp_path
 def options(tmp_path_factory: pytest.TempPathFactory) -> DayOptions:
     directory = tmp_path_factory.mktemp("day")
     base = write_tiny_model(
-        directory / "tiny.gguf", layers=3, width=64, feed=128, context=1024, tensor_type="Q8_0"
+        directory / "tiny.gguf", layers=3, width=64, feed=128, context=2048, tensor_type="Q8_0"
     )
     return DayOptions(
         repositories=[releases(directory / "small", 20)],
         fates=["usual"],
         seeds=(0,),
-        most=40,
+        most=32,
         answers=1,
         every=5,
         base=base,
@@ -149,8 +149,8 @@ def test_a_history_is_played_learned_from_judged_and_not_played_again(
     (figures,) = printed
     (run,) = figures["runs"]
     assert isinstance(run, DayFigures)
-    assert (run.history, run.definitions, run.sessions) == ("small", 40, 10)
-    assert sum(run.drawn.values()) == 40
+    assert (run.history, run.definitions, run.sessions) == ("small", 32, 8)
+    assert sum(run.drawn.values()) == 32
     assert run.whole.person_tokens > 0
     assert all(math.isfinite(value) for value in run.whole.nll.values())
     assert run.whole.answers == 1
@@ -166,7 +166,7 @@ def test_a_history_is_played_learned_from_judged_and_not_played_again(
     assert "a cycle starts" in capsys.readouterr().err
     run_day(options, printed.append, as_json=False)
     assert "a cycle starts" not in capsys.readouterr().err, "it was played again"
-    assert "small, fates usual, seed 0: 40 definitions" in printed[1]
+    assert "small, fates usual, seed 0: 32 definitions" in printed[1]
 
 
 @pytest.mark.parametrize(
