@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qi_learn.records import RunState
@@ -84,18 +84,16 @@ class CycleFigures:
     seconds: float
     refused_by: tuple[str, ...]
     """Names of the gate's rules that did not pass."""
+    shipped: bool
+    """Whether its version went live."""
     next: Difference | None = None
     """The candidate minus what was live, up to the next cycle; None if nothing came after it."""
+    oracle: bool | None = None
+    """Whether one that knows what comes would have shipped it; None if nobody can know."""
 
-    @property
-    def shipped(self) -> bool:
-        """Whether its version went live."""
-        return self.state == "deployed"
-
-    @property
-    def oracle(self) -> bool | None:
-        """Whether one that knows what comes would have shipped it; None if nobody can know."""
-        return None if self.next is None else self.next.mean < 0
+    def seen(self, next: Difference | None) -> CycleFigures:
+        """The same with what came after it."""
+        return replace(self, next=next, oracle=None if next is None else next.mean < 0)
 
 
 @dataclass(frozen=True, slots=True)

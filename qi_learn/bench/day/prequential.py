@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -129,6 +129,7 @@ class _Run:
                 ended.examples,
                 round(ended.seconds, 1),
                 refused,
+                ended.state == "deployed",
             )
         )
         self.last = ended if ended.candidate is not None else None
@@ -171,8 +172,7 @@ class _Run:
         ]
         self.codes += codes
         if self.last is not None and self.cycles:
-            seen = difference(codes, _CANDIDATE, _BEFORE)
-            self.cycles[-1] = replace(self.cycles[-1], next=seen)
+            self.cycles[-1] = self.cycles[-1].seen(difference(codes, _CANDIDATE, _BEFORE))
         self._tell(codes)
 
     def _distances(self, asked: Sequence[AskedCode]) -> dict[int, Mapping[str, float]]:

@@ -38,13 +38,14 @@ def code(n: int, live: float, *, tokens: int = 10, version: str = "1.0.0") -> Co
 
 
 def cycle(state: Any, after: float | None) -> CycleFigures:
-    made = CycleFigures(20, state, "", "1.0.0", 30, 1.0, ("superiority",))
+    shipped = state == "deployed"
+    made = CycleFigures(20, state, "", "1.0.0", 30, 1.0, ("superiority",), shipped)
     if after is None:
         return made
     codes = [
         replace(code(n, 0.0), person={"before": 10.0, "candidate": 10.0 + after}) for n in range(8)
     ]
-    return replace(made, next=difference(codes, "candidate", "before"))
+    return made.seen(difference(codes, "candidate", "before"))
 
 
 def run_of(*cycles: CycleFigures, live: float = 1.0) -> DayFigures:
