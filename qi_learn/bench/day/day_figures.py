@@ -181,9 +181,8 @@ class DayReport:
     """All runs; `figures` is what `--json` prints."""
 
     runs: list[DayFigures] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    """Why a history was not played, by its name."""
     cells: int = 0
+    """Of the whole command, whatever part of it was asked for."""
     seconds: float = 0.0
 
     def figures(self) -> dict[str, Any]:
@@ -203,7 +202,6 @@ class DayReport:
             "seconds": round(self.seconds, 1),
             "cells": self.cells,
             "finished": len(self.runs),
-            "left_out": self.left_out,
             "runs": self.runs,
         }
 

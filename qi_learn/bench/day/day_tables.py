@@ -33,9 +33,7 @@ def day_line(run: DayFigures) -> str:
 
 def day_table(report: DayReport) -> str:
     """The report as text: for each run its curve, its cycles, and what an oracle says."""
-    lines = [line for run in report.runs for line in _run(run)]
-    lines += [f"{history} left out: {why}" for history, why in report.left_out.items()]
-    return "\n".join(lines)
+    return "\n".join(line for run in report.runs for line in _run(run))
 
 
 def _run(run: DayFigures) -> Iterator[str]:
@@ -96,6 +94,4 @@ def _number(value: float, width: int) -> str:
 
 def day_summary(figures: Mapping[str, Any]) -> str:
     """The reported figures, in one line each."""
-    return "\n".join(
-        f"{name}: {value}" for name, value in figures.items() if name not in ("runs", "left_out")
-    )
+    return "\n".join(f"{name}: {value}" for name, value in figures.items() if name != "runs")

@@ -1,4 +1,4 @@
-"""What becomes of an answer: dealt by a seed, true to the history, the person's as it was theirs."""
+"""What becomes of an answer: dealt by a seed, and true to the history."""
 
 from __future__ import annotations
 
