@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qi_learn.bench.cells import code_version
+from qi_learn.bench.cells import Cell, FinishedCells, code_version
 from qi_learn.bench.day.day_command import DEPENDS_ON, DayOptions, run_day
 from qi_learn.bench.day.day_figures import (
     CodeFigures,
@@ -103,6 +103,18 @@ def test_the_table_shows_the_curve_the_cycles_and_the_oracle() -> None:
     assert max(map(len, text.splitlines())) <= 140
 
 
+def test_a_finished_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    alone = difference([code(0, 1.0)], "live", "base")
+    made = replace(run_of(cycle("deployed", -1.0), cycle("refused", None)), over_base=alone)
+    cell = Cell("small", "usual", 0, 0)
+    FinishedCells(tmp_path / "days", {"code": "1"}).put(cell, made)
+    found = FinishedCells(tmp_path / "days", {"code": "1"}).get(cell, DayFigures)
+    assert found is not None
+    assert found.cycles == made.cycles
+    assert day_table(DayReport(runs=[found])) == day_table(DayReport(runs=[made]))
+    assert math.isnan(found.whole.distance["live"])
+
+
 def test_what_plays_a_day_is_not_in_the_version_of_the_other_benchmarks(tmp_path: Path) -> None:
     assert code_version() != code_version(DEPENDS_ON, day=True)
     copy = tmp_path / "qi_learn"
@@ -110,7 +122,7 @@ def test_what_plays_a_day_is_not_in_the_version_of_the_other_benchmarks(tmp_path
     with (copy / "bench" / "day" / "play.py").open("a") as out:
         out.write("\n# changed\n")
     told = (
-        "from qi_learn.bench.cells import code_version\n"
+        "from qi_learn.bench.cells import Cell, FinishedCells, code_version\n"
         f"print(code_version(), code_version({DEPENDS_ON!r}, day=True))"
     )
     done = subprocess.run(
