@@ -181,6 +181,7 @@ def bench_learning(
     "--fates",
     multiple=True,
     help="Only this mix of what becomes of answers; may be repeated: usual, trusting.",
+    show_default="usual, for the first seed trusting too",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds, from 0 on.")
 @click.option("--first-seed", type=int, default=0, help="The first seed.")

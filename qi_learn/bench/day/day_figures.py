@@ -120,6 +120,8 @@ class DayFigures:
     over_few_shot: Difference | None
     learned: Point | None
     """The part that was asked of a version that had learned something; None if none went live."""
+    learned_over_base: Difference | None
+    """Live minus base on that part."""
     cycles: tuple[CycleFigures, ...]
     not_yet: str
     """Why no further cycle started at the end."""

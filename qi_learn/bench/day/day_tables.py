@@ -50,6 +50,8 @@ def _run(run: DayFigures) -> Iterator[str]:
     if run.learned is not None:
         yield _point("learned", run.learned)
     yield f"  live minus base: {_difference(run.over_base)}"
+    if run.learned is not None:
+        yield f"  live minus base, learned: {_difference(run.learned_over_base)}"
     yield f"  live minus few-shot: {_difference(run.over_few_shot)}"
     for cycle in run.cycles:
         yield from _cycle(cycle)

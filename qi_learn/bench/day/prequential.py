@@ -253,6 +253,7 @@ def _figures(
         difference(codes, LIVE, BASE),
         difference(codes, LIVE, FEW_SHOT),
         point_of(learned, len(codes) - len(learned)) if learned else None,
+        difference(learned, LIVE, BASE),
         tuple(run.cycles),
         why_not,
         round(seconds, 1),

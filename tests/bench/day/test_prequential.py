@@ -55,7 +55,7 @@ def run_of(*cycles: CycleFigures, live: float = 1.0) -> DayFigures:
     drawn = {"edited": 60}
     return DayFigures(
         *("small", "usual", 0, 60, 15, 0, 100, drawn, {"chat": 60}, {"python": 60}),
-        *(curve_of(codes), whole, *over, None, cycles, "12 of 100", 1.0),
+        *(curve_of(codes), whole, *over, None, None, cycles, "12 of 100", 1.0),
     )
 
 
