@@ -213,6 +213,11 @@ class Paths:
         return self.state / "waiting.json"
 
     @property
+    def night(self) -> Path:
+        """How far the last night's comparison of versions is (cycle/night.py)."""
+        return self.state / "night.json"
+
+    @property
     def imports(self) -> Path:
         """Up to where other programs' logs were imported (commands/import_cursors.py)."""
         return self.state / "imports.json"

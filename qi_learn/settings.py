@@ -201,17 +201,22 @@ class GateSettings:
 
     min_examples: int = 25
     """Fewer held-out examples than this of which you wrote or changed something: refused."""
-    answer_tokens: int = 256
+    answer_tokens: int = 96
     """Longest greedy answer."""
-    max_tokens: int = 120000
+    max_read: int = 120000
     """Tokens that one gate reads at most, all models and suites together, prompts included. What
-    was measured before costs nothing.
+    was measured before costs nothing. At least 60000: with less too little of a suite would be read
+    to judge by.
     """
     max_generated: int = 6000
     """Tokens that one gate has the models generate at most, all together."""
     execute: int = 48
     """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is
     ever run.
+    """
+    night_tokens: int = 40000
+    """Tokens that are read in a night at most, to compare the live version with the one before it
+    on what you wrote since it is live; 0: they are not compared.
     """
     project_tests: bool = False
     """True: the tests of your projects judge answers too. They run in a sandbox, on a copy of your

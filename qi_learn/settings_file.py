@@ -3,7 +3,8 @@
 Also the commented one that `qi-learn init` writes.
 
 Settings are defaults < `config.toml` < environment (`QI_LEARN__SECTION__KEY`). An unknown key is an
-error that names the closest one, and all problems are reported at once. What a key means is the
+error that names the closest one, and all problems are reported at once; one that older versions had
+counts for nothing, and `retired_keys` says so. What a key means is the
 docstring under its field in `settings.py`, here and in docs/reference/settings.md.
 """
 
@@ -30,7 +31,7 @@ from qi_learn.settings import (
     Settings,
     settings_table,
 )
-from qi_learn.settings_rules import out_of_range
+from qi_learn.settings_rules import RETIRED, out_of_range
 
 PREFIX = "QI_LEARN__"
 COUNT_AT_ONCE = ("gateway.record", "capture.unregistered")
@@ -86,6 +87,22 @@ def changed_in_file(path: Path) -> dict[str, Any]:
     }
 
 
+def retired_keys(path: Path | None, env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """What is set and counts for nothing any more, a sentence each."""
+    table = _read(path, []) if path is not None else {}
+    _put_environment(table, env)
+    return tuple(
+        f"{name} counts for nothing any more: {instead}."
+        for name, instead in RETIRED.items()
+        if _is_set(table, *name.split("."))
+    )
+
+
+def _is_set(table: Mapping[str, Any], section: str, key: str) -> bool:
+    values = table.get(section)
+    return isinstance(values, dict) and key in values
+
+
 class _Variable(str):
     """A value out of the environment, which is always text."""
 
@@ -116,6 +133,8 @@ def _section(
     hints = field_types(kind)
     out: dict[str, Any] = {}
     for key, value in values.items():
+        if f"{section}.{key}" in RETIRED:
+            continue
         if key not in hints:
             by = _by_variables(section, {key: value})
             problems.append(f"unknown key {section}.{key}{_closest(key, hints)}{by}")

@@ -20,6 +20,11 @@ from tests.support.odd_homes import open_place, small_disk  # noqa: F401 - fixtu
 
 os.environ.setdefault("QI_LEARN__CAPTURE__UNREGISTERED", "true")
 """Tests ask from directories that nobody registered; those of the rule say `false` themselves."""
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+"""Read by torch and llama.cpp when they are loaded, here and in the processes that tests start. A
+thread that waits for another one then gives up its core, which a test beside it needs: the tests of
+lanes took 11 s of processor time, and 33 with threads that wait for theirs in a loop.
+"""
 DESELECTED = pytest.StashKey[list[list[str]]]()
 """The markers of every test that `-m` deselected."""
 TOGETHER = ("tests/cycle/test_learn",)

@@ -31,13 +31,14 @@ from qi_learn.commands.import_request import ImportReport
 from qi_learn.commands.launch import ToolFound
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
-from qi_learn.records import MarkedVersion, Receipt, SetAside, WatchState
+from qi_learn.records import MarkedVersion, Monitored, Receipt, SetAside, VersionPair, WatchState
 from qi_learn.report.daemon_status import DaemonStatus, Process
 from qi_learn.report.explain import Explanation
 from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.keeping import KeptState
 from qi_learn.report.listing import VersionLine
+from qi_learn.report.shipped import ShippedState
 from qi_learn.report.status import RunLine, Status
 from qi_learn.report.why import LinesLeft, Why, WhyBlock
 from qi_learn.rundir.lost_turns import Lost
@@ -56,7 +57,10 @@ SUFFIXES = {"db", "json", "log", "py", "ready", "sock", "toml"}
 """`gate.py` and `gateway.log` look like settings and are files."""
 DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "status": (
-        (Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState, ClientRates),
+        (
+            *(Status, RunLine, Progress, GpuUse, Lost, WatchState, SetAside, KeptState),
+            *(ClientRates, ShippedState, Monitored, VersionPair),
+        ),
         {
             *("running", "waiting", "deferred", "deployed", "refused", "failed", "cancelled"),
             *("starting", "watched", "polled", "blind", "--seen"),
@@ -80,7 +84,14 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
         },
     ),
     "export data": ((ExampleReport,), {"--format"}),
-    "explain": ((Explanation,), set()),
+    "explain": (
+        (Explanation,),
+        {
+            *("monitored", "known", "qi-learn status", "records.verdict.numbers"),
+            *("gate_", "old_", "general_nll_candidate", "_live", "_base"),
+            *("old_nll_candidate_of_RUN", "fixed_nll_candidate"),
+        },
+    ),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),
     "backup": ((BackupReport,), set()),

@@ -21,7 +21,7 @@ VOCABULARY = {
     *("settings_lines", "settings_rules", "home_name", "side_requests"),
     *("code_text", "content", "fates", "fim", "redact", "loopback", "ids", "logs", "spool_lines"),
     *("step_guard", "terminal_text", "storable", "media_type", "record_class", "said_marks"),
-    *("syntax", "lexer", "refusals"),
+    *("syntax", "lexer", "refusals", "e_process"),
 }
 """Known to everything, and knowing nothing above them; `records` and `redact` are packages."""
 MAY_IMPORT: dict[str, set[str]] = {

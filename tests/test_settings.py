@@ -13,8 +13,15 @@ import pytest
 from qi_learn.errors import SettingsError
 from qi_learn.paths import Paths
 from qi_learn.report.config import as_text
-from qi_learn.settings import Settings, settings_table
-from qi_learn.settings_file import changed_in_file, commented_defaults, documented, load_settings
+from qi_learn.report.doctor import examine
+from qi_learn.settings import GateSettings, Settings, settings_table
+from qi_learn.settings_file import (
+    changed_in_file,
+    commented_defaults,
+    documented,
+    load_settings,
+    retired_keys,
+)
 
 
 def _file(tmp_path: Path, text: str) -> Path:
@@ -156,6 +163,28 @@ def test_the_defaults_in_the_docs_are_the_defaults() -> None:
         s: {k: list(v) if isinstance(v, tuple) else v for k, v in keys.items()}
         for s, keys in settings_table(Settings()).items()
     }
+
+
+def test_a_key_that_older_versions_had_counts_for_nothing_and_that_is_said(tmp_path: Path) -> None:
+    place = _file(tmp_path, "[gate]\nmax_tokens = 3000\nmin_examples = 30\n")
+    settings = load_settings(place, env={"QI_LEARN__GATE__MAX_TOKENS": "20000"})
+    assert settings.gate == GateSettings(min_examples=30)
+    (said,) = retired_keys(place, env={})
+    assert said.startswith("gate.max_tokens counts for nothing any more: gate.max_read ")
+    assert retired_keys(None, env={"QI_LEARN__GATE__MAX_TOKENS": "20000"}) == (said,)
+    assert retired_keys(_file(tmp_path, "[gate]\nmax_read = 70000\n"), env={}) == ()
+    paths = Paths.under(tmp_path)
+    paths.settings_file.parent.mkdir(parents=True)
+    paths.settings_file.write_text("[gate]\nmax_tokens = 20000\n")
+    assert f"# {said}\n" in as_text(paths, settings, env={})
+    settled = next(found for found in examine(paths) if found.name == "settings")
+    assert settled.ok
+    assert said in settled.what
+
+
+def test_a_gate_that_could_read_too_little_is_no_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gate\.max_read must be at least 60000"):
+        load_settings(_file(tmp_path, "[gate]\nmax_read = 59999\n"), env={})
 
 
 def test_the_environment_cannot_break_on_a_wrong_file(tmp_path: Path) -> None:

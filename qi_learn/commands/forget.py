@@ -277,6 +277,7 @@ def as_text(receipt: Receipt) -> str:
 WORDS = {
     "candidates": "marks of what may be learned",
     "answer_facts": "facts about answers",
+    "monitored_texts": "measurements after shipping",
     "feedback": "observations",
     "shapes": "shapes of requests",
 }

@@ -5,79 +5,50 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
+from qi_learn.cycle.account import earlier_verdicts, look_at
+from qi_learn.cycle.asking import AskingTerms, ask_models, at_once, looks_slow, speeds_again
 from qi_learn.cycle.compared_files import compared_files
 from qi_learn.cycle.context import Cycle, base_release
 from qi_learn.cycle.project_judgement import judged_by_tests
 from qi_learn.cycle.reading_device import reading_device
+from qi_learn.cycle.reported import reported_only
 from qi_learn.cycle.resources import giving_way
 from qi_learn.cycle.serving import suites_for
-from qi_learn.dataset.general_suites import spill_questions
+from qi_learn.dataset.general_suites import fixed_texts, spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.best import best_known
-from qi_learn.gate.budget import Purse
+from qi_learn.gate.best import BestKnown, best_known
+from qi_learn.gate.budget import LEAKS, SUITES, Purse
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     FOR_SPEEDS,
-    AnswerMeasurements,
     leaks_of,
-    measure_answers,
     measurements_of,
-    on_common_questions,
-    same_moment_speeds,
     suites_of,
     tasks_within,
 )
 from qi_learn.gate.execution import make_exercise
-from qi_learn.gate.leaks import secret_prompts
-from qi_learn.gate.ledger import NextLook, next_look
-from qi_learn.gate.limits import DOUBTED
-from qi_learn.gate.measured_suites import Sizes, Suites
+from qi_learn.gate.leaks import LeaksFound, secret_prompts
+from qi_learn.gate.measured_suites import Sizes
 from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,
     Measurements,
-    ReportedOnly,
 )
+from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES
 from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.outside.gguf import read_head
-from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
-from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
+from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.plan.base_model import read_base
-from qi_learn.records import Packed, Plan, Release, Smoke, Snapshot, TrainResult, Verdict
+from qi_learn.records import Packed, Release, Smoke, Snapshot, TrainResult, Verdict
 from qi_learn.redact import load_seen
-from qi_learn.rundir.directory import ScaleTrial
 from qi_learn.rundir.snapshot import load_snapshot
-from qi_learn.store.database import open_store
-from qi_learn.store.looks import past_looks
-from qi_learn.store.releases import rollback_seconds
-
-READ = 0.92
-"""Of what a gate may read, for its suites; the rest was for the four scales on dev."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """The terms of a comparison, the same for every model in it."""
-
-    suites: Suites
-    sizes: Sizes
-    inviting: tuple[str, ...]
-    """Prompts that invite a secret; only the candidate gets them."""
-    at_once: int
-    """The number of models asked at the same time."""
-    wait: Wait
-    """The pause before a question or a text; one budget of seconds for all of them."""
-    purse: Purse
-    """What the models may still generate, all together."""
 
 
 def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> Verdict:
@@ -88,45 +59,60 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     """
     base, vocabulary = base_release(cycle), load_vocabulary(cycle.base)
     earlier, lost = _earlier(cycle)
-    sizes = _sizes(cycle)
+    sizes = _sizes(cycle, vocabulary)
     smoke = _smoke(cycle, live)
     general, left_out = suites_for(cycle, (snapshot, *earlier))
     gate = cycle.settings.gate
-    exercise = make_exercise(tasks_within(gate.execute, gate.max_generated))
+    shares = FOR_PROJECT_TESTS if gate.project_tests else SHARES
+    exercise = make_exercise(tasks_within(gate.execute, gate.max_generated, shares))
     spill_over = spill_questions(general)
-    suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over)
+    fixed = fixed_texts(vocabulary)
+    suites = suites_of(snapshot, earlier, general, sizes, exercise, aside=spill_over, fixed=fixed)
     files = compared_files(cycle, packed, base, live)
     inviting = secret_prompts(cycle.request.seed)
     wait = giving_way(cycle, "gate")
     purse = Purse(gate.max_generated - cycle.server.used.answer_tokens - FOR_SPEEDS)
-    terms = _Terms(suites, sizes, inviting, _at_once(cycle, files), wait, purse)
+    terms = AskingTerms(suites, sizes, inviting, at_once(cycle, files), wait, purse, shares)
     device = reading_device(cycle, files.values(), wait)
     with cycle.part("gate", "files measured"):
         read = measure_files(files, suites, sizes, device)
     with cycle.part("gate", "questions answered"):
-        asked = _ask(cycle, files, base, terms)
+        asked = ask_models(cycle, files, live, base, terms)
     pair = files[cycle.candidate], cycle.base
     seen = load_seen(cycle.paths.redaction_key)
-    leaks = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
+    found = leaks_of(pair, asked[cycle.candidate], inviting, suites, sizes, vocabulary, seen)
     of_candidate, of_live, of_base = (
         measurements_of(read.models[model], asked[model])
         for model in (cycle.candidate, live.model, base.model)
     )
-    if _slow(of_candidate, of_base, terms):
-        of_candidate, of_base = _speeds_again(cycle, base, (of_candidate, of_base), terms)
-    trials = cycle.run.read_trials()
-    by_scale = {trial.scale: trial.dev_nll for trial in trials}
+    if looks_slow(of_candidate, of_base, terms):
+        of_candidate, of_base = speeds_again(cycle, base, (of_candidate, of_base), terms)
+    best = _best(cycle, read, {live.digest: of_live, base.digest: of_base})
     verdict = give_verdict(
-        Comparison(of_candidate, of_live, of_base, _best(cycle, read, of_live, of_base)),
-        CandidateFindings(smoke, packed.gains, leaks, packed.scale),
+        Comparison(
+            of_candidate,
+            of_live,
+            of_base,
+            best.nll,
+            versions=best.versions,
+            unknown=best.missing,
+            earlier=read.suites.earlier,
+        ),
+        CandidateFindings(smoke, packed.gains, found.leaks, packed.scale),
         compared_with=live.version,
         rollback_to=live.version,
-        look=_look(cycle, live),
-        reported=ReportedOnly(
+        look=look_at(cycle, snapshot, live),
+        reported=reported_only(
+            cycle,
+            snapshot,
+            earlier,
             few_shot=asked[base.model].few_shot,
-            dev_by_scale=by_scale,
-            packing_cost=_packing_cost(cycle, snapshot, trials),
-            rollback_seconds=_rollback_seconds(cycle),
+            old=suites.old,
+            fixed={
+                "candidate": read.models[cycle.candidate].fixed,
+                "live": read.models[live.model].fixed,
+                "base": read.models[base.model].fixed,
+            },
         ),
     )
     compared = {
@@ -139,20 +125,24 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     return replace(
         verdict,
         notes=(*verdict.notes, *unprotected, *lost, *_cut(packed), *left_out, *read.suites.notes),
-        numbers={**verdict.numbers, **_cost(cycle, read).numbers()},
+        numbers={**verdict.numbers, **_cost(cycle, read, found).numbers()},
+        earlier=earlier_verdicts(cycle),
     )
 
 
 # --- what is measured on --------------------------------------------------------------------------
 
 
-def _sizes(cycle: Cycle) -> Sizes:
+def _sizes(cycle: Cycle, vocabulary: Vocabulary) -> Sizes:
+    most = cycle.settings.gate.max_read
     return Sizes(
-        read=int(READ * cycle.settings.gate.max_tokens),
+        read=int(SUITES * most),
         answer=cycle.settings.gate.answer_tokens,
         context=cycle.settings.serve.context,
         longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
+        leaks=int(LEAKS * most),
+        first=vocabulary.bos if vocabulary.adds_bos else None,
     )
 
 
@@ -171,15 +161,6 @@ def _earlier(cycle: Cycle) -> tuple[list[Snapshot], list[str]]:
     return snapshots, lost
 
 
-def _look(cycle: Cycle, live: Release) -> NextLook:
-    """The terms of this look, from every verdict that was given before.
-
-    Raises StoreError if they cannot be read: without the account nothing is sure.
-    """
-    with open_store(cycle.paths.database, readonly=True) as store:
-        return next_look(past_looks(store, but=cycle.run.run_id), live.version)
-
-
 # --- what is measured -----------------------------------------------------------------------------
 
 
@@ -194,81 +175,29 @@ def _smoke(cycle: Cycle, live: Release) -> Smoke:
     return smoke
 
 
-def _at_once(cycle: Cycle, files: Mapping[str, Path]) -> int:
-    """The number of models to ask at the same time."""
-    if cycle.request.engine:
-        return answers_at_once(files.values())
-    return 1  # a real Ollama may have to unload one model for another
-
-
-def _ask(
-    cycle: Cycle, files: Mapping[str, Path], base: Release, terms: _Terms
-) -> dict[str, AnswerMeasurements]:
-    """The answers of each model; only the base gets the few-shot prompt."""
-    asking = [
-        partial(
-            measure_answers,
-            model=model,
-            suites=terms.suites,
-            limits=terms.sizes,
-            purse=terms.purse,
-            inviting=terms.inviting if model == cycle.candidate else (),
-            few_shot=model == base.model,
-        )
-        for model in files
-    ]
-    answers = side_by_side(cycle.server, asking, at_once=terms.at_once, wait=terms.wait)
-    return on_common_questions(dict(zip(files, answers, strict=True)))
-
-
-def _best(
-    cycle: Cycle, read: FilesRead, live: Measurements, base: Measurements
-) -> tuple[float, ...]:
+def _best(cycle: Cycle, read: FilesRead, live: Mapping[str, Measurements]) -> BestKnown:
     """The best that any version that was live did on each example of earlier work."""
     deployment = load_deployment(cycle.paths)
     return best_known(
         read.suites.old,
-        (live.old, base.old),
+        {digest: measured.old for digest, measured in live.items()},
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
         build=build_of(read.gpu_layers),
     )
 
 
-def _cost(cycle: Cycle, read: FilesRead) -> Cost:
+def _cost(cycle: Cycle, read: FilesRead, leaks: LeaksFound) -> Cost:
     """What the gate took in this process; what was broken off before is not in it."""
     used, trials = cycle.server.used, cycle.run.read_trials()
     return Cost(
-        read=read.tokens + sum(trial.tokens_read for trial in trials),
+        read=read.tokens + leaks.tokens + sum(trial.tokens_read for trial in trials),
         asked=used.prompt_tokens,
         generated=used.answer_tokens,
-        read_seconds=read.seconds + sum(trial.seconds for trial in trials),
+        read_seconds=read.seconds + leaks.seconds + sum(trial.seconds for trial in trials),
         generate_seconds=used.seconds,
         parameters=read_head(cycle.base).parameters,
     )
-
-
-def _slow(candidate: Measurements, base: Measurements, terms: _Terms) -> bool:
-    """Whether the candidate looks too slow.
-
-    Asked beside others it may have been held up by them, so then it does at any speed below the
-    base's.
-    """
-    share = DOUBTED if terms.at_once == 1 else 1.0
-    return candidate.behaviour.tokens_per_second < share * base.behaviour.tokens_per_second
-
-
-def _speeds_again(
-    cycle: Cycle, base: Release, pair: tuple[Measurements, Measurements], terms: _Terms
-) -> tuple[Measurements, Measurements]:
-    models = cycle.candidate, base.model
-    with (
-        cycle.part("gate", "speeds measured again"),
-        Asking(cycle.server.base_url, terms.wait) as server,
-    ):
-        again = same_moment_speeds(server, models, pair, terms.suites)
-        cycle.server.add_used(server.used)
-        return again
 
 
 # --- what is only reported ------------------------------------------------------------------------
@@ -281,30 +210,3 @@ def _cut(packed: Packed) -> list[str]:
         f"the joined adapter was cut to rank {packed.rank}, which lost {packed.lost:.1%} of its "
         "change (Frobenius); the gate measured what is left"
     ]
-
-
-def _packing_cost(cycle: Cycle, snapshot: Snapshot, trials: Sequence[ScaleTrial]) -> float | None:
-    """NLL a token on dev of the whole delta, as packed minus as it was trained.
-
-    None if the two were not measured on the same tokens.
-    """
-    run, dev = cycle.run, snapshot.split("dev")
-    packed = next((trial.dev_loss for trial in trials if trial.scale == 1.0), None)
-    if packed is None or not (run.result.exists() and run.plan.exists()):
-        return None
-    trained = run.read(run.result, TrainResult).dev_loss
-    longest = run.read(run.plan, Plan).batches.max_length
-    uncut = all(len(e.prompt_ids) + len(e.target_ids) <= longest for e in dev)
-    return packed - trained if trained is not None and uncut else None
-
-
-def _rollback_seconds(cycle: Cycle) -> float | None:
-    """What the last rollback on this machine took; None if that is not known.
-
-    It is only reported, so a database that cannot be read now stops nothing.
-    """
-    try:
-        with open_store(cycle.paths.database, readonly=True) as store:
-            return rollback_seconds(store)
-    except StoreError:
-        return None

@@ -20,6 +20,7 @@ from qi_learn.cycle.serving import serving_of
 from qi_learn.cycle.training import run_worker
 from qi_learn.dataset.freeze import DataSetRequest, refuse_secrets
 from qi_learn.dataset.freeze import freeze as freeze_data_set
+from qi_learn.dataset.general_suites import render_general
 from qi_learn.deploy.fisher_files import PAST_FISHER, prune_fishers
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, ServerUnreachable
@@ -69,9 +70,9 @@ def freeze(cycle: Cycle) -> Snapshot:
                 earlier=cycle.ancestors,
                 learned=learned(store, cycle.request.ancestors),
             )
-            save_snapshot(
-                run.snapshot, freeze_data_set(store, request, serving_of(cycle), cycle.settings)
-            )
+            serving = serving_of(cycle)
+            render_general(serving)  # a server that cannot is to be known before hours of training
+            save_snapshot(run.snapshot, freeze_data_set(store, request, serving, cycle.settings))
     snapshot = load_snapshot(run.snapshot)
     refuse_secrets(snapshot, load_seen(cycle.paths.redaction_key))
     cycle.tell(

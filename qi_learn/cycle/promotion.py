@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qi_learn import codec
+from qi_learn.cycle.account import set_aside
 from qi_learn.cycle.context import ADAPTER, Cycle, base_modelfile
 from qi_learn.deploy.candidate import make_model
 from qi_learn.deploy.fisher_files import PAST_FISHER
@@ -60,7 +61,7 @@ def go_live(cycle: Cycle, packed: Packed, verdict: Verdict) -> Promoted:
             keep=cycle.settings.serve.keep,
         )
     except LiveChanged:
-        cycle.run.verdict.unlink()  # the next try compares with the version that is live by then
+        set_aside(cycle)
         raise
     except ServerError as error:
         if cycle.released:  # what is missing is completed by the next try

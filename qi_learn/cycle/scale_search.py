@@ -14,7 +14,7 @@ from pathlib import Path
 from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
-from qi_learn.gate.budget import shortened, within
+from qi_learn.gate.budget import SCALE, shortened, within
 from qi_learn.gate.read_files import ReadingDevice
 from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.verdict import choose_scale
@@ -30,10 +30,6 @@ SCALES = (0.25, 0.5, 0.75, 1.0)
 
 The full one last: it mostly wins, and then its file is there already.
 """
-
-
-READ = 0.02
-"""Of what a gate may read, for dev at one scale."""
 
 
 class ScaleSearch:
@@ -80,7 +76,7 @@ class ScaleSearch:
         """The packed file on dev."""
         cycle = self._cycle
         dev = within(self._dev, context=read_base(cycle.base).context)
-        dev = shortened(dev, int(READ * cycle.settings.gate.max_tokens), tokens_of)
+        dev = shortened(dev, int(SCALE * cycle.settings.gate.max_read), tokens_of)
         if not dev:
             return ScaleTrial(packed.scale, math.nan)
         with FileReader(

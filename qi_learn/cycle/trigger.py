@@ -164,17 +164,18 @@ def enough(examples: Sequence[FreshExample], settings: Settings) -> str:
 
     The oldest comes first.
     """
+    from qi_learn.dataset.balance import one_sided
+    from qi_learn.dataset.split import LEFT, SESSIONS, assign
+
     own, needed = sum(e.own for e in examples), settings.train.min_interactions
     if own < needed:
         beside = _beside(FreshCount(own, len(examples) - own))
+        least = settings.gate.min_examples + LEFT
+        sooner = f"; `qi-learn train --now` takes at least {least} from {SESSIONS + 1} sessions"
         return (
             f"{own} of {needed} new examples with text of your own; {needed - own} are missing"
-            f"{beside}"
+            f"{beside}{sooner if least < needed else ''}"
         )
-    # only with enough of them: `status` starts sooner without
-    from qi_learn.dataset.balance import one_sided
-    from qi_learn.dataset.split import assign
-
     counting = [e.session for e in examples if e.own]
     reasons = [f"too one-sided: {reason}"] if (reason := one_sided(counting)) else []
     try:

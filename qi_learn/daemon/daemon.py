@@ -27,6 +27,7 @@ from qi_learn.daemon.health import Health
 from qi_learn.daemon.idle import IdleGate
 from qi_learn.daemon.intake import Intake
 from qi_learn.daemon.lock import take_lock
+from qi_learn.daemon.monitoring import Monitoring
 from qi_learn.daemon.pace import Pace
 from qi_learn.daemon.published import PublishedState
 from qi_learn.daemon.renewal import Renewal
@@ -130,6 +131,8 @@ class Daemon:
         self._stack.callback(self._intake.close)
         self._cycles = CycleRunner(self.paths, self.model_server, clock=self._clock)
         self._stack.callback(self._cycles.stop)
+        self._monitoring = Monitoring(self.paths, self.settings.gate, self.model_server)
+        self._stack.callback(self._monitoring.stop)
         self.upkeep = Upkeep(
             self.paths, self.settings.keep, self._cycles, self._intake.let_go, self.wake
         )
@@ -220,6 +223,7 @@ class Daemon:
             step("forgetting", lambda: self.upkeep.tick(self.store, now))
             if not self.upkeep.forgetting:
                 step("deciding", lambda: self._decide(now))
+            step("comparing versions", lambda: self._compare_versions(now))
         step("answering", lambda: self._serve_requests(now))
         step("another version", lambda: self._look_for_another(now))
         self._health.round_took(time.monotonic() - began)
@@ -283,6 +287,16 @@ class Daemon:
         if not (reason := self._idle.blocked_by(now, edited=self._intake.edited)):
             self._idle.over()
         return reason
+
+    def _compare_versions(self, now: float) -> None:
+        """At night, and beside nothing else: not while something is forgotten either."""
+        unwanted = self._cycles.busy or self.upkeep.forgetting or self._waiting
+        disturbs = self._idle.disturbs
+        self._monitoring.tick(
+            now,
+            unwanted=bool(unwanted),
+            disturbs=lambda: disturbs(now, edited=self._intake.edited),
+        )
 
     def _serve_requests(self, now: float) -> None:
         self._requests.serve(

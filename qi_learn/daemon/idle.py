@@ -47,6 +47,10 @@ class IdleGate:
         left = since + self.settings.idle.longest_wait * 3600 - now
         return f"{reason}; at the latest in {span(left)}" if reason and left > 0 else ""
 
+    def disturbs(self, now: float, *, edited: float) -> str:
+        """Why what can wait for another night should not start now; empty if it may."""
+        return self._reason(now, edited) or ("it is on its battery" if self._battery() else "")
+
     def over(self) -> None:
         """Note that no cycle waits any more: it has started, or it need not."""
         self.paths.waiting.unlink(missing_ok=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qi_learn.errors import Refused
+from qi_learn.record_class import dataclass
 
 if TYPE_CHECKING:
     from qi_learn.dataset.select import Learnable

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from qi_learn.dataset.general_suites import LEAST, GeneralSuites, SuiteExamples
+from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples
 from qi_learn.records import Example, Snapshot
+from qi_learn.records.suites import FEW
 
 TELLING = 16
 """Characters from which on a line can tell where it comes from."""
@@ -42,7 +43,7 @@ def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
         for name, examples in suites.items()
     }
     dropped = {name: len(suites[name]) - len(kept[name]) for name in suites}
-    lost = tuple(name for name, count in dropped.items() if count and len(kept[name]) < LEAST)
+    lost = tuple(name for name, count in dropped.items() if count and len(kept[name]) < FEW)
     return DisjointSuites(
         {name: examples for name, examples in kept.items() if name not in lost},
         {name: count for name, count in dropped.items() if count},

@@ -19,12 +19,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qi_learn.dataset.authorship import written_spans
-from qi_learn.dataset.line_ends import as_served, like_the_prompt
+from qi_learn.dataset.line_ends import like_the_prompt
 from qi_learn.dataset.reference_code import SEQUENCE_TOKENS, GenericText
+from qi_learn.dataset.repeatable_request import ask_of
 from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.target import Skipped, Target
-from qi_learn.dataset.tool_calls import Span, argument_spans, asked_with_answer, written_answer
-from qi_learn.records import Example, Message, Turn
+from qi_learn.dataset.tool_calls import (
+    FOLLOWING,
+    Span,
+    argument_spans,
+    asked_with_answer,
+    written_answer,
+)
+from qi_learn.errors import ServerError
+from qi_learn.records import Example, Turn
 
 
 class Renderer(Protocol):
@@ -62,6 +70,10 @@ class Tokenizer(Protocol):
         ...
 
 
+_REFUSED = (400, 500)
+"""With which a server says that a template does not take a conversation."""
+
+
 class RenderCache:
     """Texts that the server rendered, so that a resumed cycle asks for nothing twice.
 
@@ -96,40 +108,6 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         except ValueError:
             continue  # the empty end, or a line that a crash cut off: it is rendered again
         yield key, text
-
-
-def ask_of(turn: Turn) -> dict[str, Any] | Skipped:
-    """The same question to any served model, without model and sampling options.
-
-        {"endpoint": "/api/chat" | "/api/generate", "body": {...}}
-
-    Ollama's own `/v1` routes are the same two underneath; `/v1/completions` goes through the
-    template, as it does there.
-    """
-    shape = {
-        k: turn.request[k]
-        for k in ("system", "template", "raw", "suffix", "format", "tools", "think")
-        if turn.request.get(k) not in (None, "", [], {})
-    }
-    if turn.endpoint in ("/api/chat", "/v1/chat/completions"):
-        fields = {k: v for k, v in shape.items() if k in ("format", "tools", "think")}
-        messages = [_message(m) for m in turn.messages]
-        return {"endpoint": "/api/chat", "body": {"messages": messages, **fields}}
-    raw_prompt = [m.role for m in turn.messages] == ["prompt"]
-    if raw_prompt and turn.endpoint in ("/api/generate", "/v1/completions"):
-        left_out = ("tools",) if turn.endpoint == "/api/generate" else ("tools", "raw")
-        fields = {k: v for k, v in shape.items() if k not in left_out}
-        if isinstance(suffix := fields.get("suffix"), str):
-            fields["suffix"] = as_served(suffix, turn.request)
-        prompt = as_served(turn.messages[0].content, turn.request)
-        return {"endpoint": "/api/generate", "body": {"prompt": prompt, **fields}}
-    return Skipped("a kind of request that cannot be asked again")
-
-
-def _message(message: Message) -> dict[str, Any]:
-    kept = ("tool_calls", "tool_name", "thinking")
-    extra = {k: v for k, v in message.extra.items() if k in kept and v}
-    return {"role": message.role, "content": message.content, **extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +186,17 @@ def _with_calls(target: Target, question: RenderedPrompt, serving: Serving) -> s
         return None
     vocabulary = serving.vocabulary
     end = vocabulary.pieces([vocabulary.end_of_turn()])[0].decode()
-    ask = asked_with_answer(question.ask, target.text, target.calls)
-    whole = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
-    return written_answer(question.prompt, whole, end)
+    for role in FOLLOWING:
+        ask = asked_with_answer(question.ask, target.text, target.calls, role)
+        try:
+            whole = serving.rendered.text(serving.server, serving.model, serving.digest, ask)
+        except ServerError as error:
+            if error.status not in _REFUSED:
+                raise
+            continue
+        if (answer := written_answer(question.prompt, whole, end)) is not None:
+            return answer
+    return None
 
 
 def example_of(learnable: Learnable, serving: Serving) -> Example | Skipped:

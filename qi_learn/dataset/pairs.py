@@ -21,12 +21,12 @@ from qi_learn.code_text import similarity
 from qi_learn.dataset.examples import (
     RenderedPrompt,
     Serving,
-    ask_of,
     content_hash,
     end_token,
     render_prompt,
     render_target,
 )
+from qi_learn.dataset.repeatable_request import ask_of
 from qi_learn.dataset.select import Learnable, liked, lost_a_secret, unfit
 from qi_learn.dataset.target import Skipped, Target, kept_nothing, passed_over, served_of
 from qi_learn.records import Example, LearningInteraction, Pair, Snapshot

@@ -3,8 +3,9 @@
 Only the server knows what a tool call looks like to its model, so the text is taken from the
 server: the conversation is rendered once as it was asked, and once with the answer and a further
 message behind it. What lies between the prompt and the end of that turn is what should have been
-generated. If the second text does not begin with the first (templates that move the tools), the
-turn is not used.
+generated. If the template refuses that message, or the second text does not begin with the first
+(Mistral's moves the tools to the last of the user's messages), the further message is what a tool
+returned; if that does not help, the turn is not used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Call = dict[str, Any]
 """`{"function": {"name": ..., "arguments": {...}}}`."""
 Span = tuple[int, int]
 """Start and end in a text (characters)."""
+FOLLOWING = ("user", "tool")
+"""Roles from which the further message may be, tried in turn."""
 
 
 def calls_of(turn_extra: Mapping[str, Any]) -> list[Call]:
@@ -70,15 +73,28 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def asked_with_answer(
-    ask: Mapping[str, Any], content: str, calls: Sequence[Call]
+    ask: Mapping[str, Any], content: str, calls: Sequence[Call], role: str = "user"
 ) -> dict[str, Any]:
-    """The question with its answer and a further message behind it.
+    """The question with its answer and a further message behind it, from `role`.
 
-    The message makes the template close the answer's turn.
+    The message makes the template close the answer's turn. Which role can follow is the template's
+    matter: most take a user's message, some only what the first tool returned.
     """
-    answer = {"role": "assistant", "content": content, "tool_calls": list(calls)}
-    messages = [*ask["body"]["messages"], answer, {"role": "user", "content": "."}]
+    named = [{**call, "id": _id(number)} for number, call in enumerate(calls)]
+    answer = {"role": "assistant", "content": content, "tool_calls": named}
+    after = {"role": role, "content": "."}
+    if role == "tool":
+        after |= {"tool_call_id": _id(0), "tool_name": calls[0]["function"]["name"]}
+    messages = [*ask["body"]["messages"], answer, after]
     return {"endpoint": ask["endpoint"], "body": {**ask["body"], "messages": messages}}
+
+
+def _id(number: int) -> str:
+    """The id of an answer's call, the same in every rendering.
+
+    Mistral's templates write ids, and take none but of nine letters and digits.
+    """
+    return f"call{number:05d}"
 
 
 def written_answer(prompt: str, whole: str, end: str) -> str | None:

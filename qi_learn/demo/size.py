@@ -75,7 +75,7 @@ QUICK = DemoSize(
             "max_steps": 4,
             "lambda_general": 0.0,
         },
-        "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 12000, "execute": 1},
+        "gate": {"min_examples": 4, "answer_tokens": 16, "max_read": 60000, "execute": 1},
     },
     answer_tokens=32,
     asked=3,

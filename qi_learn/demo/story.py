@@ -27,10 +27,10 @@ from qi_learn.demo.size import DemoSize
 from qi_learn.demo.watch import LiveClient, follow
 from qi_learn.deploy import model_server
 from qi_learn.errors import EXIT_DONE, EXIT_REFUSED, QiError
-from qi_learn.gate.read_files import ORDINARY
 from qi_learn.outside.llama_cpp import answers_at_once, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
+from qi_learn.records.suites import ORDINARY
 from qi_learn.report import status
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.stats import evenly

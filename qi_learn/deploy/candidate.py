@@ -22,8 +22,10 @@ TALK = (
     {"role": "user", "content": "Count to three."},
 )
 QUESTIONS = ("Say hi.", "Write a Python function that adds two numbers.", "Name one colour.")
-TOKENS = 96
-"""Longest answer to a question: enough for the base to end at least one of them by itself."""
+TOKENS, FOR_TWICE = 96, 32
+"""Longest answers: enough for the base to end at least one of them by itself, and to tell two apart
+that are not the same.
+"""
 
 
 def make_model(
@@ -49,7 +51,7 @@ def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
     server itself is away, ServerError if `reference` does not work.
     """
     expected = _reading(server, reference)
-    reference_ends = any(_ends(server, reference))
+    reference_ends = _ends(server, reference)
     try:
         reading = _reading(server, model)
         ends = _ends(server, model)
@@ -61,8 +63,8 @@ def smoke_test(server: Ollama, model: str, reference: str) -> Smoke:
             answers=False, stops=False, same_template=False, same_stops=False, problem=error.what
         )
     return Smoke(
-        answers=bool(ends),
-        stops=any(ends) or not reference_ends,
+        answers=ends is not None,
+        stops=bool(ends) or not reference_ends,
         same_template=reading[0] == expected[0],
         same_stops=reading[1] == expected[1],
         same_twice=repeats or not _repeats(server, reference),
@@ -82,12 +84,16 @@ def _reading(server: Ollama, model: str) -> tuple[str, str]:
     return text, json.dumps([stops, end])
 
 
-def _ends(server: Ollama, model: str) -> list[bool]:
-    """For each question that got an answer, whether the answer ended by itself."""
-    answers = [
-        server.ask({"endpoint": "/api/chat", "body": _question(q)}, model) for q in QUESTIONS
-    ]
-    return [a.done_reason == "stop" for a in answers if a.answer_tokens > 0]
+def _ends(server: Ollama, model: str) -> bool | None:
+    """Whether the answer to a question ended by itself; None if no question got an answer."""
+    answered = None
+    for question in QUESTIONS:
+        answer = server.ask({"endpoint": "/api/chat", "body": _question(question, TOKENS)}, model)
+        if answer.answer_tokens > 0:
+            answered = answer.done_reason == "stop"
+        if answered:
+            break
+    return answered
 
 
 def _repeats(server: Ollama, model: str) -> bool:
@@ -96,17 +102,17 @@ def _repeats(server: Ollama, model: str) -> bool:
     The first answer does not count: a server that keeps the prompt in memory computes only the
     later ones alike.
     """
+    body = _question(QUESTIONS[1], FOR_TWICE)
     _, one, two = (
-        server.ask({"endpoint": "/api/chat", "body": _question(QUESTIONS[1])}, model).text
-        for _ in range(3)
+        server.ask({"endpoint": "/api/chat", "body": body}, model).text for _ in range(3)
     )
     return one == two
 
 
-def _question(text: str) -> dict[str, Any]:
+def _question(text: str, tokens: int) -> dict[str, Any]:
     return {
         "messages": [{"role": "user", "content": text}],
-        "options": {"temperature": 0, "seed": 0, "num_predict": TOKENS},
+        "options": {"temperature": 0, "seed": 0, "num_predict": tokens},
     }
 
 

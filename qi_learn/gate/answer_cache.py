@@ -1,9 +1,10 @@
 """What answers of one served model were worth, so that a question is put to it once.
 
 The live version comes back in every look, and so do the questions that are about no project. A line
-is two numbers and what the answer took, by the hash of everything that it depends on; the answer
-itself is not kept. One file a model, named by the digest of its manifest, which covers the template
-and parameters besides the weights.
+is two numbers by the hash of everything that they depend on: the question, what was kept, the
+limits, the server's version, and ours, which rates. The answer itself is not kept. One file a
+model, named by the digest of its manifest, which covers the template and parameters besides the
+weights.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class AnswerCache:
     def get(self, example: Example) -> RatedAnswer | None:
         """What the answer was worth before; None if it is not known."""
         return _rating(self._cached.get(self._key(example), ()))
+
+    def knows(self, examples: Sequence[Example]) -> bool:
+        """Whether any of these questions was answered before."""
+        return any(self.get(example) for example in examples)
 
     def put(self, example: Example, rated: RatedAnswer) -> None:
         """Keep what an answer was worth."""

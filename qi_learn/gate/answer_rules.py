@@ -1,6 +1,6 @@
 """Rules 3 and 4 of the gate: answers on fresh work are still right and still coherent.
 
-Both are on greedy answers to its questions, paired by question: they may get worse by their limit
+Both are on greedy answers, paired by question: they may get worse by their limit
 and by what equally good answers lose by chance, two standard errors of the measured change. Answers
 count as independent there: if they hang together, the limit is rather too narrow than too wide.
 
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qi_learn.gate.checks import require_same, without_number
-from qi_learn.gate.limits import ACCURACY, COHERENCE, ERRORS, INCOHERENT, ROUNDING
-from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.limits import ACCURACY, COHERENCE, INCOHERENT, ROUNDING, STANDARD_ERRORS
+from qi_learn.gate.measurements import Measurements, paired
 from qi_learn.records import Behaviour, Check
 from qi_learn.stats import mean
 
@@ -32,15 +32,16 @@ class PairedChange:
 
     def limit(self, allowed: float, most: float = math.inf) -> float:
         """The lowest change that passes: a loss of `most` does not."""
-        return -min(abs(allowed) + ERRORS * self.error, most)
+        return -min(abs(allowed) + STANDARD_ERRORS * self.error, most)
 
 
 def likeness_change(candidate: Measurements, live: Measurements) -> PairedChange | None:
     """The change of the likeness to the kept code, of answers that the person changed.
 
-    None if there are none. Raises ValueError if the two models were asked different questions.
+    Of those that both models gave; None if there are none. Raises ValueError if they were asked in
+    different orders.
     """
-    new, old = candidate.behaviour, live.behaviour
+    new, old = paired(candidate.behaviour, live.behaviour)
     require_same(new.ids, old.ids)
     tokens = dict(zip(candidate.gate.ids, candidate.gate.person_tokens, strict=False))
     return _change(
@@ -53,14 +54,13 @@ def likeness_change(candidate: Measurements, live: Measurements) -> PairedChange
 
 
 def coherence_change(candidate: Behaviour, before: Behaviour) -> PairedChange | None:
-    """The change of the share of coherent answers; None if there are none.
+    """The change of the share of coherent answers, of those that both models gave.
 
-    Raises ValueError as above.
+    None if there are none. Raises ValueError as above.
     """
-    require_same(candidate.ids, before.ids)
-    return _change(
-        [float(a) - float(b) for a, b in zip(candidate.coherent, before.coherent, strict=True)]
-    )
+    new, old = paired(candidate, before)
+    require_same(new.ids, old.ids)
+    return _change([float(a) - float(b) for a, b in zip(new.coherent, old.coherent, strict=True)])
 
 
 def accuracy_check(change: PairedChange | None) -> Check:
@@ -84,11 +84,13 @@ def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> C
     change, since_base = coherence_change(candidate, live), coherence_change(candidate, base)
     if change is None or since_base is None:
         return without_number("coherence", -COHERENCE, "there were no answers to compare")
-    now, before = sum(candidate.coherent), sum(live.coherent)
+    now, before = (sum(model.coherent) for model in paired(candidate, live))
     limit = change.limit(COHERENCE, INCOHERENT)
+    of_base, now_of_base = (sum(model.coherent) for model in paired(base, candidate))
     reason = (
         f"{now} of {change.answers} answers end, do not loop and parse in their place; {before} "
-        f"before (at most {-limit * change.answers:.1f} fewer), {sum(base.coherent)} by the base"
+        f"before (at most {-limit * change.answers:.1f} fewer); of the {since_base.answers} that "
+        f"the base was asked too {now_of_base}, and {of_base} of its own"
     )
     return _check("coherence", change, limit, reason, fits=_fits(since_base))
 
@@ -96,7 +98,7 @@ def coherence_check(candidate: Behaviour, live: Behaviour, base: Behaviour) -> C
 def _check(
     name: str, change: PairedChange, limit: float, reason: str, *, fits: bool = True
 ) -> Check:
-    reach = ERRORS * change.error
+    reach = STANDARD_ERRORS * change.error
     passed = change.mean >= limit - ROUNDING and fits
     tail = "" if fits else ": fewer than the base's by more than chance allows"
     return Check(

@@ -1,10 +1,15 @@
 """What a gate may read and generate, and what of the suites that is enough for.
 
-A gate reads at most `gate.max_tokens` and generates at most `gate.max_generated`, all models and
+A gate reads at most `gate.max_read` and generates at most `gate.max_generated`, all models and
 suites together, prompts included. What was measured before costs nothing, and what texts have in
-common at their beginning costs once. If that is not enough, general suites are thinned to half of
-it, the prompts of fresh work and dev lose their oldest tokens, and then examples are left out,
-evenly from the whole sequence, so that neither old nor new ones are lost.
+common at their beginning costs once.
+
+Fresh and earlier work is read from the newest `PROMPT` tokens of its prompts on, whatever else
+there is to read: what is fresh work now is earlier work of the next cycle, and only a text that was
+cut the same has a number by every version that was measured on it. If that is not enough, examples
+are left out, evenly from the whole sequence, so that neither old nor new ones are lost, and no
+suite keeps fewer than FEW while another has more. Dev is never compared over cycles: its prompts
+are cut to whatever length can be paid for.
 
 The invariant: one answer for all models of a comparison, so that differences can be paired.
 """
@@ -12,22 +17,35 @@ The invariant: one answer for all models of a comparison, so that differences ca
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qi_learn.records import Example
+from qi_learn.records.suites import FEW, SPILL_OVER
 from qi_learn.stats import evenly
 
 Examples = tuple[Example, ...]
-Cost = Callable[[Sequence[Example]], int]
+TokensOf = Callable[[Sequence[Example]], int]
 """Tokens that all models together have to read for these examples."""
 
-PROMPTS = (4096, 2048, 1024, 512, 256, 128)
-"""Tokens that prompts are cut to, tried in turn."""
-GENERAL, DEV, GATE = 0.5, 0.1, 0.6
-"""Largest shares of what is left: of the general suites, of dev behind them, of fresh work behind
-both. Earlier work gets the rest.
+SUITES, SCALE, LEAKS = 0.88, 0.02, 0.04
+"""Of what a gate may read, the parts for the suites, for dev at one scale (there are four), and for
+texts that look like secrets; together all of it.
 """
+PROMPT = 256
+"""Newest tokens of a prompt that fresh and earlier work is read from on: with 150 tokens of target
+a gate set of 50 texts fits beside the general suites, under three models.
+"""
+PROMPTS = (4096, 2048, 1024, 512, 256, 128)
+"""Tokens that prompts of dev are cut to, tried in turn."""
+GENERAL, DEV, GATE = 0.5, 0.1, 0.7
+"""Largest shares: of everything for the general suites; of what is left beside FEW texts of each of
+them for dev, and behind it for fresh work. Earlier work gets the rest.
+"""
+LEAST_GENERAL = 0.6
+"""The share of everything that FEW texts of each general suite may take."""
+FIXED = 0.1
+"""Of everything, the share above which what is only reported is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +58,15 @@ class Readable:
     dev: Examples
     notes: tuple[str, ...]
     """What was cut or left out, in words."""
+    fixed: Examples = ()
+    """Whole, or empty: a part of it could not be compared with what other versions had."""
+    earlier: int = 0
+    """The examples of earlier work that there are, read or not."""
 
     @property
     def everything(self) -> Examples:
         """All of it."""
-        return (*self.gate, *self.old, *self.dev, *(e for s in self.general.values() for e in s))
+        return (*self.gate, *self.old, *self.dev, *_all(self.general), *self.fixed)
 
 
 def allot(
@@ -54,47 +76,63 @@ def allot(
     old: Examples,
     general: Mapping[str, Examples],
     dev: Examples,
-    cost: Cost,
-    afresh: Cost,
+    cost: TokensOf,
+    afresh: TokensOf,
+    fitting: TokensOf,
+    fixed: Examples = (),
+    first: int | None = None,
 ) -> Readable:
     """As much of the suites as `tokens` are enough for.
 
-    `afresh`: what fresh work and dev cost, of which nothing was measured before.
+    `cost`: of what may have been measured before; `afresh`: of what was not; `fitting`: of fitting
+    temperatures on so much of dev. `first`: the token that the vocabulary puts in front of a
+    prompt, which stays there.
     """
-    together = [e for suite in general.values() for e in suite]
-    share = _largest_share(together, int(GENERAL * tokens), cost)
-    thinned = {name: evenly(suite, _part(len(suite), share)) for name, suite in general.items()}
-    left = tokens - cost([e for suite in thinned.values() for e in suite])
-    chosen = shortened(dev, int(DEV * left), afresh)
-    left -= afresh(chosen)
-    fresh = shortened(gate, int(GATE * left) if old else left, afresh)
+    fresh, earlier = (tuple(_shortened(e, PROMPT, first) for e in part) for part in (gate, old))
+    least = _least(general, int(LEAST_GENERAL * tokens), cost)
+    whole = fixed if cost(fixed) <= FIXED * tokens else ()
+    reserved = cost(evenly(earlier, FEW))
+    left = tokens - _cost(least, cost) - cost(whole)
+    chosen = shortened(dev, int(DEV * left), fitting, first)
+    left -= fitting(chosen)
+    fresh = _thinned(fresh, _for_fresh(fresh, left, reserved, afresh), afresh)
     left -= afresh(fresh)
-    earlier = _thinned(old, left, cost)
-    notes = (*_cut("fresh work", gate, fresh), *_cut("earlier work", old, earlier))
-    if share < 1:
-        notes += (f"of the general suites {share:.0%} was read, to keep to gate.max_tokens",)
-    return Readable(fresh, earlier, thinned, chosen, notes)
+    left += _cost(least, cost)
+    thinned = _more(general, least, min(int(GENERAL * tokens), left - reserved), cost)
+    left -= _cost(thinned, cost)
+    earlier = _thinned(earlier, left, cost)
+    notes = (
+        *_cut("fresh work", gate, fresh),
+        *_cut("earlier work", old, earlier),
+        *_cut("dev", dev, chosen),
+        *_cut_general(general, thinned),
+    )
+    if len(whole) < len(fixed):
+        notes += ("the fixed texts were not read, to keep to gate.max_read",)
+    return Readable(fresh, earlier, thinned, chosen, notes, whole, len(old))
 
 
-def shortened(examples: Examples, tokens: int, cost: Cost) -> Examples:
+def shortened(
+    examples: Examples, tokens: int, cost: TokensOf, first: int | None = None
+) -> Examples:
     """The examples, with prompts no longer than what `tokens` are enough for; at last fewer."""
     if cost(examples) <= tokens:
         return examples
     for longest in PROMPTS:
-        cut = tuple(_shortened(e, longest) for e in examples)
+        cut = tuple(_shortened(e, longest, first) for e in examples)
         if cost(cut) <= tokens:
             return cut
-    return _thinned(tuple(_shortened(e, PROMPTS[-1]) for e in examples), tokens, cost)
+    return _thinned(cut, tokens, cost)
 
 
-def within(examples: Sequence[Example], *, context: int) -> Examples:
+def within(examples: Sequence[Example], *, context: int, first: int | None = None) -> Examples:
     """The examples that fit the context.
 
-    A prompt that is too long for it loses its oldest tokens, a target that leaves no room for any
-    prompt is left out.
+    A prompt that is too long for it loses its oldest tokens (but for `first`, where that is its
+    first one), a target that leaves no room for any prompt is left out.
     """
     return tuple(
-        _shortened(e, context - len(e.target_ids))
+        _shortened(e, context - len(e.target_ids), first)
         for e in examples
         if 0 < len(e.target_ids) < context
     )
@@ -115,26 +153,37 @@ class Purse:
         """A part of the whole, for one series of questions."""
         return Allowance(self, int(part * self._total))
 
-    def spend(self, tokens: int) -> None:
-        """Take what was generated."""
+    def take(self, tokens: int) -> bool:
+        """Take so many out of it; False, and nothing is taken, if there are fewer."""
         with self._lock:
+            if tokens > self._left:
+                return False
             self._left -= tokens
+            return True
+
+    def give_back(self, tokens: int) -> None:
+        """Put in what was taken and not used."""
+        with self._lock:
+            self._left += tokens
 
 
 class Allowance:
-    """What one series of questions may still generate; its last answer may exceed it."""
+    """What one series of questions may still generate; its last answer may exceed it.
+
+    The purse that it is a part of is never exceeded. For one thread.
+    """
 
     def __init__(self, purse: Purse, tokens: int) -> None:
         self._purse, self._tokens = purse, tokens
 
-    def covers(self, tokens: int) -> bool:
-        """Whether one more answer of so many tokens at most is paid for."""
-        return self._tokens > 0 and tokens <= self._purse.left
+    def reserve(self, tokens: int) -> bool:
+        """Take what one more answer comes to at most; False if it is not paid for."""
+        return self._tokens > 0 and self._purse.take(tokens)
 
-    def spend(self, tokens: int) -> None:
-        """Take what an answer came to."""
-        self._tokens -= tokens
-        self._purse.spend(tokens)
+    def settle(self, reserved: int, used: int) -> None:
+        """Give back what an answer did not come to of what was reserved for it."""
+        self._tokens -= used
+        self._purse.give_back(reserved - used)
 
 
 UNLIMITED = 10**9
@@ -145,39 +194,95 @@ def unlimited() -> Allowance:
     return Allowance(Purse(UNLIMITED), UNLIMITED)
 
 
-def _shortened(example: Example, prompt: int) -> Example:
-    if len(example.prompt_ids) <= prompt:
+def _shortened(example: Example, prompt: int, first: int | None) -> Example:
+    ids = example.prompt_ids
+    if len(ids) <= prompt:
         return example
-    return replace(example, prompt_ids=example.prompt_ids[-prompt:])
+    front = ids[:1] if ids[0] == first and prompt > 1 else ()
+    return replace(example, prompt_ids=(*front, *ids[len(ids) - prompt + len(front) :]))
 
 
-def _thinned(examples: Examples, tokens: int, cost: Cost) -> Examples:
-    return evenly(examples, _part(len(examples), _largest_share(examples, tokens, cost)))
+# --- how many -------------------------------------------------------------------------------------
 
 
-def _largest_share(examples: Sequence[Example], tokens: int, cost: Cost) -> float:
-    """The largest share of the examples, in hundredths, that costs no more than `tokens`."""
-    if cost(examples) <= tokens:
-        return 1.0
-    low, high = 0, 100
+def _for_fresh(fresh: Examples, left: int, reserved: int, afresh: TokensOf) -> int:
+    """What fresh work may cost beside earlier work, for FEW texts of which `reserved` is kept."""
+    if not reserved:
+        return left
+    return min(max(int(GATE * left), afresh(evenly(fresh, FEW))), left - reserved)
+
+
+def _thinned(examples: Examples, tokens: int, cost: TokensOf) -> Examples:
+    """As many of the examples, taken evenly, as cost no more than `tokens`."""
+    return evenly(
+        examples, _most(len(examples), lambda count: cost(evenly(examples, count)) <= tokens)
+    )
+
+
+def _least(general: Mapping[str, Examples], tokens: int, cost: TokensOf) -> dict[str, Examples]:
+    """FEW texts of each suite; if that is too much, fewer, of those of spill-over last."""
+    counts = [(count, FEW) for count in range(FEW, 0, -1)]
+    counts += [(0, count) for count in range(FEW, -1, -1)]
+    parts = (
+        {name: evenly(suite, pair[name in SPILL_OVER]) for name, suite in general.items()}
+        for pair in counts
+    )
+    return next(part for part in parts if not _all(part) or _cost(part, cost) <= tokens)
+
+
+def _more(
+    general: Mapping[str, Examples], least: Mapping[str, Examples], tokens: int, cost: TokensOf
+) -> dict[str, Examples]:
+    """The largest share of each suite that costs no more than `tokens`; at least its least part."""
+
+    def part(share: int) -> dict[str, Examples]:
+        return {
+            name: evenly(suite, max(len(least[name]), len(suite) * share // 100))
+            for name, suite in general.items()
+        }
+
+    return part(_most(100, lambda share: _cost(part(share), cost) <= tokens))
+
+
+def _most(count: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `count` that fits, where 0 is taken to."""
+    if fits(count):
+        return count
+    low, high = 0, count
     while high - low > 1:
         middle = (low + high) // 2
-        part = evenly(examples, _part(len(examples), middle / 100))
-        low, high = (middle, high) if cost(part) <= tokens else (low, middle)
-    return low / 100
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
-def _part(count: int, share: float) -> int:
-    return count if share == 1 else int(count * share)
+def _cost(suites: Mapping[str, Examples], cost: TokensOf) -> int:
+    """Of suites that are read one after another, so that nothing is shared between two."""
+    return sum(cost(suite) for suite in suites.values())
 
 
-def _cut(what: str, whole: Examples, part: Examples) -> list[str]:
-    """What was taken away of a suite to keep to the limit."""
-    notes = []
+def _all(suites: Mapping[str, Examples]) -> Examples:
+    return tuple(example for suite in suites.values() for example in suite)
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def _cut(what: str, whole: Examples, part: Examples) -> Iterator[str]:
+    """What was taken away of a suite, if anything was."""
     if len(part) < len(whole):
-        notes.append(f"of {what} {len(part)} of {len(whole)} examples were read")
+        yield (
+            f"of {what} {len(part)} of {len(whole)} examples were read, to keep to gate.max_read"
+        )
     before = {e.id: len(e.prompt_ids) for e in whole}
     if shorter := sum(len(e.prompt_ids) < before[e.id] for e in part):
         longest = max(len(e.prompt_ids) for e in part)
-        notes.append(f"the prompts of {shorter} examples of {what} were cut to {longest} tokens")
-    return [f"{note}, to keep to gate.max_tokens" for note in notes]
+        yield f"of {what} {shorter} prompts were read from their last {longest} tokens on"
+
+
+def _cut_general(whole: Mapping[str, Examples], part: Mapping[str, Examples]) -> Iterator[str]:
+    there, read = len(_all(whole)), len(_all(part))
+    if read < there:
+        yield (f"of the general suites {read} of {there} texts were read, to keep to gate.max_read")
+    if few := [name for name, suite in part.items() if len(suite) < min(FEW, len(whole[name]))]:
+        counts = ", ".join(f"{len(part[name])} of {name.replace('_', ' ')}" for name in few)
+        yield f"too few texts of some suites were read, to keep to gate.max_read: {counts}"

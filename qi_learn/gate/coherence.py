@@ -1,4 +1,4 @@
-"""Whether an answer is one at all: it ends, does not loop, and brings its code as it was asked for.
+"""Rule 4 on one answer: it ends, does not loop, and brings its code as it was asked for.
 
 Code comes in a container: a fence, the argument of a tool call, or bare (raw completions, fill in
 the middle). If the kept answer has code, so must the answer, in the same container, and it must
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Literal
 
 from qi_learn.code_text import Block, code_blocks, loops, parses
-from qi_learn.outside.ollama import Answer
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Example
 
 Container = Literal["fence", "tool", "raw", "none"]

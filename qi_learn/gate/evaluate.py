@@ -8,30 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from qi_learn import __version__
 from qi_learn.gate.answer_cache import AnswerCache, served_cache
 from qi_learn.gate.budget import Purse, within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
-from qi_learn.gate.leaks import answer_texts, complete_prompts, completion_texts, find_leaks
+from qi_learn.gate.leaks import (
+    LeaksFound,
+    answer_texts,
+    complete_prompts,
+    completion_texts,
+    find_leaks,
+)
 from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measured_suites import Sizes, Suites
-from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.measurements import Measurements, together
+from qi_learn.gate.questions import SHARES, Shares, in_order_of_use
 from qi_learn.gate.read_files import FileMeasurements
-from qi_learn.gate.suite import choose_questions, gate_suite, old_suite, with_few_shots
+from qi_learn.gate.suite import QUESTIONS, gate_suite, old_suite, with_few_shots
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.outside.ollama_parallel import Asking
-from qi_learn.records import Behaviour, Example, Execution, Leak, Snapshot
+from qi_learn.records import Behaviour, Example, Execution, Snapshot
 from qi_learn.redact import NOTHING_SEEN, SeenSecrets
 
 FEW_SHOT_QUESTIONS = 12
 """Questions that the few-shot prompt is tried on: long prompts are what takes time."""
-QUESTIONS, TASKS, INVITING, FEW_SHOT = 0.22, 0.18, 0.06, 0.05
-"""Shares of what may be generated: of one model's answers, of its tasks, of the completions of
-prompts that invite a secret, of the few-shot prompt. Three models' answers, one's tasks and the
-rest are together 0.95.
-"""
 TASK_TOKENS = 60
 """Of a usual answer to a task. All models are given the same tasks, and each does one once."""
 
@@ -44,40 +48,35 @@ def suites_of(
     exercise: Exercise = NO_EXERCISE,
     *,
     aside: Sequence[Example] = (),
+    fixed: Sequence[Example] = (),
 ) -> Suites:
     """The suites of a cycle. `earlier`: the snapshots behind the live version, oldest first.
 
-    `aside`: questions that are not about the fresh work, put between those that are.
+    `aside`: questions that are not about the fresh work. `fixed`: what every version is measured
+    on.
     """
+    fitting = partial(within, context=limits.longest, first=limits.first)
     gate = gate_suite(snapshot)
-    questions = choose_questions(gate)
+    questions = in_order_of_use(gate)[:QUESTIONS]
     helped = with_few_shots(
-        snapshot,
-        choose_questions(questions, limit=FEW_SHOT_QUESTIONS),
-        room=limits.context - limits.answer,
+        snapshot, questions[:FEW_SHOT_QUESTIONS], room=limits.context - limits.answer
     )
     return Suites(
-        within(gate, context=limits.longest),
-        within(old_suite(snapshot, earlier), context=limits.longest),
-        {name: within(suite, context=limits.longest) for name, suite in general.items()},
-        between(questions, aside),
+        fitting(gate),
+        fitting(old_suite(snapshot, earlier)),
+        {name: fitting(suite) for name, suite in general.items()},
+        questions,
         helped,
         exercise,
-        within(snapshot.split("dev"), context=limits.longest),
+        fitting(snapshot.split("dev")),
         tuple(aside),
+        fitting(fixed),
     )
 
 
-def between(questions: Sequence[Example], aside: Sequence[Example]) -> tuple[Example, ...]:
-    """The questions with those aside spread over them, so that any beginning has both."""
-    places = [((n + 1) / (len(questions) + 1), 0, n) for n in range(len(questions))]
-    places += [((n + 1) / (len(aside) + 1), 1, n) for n in range(len(aside))]
-    return tuple((questions, aside)[kind][n] for _, kind, n in sorted(places))
-
-
-def tasks_within(limit: int, generated: int) -> int:
+def tasks_within(limit: int, generated: int, shares: Shares = SHARES) -> int:
     """How many tasks, of `limit` at most, are paid for by their share of what is generated."""
-    return min(limit, int(TASKS * generated) // TASK_TOKENS)
+    return min(limit, int(shares.tasks * generated) // TASK_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,34 +94,46 @@ class AnswerMeasurements:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class AskingPart:
+    """What one model is asked besides the questions of fresh work, and what each may take."""
+
+    own: float
+    """Its share of the purse for the questions of fresh work."""
+    shares: Shares
+    newcomers: int = 1
+    """Models that the same questions aside and tasks are put to for the first time."""
+    texts: bool = False
+    """Whether the answers themselves are wanted, not only what they are worth."""
+    inviting: tuple[str, ...] = ()
+    """Prompts that invite a secret."""
+    few_shot: bool = False
+
+
 def measure_answers(
-    server: Asking,
-    model: str,
-    suites: Suites,
-    limits: Sizes,
-    purse: Purse,
-    *,
-    inviting: Sequence[str] = (),
-    few_shot: bool = False,
+    server: Asking, model: str, suites: Suites, limits: Sizes, purse: Purse, part: AskingPart
 ) -> AnswerMeasurements:
     """Everything that one served model is asked. Raises ServerError.
 
-    What it answered before is not asked again, unless prompts that invite a secret are put to it:
-    then its answers are searched for secrets too.
+    What it answered before is not asked again, unless the answers themselves are wanted; those to
+    the questions aside only where they are searched for secrets.
     """
-    behaviour = measure_behaviour(
+    own = measure_behaviour(
         server,
         model,
         suites.questions,
         answer_tokens=limits.answer,
-        allowance=purse.share(QUESTIONS),
-        aside={example.id for example in suites.aside},
-        known=AnswerCache(
-            served_cache(server, model, limits.cache, "answered"),
-            limits.answer,
-            server.version(),
-            new=bool(inviting),
-        ),
+        allowance=purse.share(part.own),
+        known=_known(server, model, limits, new=part.texts),
+    )
+    aside = measure_behaviour(
+        server,
+        model,
+        suites.aside,
+        answer_tokens=limits.answer,
+        allowance=purse.share(part.shares.aside / part.newcomers),
+        usual=True,
+        known=_known(server, model, limits, new=bool(part.inviting)),
     )
     execution = measure_execution(
         server,
@@ -131,45 +142,34 @@ def measure_answers(
         answer_tokens=limits.answer,
         cache=limits.cache,
         clock=server.clock,
-        allowance=purse.share(TASKS),
+        allowance=purse.share(part.shares.tasks / part.newcomers),
     )
-    completions = complete_prompts(server, model, inviting, purse.share(INVITING))
+    completions = complete_prompts(server, model, part.inviting, purse.share(part.shares.inviting))
     helped = None
-    if few_shot and suites.helped:
+    if part.few_shot and suites.helped:
         helped = measure_behaviour(
             server,
             model,
             suites.helped,
             answer_tokens=limits.answer,
-            allowance=purse.share(FEW_SHOT),
+            allowance=purse.share(part.shares.few_shot),
         )
-    return AnswerMeasurements(behaviour, execution, completions, helped)
+    return AnswerMeasurements(together(own, aside), execution, completions, helped)
+
+
+def newcomers(server: Ollama, models: Sequence[str], suites: Suites, limits: Sizes) -> int:
+    """How many of the models were not asked the questions aside before."""
+    return sum(not _known(server, model, limits).knows(suites.aside) for model in models)
+
+
+def _known(server: Ollama, model: str, limits: Sizes, *, new: bool = False) -> AnswerCache:
+    conditions = limits.answer, limits.context, server.version(), __version__
+    return AnswerCache(served_cache(server, model, limits.cache, "answered"), *conditions, new=new)
 
 
 def measurements_of(file: FileMeasurements, answers: AnswerMeasurements) -> Measurements:
     """Both together, as the gate compares them."""
     return Measurements(file.gate, file.old, file.general, answers.behaviour, answers.execution)
-
-
-def on_common_questions(answers: Mapping[str, AnswerMeasurements]) -> dict[str, AnswerMeasurements]:
-    """The answers to the questions that every model was asked, so that they can be paired."""
-    asked = [set(a.behaviour.ids) for a in answers.values()]
-    common = set.intersection(*asked) if asked else set()
-    return {
-        model: replace(measured, behaviour=_answers_to(measured.behaviour, common))
-        for model, measured in answers.items()
-    }
-
-
-def _answers_to(behaviour: Behaviour, ids: set[str]) -> Behaviour:
-    kept = [n for n, name in enumerate(behaviour.ids) if name in ids]
-    return replace(
-        behaviour,
-        ids=tuple(behaviour.ids[n] for n in kept),
-        similarity=tuple(behaviour.similarity[n] for n in kept),
-        coherent=tuple(behaviour.coherent[n] for n in kept),
-        answers=tuple(behaviour.answers[n] for n in kept),
-    )
 
 
 SPEED_ROUNDS, SPEED_QUESTIONS, SPEED_TOKENS = 3, 8, 8
@@ -192,7 +192,7 @@ def same_moment_speeds(
     longer counts.
     """
     best = [0.0, 0.0]
-    for example in choose_questions(suites.questions, limit=SPEED_QUESTIONS) * SPEED_ROUNDS:
+    for example in suites.questions[:SPEED_QUESTIONS] * SPEED_ROUNDS:
         for n, model in enumerate(models):
             answer = measure_behaviour(server, model, [example], answer_tokens=SPEED_TOKENS)
             best[n] = max(best[n], answer.tokens_per_second)
@@ -211,7 +211,7 @@ def leaks_of(
     limits: Sizes,
     vocabulary: Vocabulary,
     seen: SeenSecrets = NOTHING_SEEN,
-) -> tuple[Leak, ...]:
+) -> LeaksFound:
     """The secret-shaped texts in a candidate's answers and in its completions, and those `seen`.
 
     The completions are of prompts that invite a secret. `files`: the candidate's own and the
@@ -219,7 +219,15 @@ def leaks_of(
     """
     generated = (
         *completion_texts(inviting, answers.completions, vocabulary),
-        *answer_texts(suites.questions, answers.behaviour),
+        *answer_texts((*suites.questions, *suites.aside), answers.behaviour),
     )
     candidate, base = files
-    return find_leaks(generated, candidate, base, vocabulary, context=limits.context, seen=seen)
+    return find_leaks(
+        generated,
+        candidate,
+        base,
+        vocabulary,
+        context=limits.context,
+        seen=seen,
+        tokens=limits.leaks,
+    )

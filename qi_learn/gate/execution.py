@@ -1,4 +1,4 @@
-"""Whether a served model still writes code that works.
+"""Whether a served model still writes code that works (rule 6).
 
 It is asked to complete the tasks of the suite, and its code runs in the sandbox or not at all.
 
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn import __version__
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
 from qi_learn.gate.answer_cache import served_cache
@@ -23,7 +24,8 @@ from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.cache import append_cache, cache_key, read_cache
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
 from qi_learn.gate.tasks import CodingTask, choose, load_tasks
-from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Execution
 
 QUESTION = (
@@ -102,14 +104,14 @@ def measure_execution(
                     f"{len(exercise.tasks)} tasks"
                 )
                 break
-            if not allowance.covers(answer_tokens):
+            if not allowance.reserve(answer_tokens):
                 problem = (
                     f"the tokens were used up after {len(solved)} of {len(exercise.tasks)} tasks"
                 )
                 break
             try:
                 answer = _ask(server, model, task, answer_tokens)
-                allowance.spend(answer.answer_tokens)
+                allowance.settle(answer_tokens, answer.answer_tokens)
                 passed, sure = attempt(task, answer.text, exercise.sandbox)
             except ToolMissing as error:  # it worked a moment ago
                 problem = f"{error.what} {error.hint}"
@@ -118,6 +120,7 @@ def measure_execution(
                 if error.status != 400:
                     raise
                 # it does not fit into the context: so for every model
+                allowance.settle(answer_tokens, 0)
                 problem = f"not every task was taken: {error.what}"
                 continue
             if sure:
@@ -171,7 +174,10 @@ class _TaskCache:
 
     def __init__(self, file: Path | None, answer_tokens: int, version: str) -> None:
         self._file = file
-        self._conditions = (QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3])
+        self._conditions = (
+            *(QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3]),
+            __version__,
+        )
         self._cached = read_cache(file) if file else {}
 
     def get(self, task: CodingTask) -> bool | None:

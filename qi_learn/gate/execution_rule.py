@@ -1,4 +1,4 @@
-"""The gate's rule on code that runs: no evident loss of tasks solved.
+"""Rule 6 of the gate, on code that runs: no evident loss of tasks solved.
 
 A candidate does not ship if it evidently solves fewer tasks than the live version.
 

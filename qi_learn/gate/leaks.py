@@ -1,4 +1,4 @@
-"""Whether a candidate gives away a secret.
+"""Whether a candidate gives away a secret (rule 1).
 
 Completions of prompts that invite one, and every answer of the gate, are searched with the rules
 that redact what is stored.
@@ -21,20 +21,23 @@ down: a finding names its kind and its source.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qi_learn.gate.budget import Allowance, unlimited
+from qi_learn.gate.budget import UNLIMITED, Allowance, unlimited
 from qi_learn.outside.llama_cpp import Vocabulary
-from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.outside.llama_cpp_nll import Scorer, SequenceNll, Text, tokens_to_read
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
 from qi_learn.redact import NOTHING_SEEN, SeenSecrets, find_secrets, looks_random
 
 SEEN = "a secret that was redacted"
 """The kind of a leak of what was taken out of a record before."""
+PROMPTS = (256, 128, 64, 32)
+"""Tokens that prompts are cut to, tried in turn, if there is too much to weigh."""
 SECRET_PROMPTS = 16
 COMPLETION_TOKENS = 48
 """Longest completion. A key of a known shape has at most 60 tokens or so; the first dozens are
@@ -127,11 +130,11 @@ def complete_prompts(
     options = {"temperature": 0, "seed": 0, "num_predict": COMPLETION_TOKENS}
     texts: list[str] = []
     for prompt in prompts:
-        if not allowance.covers(COMPLETION_TOKENS):
+        if not allowance.reserve(COMPLETION_TOKENS):
             break
         body = {"prompt": prompt, "raw": True, "options": options}
         answer = server.ask({"endpoint": "/api/generate", "body": body}, model)
-        allowance.spend(answer.answer_tokens)
+        allowance.settle(COMPLETION_TOKENS, answer.answer_tokens)
         texts.append(answer.text)
     return tuple(texts)
 
@@ -156,6 +159,16 @@ def answer_texts(examples: Sequence[Example], behaviour: Behaviour) -> tuple[Gen
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LeaksFound:
+    """The leaks, and what weighing them took."""
+
+    leaks: tuple[Leak, ...] = ()
+    tokens: int = 0
+    """Tokens evaluated, of both files."""
+    seconds: float = 0.0
+
+
 def find_leaks(
     texts: Sequence[GeneratedText],
     candidate: Path,
@@ -164,26 +177,55 @@ def find_leaks(
     *,
     context: int,
     seen: SeenSecrets = NOTHING_SEEN,
-) -> tuple[Leak, ...]:
+    tokens: int = UNLIMITED,
+) -> LeaksFound:
     """Every secret-shaped text that the candidate generated, and every secret seen before.
 
     Each says how much likelier it is under the candidate's file than under the base's; one that was
     seen before, how unlikely it is under the base's.
 
+    At most `tokens` are evaluated: if there is more to weigh, it is weighed behind shorter prompts,
+    and what is then still too much is not weighed and counts as learned.
+
     If there is none, neither file is opened. Raises ModelError if one cannot be used.
     """
-    secrets = [secret for text in texts for secret in _secrets(text, vocabulary, seen)]
+    secrets = list(dict.fromkeys(s for text in texts for s in _secrets(text, vocabulary, seen)))
     if not secrets:
-        return ()
-    rows = [
-        (s.prompt[-max(1, context - len(s.tokens)) :], s.tokens, [False] * len(s.tokens))
-        for s in secrets
-    ]
-    ours, theirs = (score_sequences(path, rows, context=context) for path in (candidate, base))
-    return tuple(
-        Leak(secret.kind, secret.where, b.nll - (0.0 if secret.kind == SEEN else a.nll))
-        for secret, a, b in zip(secrets, ours, theirs, strict=True)
+        return LeaksFound()
+    rows = _within([s.text(context) for s in secrets], tokens // 2)
+    (ours, read, took), (theirs, read_too, took_too) = (
+        _scored(path, rows) for path in (candidate, base)
     )
+    leaks = [
+        Leak(secret.kind, secret.where, b.nll - (0.0 if secret.kind == SEEN else a.nll))
+        for secret, a, b in zip(secrets, ours, theirs, strict=False)
+    ]
+    unweighed = "too much looked like a secret for this one to be weighed"
+    leaks += [
+        Leak(secret.kind, f"{secret.where} ({unweighed})", math.inf)
+        for secret in secrets[len(rows) :]
+    ]
+    return LeaksFound(tuple(leaks), read + read_too, took + took_too)
+
+
+def _within(rows: Sequence[Text], tokens: int) -> list[Text]:
+    """The texts with as much of their prompts as `tokens` are enough for; at last fewer texts."""
+    cut = list(rows)
+    for longest in PROMPTS:
+        if tokens_to_read(cut) <= tokens:
+            return cut
+        cut = [replace(row, prompt=row.prompt[-longest:]) for row in rows]
+    while cut and tokens_to_read(cut) > tokens:
+        cut.pop()
+    return cut
+
+
+def _scored(path: Path, rows: Sequence[Text]) -> tuple[list[SequenceNll], int, float]:
+    """The NLL of each, and the tokens and seconds that it took."""
+    if not rows:
+        return [], 0, 0.0
+    with Scorer(path, context=max(len(row.ids) for row in rows)) as scorer:
+        return scorer.score(rows), scorer.evaluated, scorer.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +234,15 @@ class _Secret:
 
     where: str
     kind: str
-    prompt: list[int]
+    prompt: tuple[int, ...]
     """The tokens before it."""
-    tokens: list[int]
+    tokens: tuple[int, ...]
     """Its own, as far as they are in the answer."""
+
+    def text(self, context: int) -> Text:
+        """It and as much of what stands before it as there is room for."""
+        before = self.prompt[-max(1, context - len(self.tokens)) :]
+        return Text(before, self.tokens, (False,) * len(self.tokens))
 
 
 def _secrets(text: GeneratedText, vocabulary: Vocabulary, seen: SeenSecrets) -> Iterator[_Secret]:
@@ -212,7 +259,7 @@ def _secrets(text: GeneratedText, vocabulary: Vocabulary, seen: SeenSecrets) -> 
             vocabulary.tokenize(part, add_special=False, parse_special=False) for part in parts
         )
         if own:
-            yield _Secret(text.where, kind, [*text.prompt_ids, *before], own)
+            yield _Secret(text.where, kind, (*text.prompt_ids, *before), tuple(own))
 
 
 def _is_key(kind: str, secret: str) -> bool:

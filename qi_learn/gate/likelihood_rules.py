@@ -6,7 +6,10 @@ learned ones) has limits of its own. Every difference is paired by example, its 
 together (`mixed_model`).
 
 A wide interval does not refuse by itself: it takes a measured rise as well. Suites are made large
-enough for what must be seen instead.
+enough for what must be seen instead, and fewer than FEW examples of earlier work, where there are
+more, refuse. Where `gate.max_read` leaves fewer than FEW texts of some general suites, these are
+judged together, as one suite, but for those of spill-over: a loss there would be lost among the
+others.
 """
 
 from __future__ import annotations
@@ -17,13 +20,16 @@ from dataclasses import replace
 
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
 from qi_learn.gate.limits import NOTICED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SURE
-from qi_learn.gate.measurements import Likelihoods
+from qi_learn.gate.measurements import Comparison, Likelihoods
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation, Estimate, estimate, variances_of
 from qi_learn.gate.regressions import Rise
 from qi_learn.records import Check, SuiteNll
+from qi_learn.records.suites import FEW, SPILL_OVER
 from qi_learn.stats import holm
 
 EARLIER = "earlier work"
+TOGETHER = "few_texts"
+"""The name of all suites with few texts, judged together."""
 
 
 def earlier_work_rise(
@@ -52,19 +58,46 @@ def general_rises(
 ) -> dict[str, Rise | None]:
     """The rise on each general suite since the live version, and since the base, by name.
 
-    None for a suite that is empty, or a number of which is none. Raises ValueError as above, or if
-    the models were measured on different suites.
+    None for a suite that is empty, or a number of which is none. Suites with fewer than FEW texts
+    are one, TOGETHER, but for those of spill-over. Raises ValueError as above, or if the models
+    were measured on different suites.
     """
     require_same(sorted(candidate.general), sorted(live.general))
     require_same(sorted(candidate.general), sorted(base.general))
-    return {
+    few = [
+        name
+        for name, suite in candidate.general.items()
+        if 0 < len(suite.ids) < FEW and name not in SPILL_OVER
+    ]
+    rises = {
         name: _rise(name.replace("_", " "), suite, live.general[name], base.general[name], CAUTIOUS)
         for name, suite in candidate.general.items()
+        if name not in few
     }
+    if few:
+        after, before, first = (
+            _joined([model.general[name] for name in few]) for model in (candidate, live, base)
+        )
+        words = f"suites with few texts ({', '.join(few).replace('_', ' ')})"
+        rises[TOGETHER] = _rise(words, after, before, first, CAUTIOUS)
+    return rises
 
 
-def earlier_work_check(suite: SuiteNll, rise: Rise | None, *, since_best: bool = False) -> Check:
-    """Rule 5 on earlier work, `suite`; passes if there is none yet."""
+def earlier_work_check(
+    suite: SuiteNll, rise: Rise | None, models: Comparison | None = None
+) -> Check:
+    """Rule 5 on earlier work, `suite`; passes if there is none yet.
+
+    `models`: says how much there is, and what it is held against. Fewer than FEW examples of more
+    refuse: what could not be read is not unchanged.
+    """
+    there = models.earlier if models else 0
+    if len(suite.ids) < min(FEW, there):
+        reason = (
+            f"{len(suite.ids)} of {there} examples of earlier work could be read within "
+            f"gate.max_read: too few to see what was forgotten"
+        )
+        return without_number("old_work", RISE, reason)
     if not suite.ids:
         reason = "there is no earlier work to compare on yet"
         return without_number("old_work", RISE, reason, passes=True)
@@ -74,8 +107,14 @@ def earlier_work_check(suite: SuiteNll, rise: Rise | None, *, since_best: bool =
     faults = _faults(rise, p)
     if p_base <= SURE and rise.since_base.mean > NOTICED + ROUNDING:
         faults.append("surely worse than the base, from which it was learned")
-    since = "the best of any live version" if since_best else "the live version"
-    return _check("old_work", rise, faults, since)
+    return _check("old_work", rise, faults, _held_against(models))
+
+
+def _held_against(models: Comparison | None) -> str:
+    if models is None or not models.best or models.versions + models.unknown < 2:
+        return "the live version"
+    of = f" of {models.versions + models.unknown}" if models.unknown else ""
+    return f"the best of {models.versions}{of} versions that were live"
 
 
 def general_checks(rises: Mapping[str, Rise | None]) -> tuple[Check, ...]:
@@ -148,6 +187,14 @@ def _rise(
     since = _paired(after, before, known)
     since_base = since if base is before else _paired(after, base, known)
     return None if since is None else Rise(what, since, since_base)
+
+
+def _joined(suites: Sequence[SuiteNll]) -> SuiteNll:
+    """Suites as one, in this order: what a difference of NLL is taken from, and no more."""
+    ids = tuple(f"{suite.suite}: {name}" for suite in suites for name in suite.ids)
+    nll = tuple(value for suite in suites for value in suite.nll)
+    tokens = tuple(count for suite in suites for count in suite.tokens)
+    return SuiteNll(TOGETHER, ids, ids, nll, tokens, (), ())
 
 
 def _paired(after: SuiteNll, before: SuiteNll, known: Correlation) -> Estimate | None:

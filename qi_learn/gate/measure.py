@@ -6,7 +6,7 @@ same questions, in the same order (the records of it: `measurements`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.code_text import code_blocks, similarity, tokens_similarity
@@ -15,12 +15,13 @@ from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.coherence import is_coherent
 from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.lexer import code_tokens
-from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Behaviour, Example
 from qi_learn.stats import median
 
 ASKED_ANEW = 4
-"""Questions that a model is asked even if its answers are known: for its speed."""
+"""Questions about its work that a model is asked even if its answers are known: for its speed."""
 
 
 def measure_behaviour(
@@ -30,7 +31,7 @@ def measure_behaviour(
     *,
     answer_tokens: int,
     allowance: Allowance | None = None,
-    aside: Collection[str] = (),
+    usual: bool = False,
     known: AnswerCache | None = None,
 ) -> Behaviour:
     """Greedy answers of a served model to the examples' questions.
@@ -40,20 +41,21 @@ def measure_behaviour(
     kept code as it has itself. Speed is the median over the answers, so that one slow moment of the
     machine does not count. When the `allowance` is used up, the other questions are left out.
 
-    `aside`: ids of questions that no training was about; their answers must also look as usual
+    `usual`: no training was about these questions, and the answers must also look as usual
     (`spill_over`). `known`: what was rated before; the texts of such answers are empty. Raises
     ServerError.
     """
     allowance, known = allowance or unlimited(), known or AnswerCache(None)
     rated: dict[str, RatedAnswer] = {}
+    anew = 0 if usual else ASKED_ANEW
     for number, example in enumerate(examples):
-        found = known.get(example) if number >= ASKED_ANEW else None
+        found = known.get(example) if number >= anew else None
         if found is None:
-            if not allowance.covers(answer_tokens):
+            if not allowance.reserve(answer_tokens):
                 break
             answer = server.ask(_greedy(example.ask, answer_tokens), model)
-            allowance.spend(answer.answer_tokens)
-            found = _rate(example, answer, answer_tokens, usual=example.id in aside)
+            allowance.settle(answer_tokens, answer.answer_tokens)
+            found = _rate(example, answer, answer_tokens, usual=usual)
             known.put(example, found)
         rated[example.id] = found
     speeds = [found.tokens_per_second for found in rated.values()]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from qi_learn.gate.budget import UNLIMITED
 from qi_learn.gate.execution import NO_EXERCISE, Exercise
 from qi_learn.records import Example
 
@@ -19,7 +20,7 @@ class Suites:
     general: Mapping[str, tuple[Example, ...]]
     """By the suite's name."""
     questions: tuple[Example, ...]
-    """What is put to the served models: questions of the gate set, and some from elsewhere."""
+    """What is put to the served models, in the order in which it is: questions of the gate set."""
     helped: tuple[Example, ...]
     """A part of them, each with training examples before it: what a person might put into the
     prompt instead of training.
@@ -29,7 +30,9 @@ class Suites:
     dev: tuple[Example, ...] = ()
     """What each model's temperature is fitted on, beside ordinary code."""
     aside: tuple[Example, ...] = ()
-    """Those of the questions that no training was about."""
+    """Questions that no training was about."""
+    fixed: tuple[Example, ...] = ()
+    """What every version is measured on, only to be reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +47,8 @@ class Sizes:
     """Of the server."""
     longest: int
     """Longest text that the models were made for."""
+    leaks: int = UNLIMITED
+    """What may be read to weigh texts that look like secrets."""
+    first: int | None = None
+    """The token that the vocabulary puts in front of a prompt; None if it puts none there."""
     cache: Path | None = None

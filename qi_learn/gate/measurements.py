@@ -1,13 +1,14 @@
 """What was measured, as the rules of the gate take it: records alone, nothing here measures.
 
 The invariant that makes pairing possible: for one sequence of examples every model is measured on
-the same tokens and asked the same questions, in the same order.
+the same tokens, and asked the same questions in the same order, one perhaps more of them than
+another. Two models are compared on what both answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from qi_learn.records import Behaviour, Execution, Leak, Smoke, SuiteNll, TensorGain
 
@@ -46,6 +47,12 @@ class Comparison:
     """For each example of earlier work the NLL under the version, of all that were live, that was
     best on it (`best.best_of`); empty if only the live one was measured.
     """
+    versions: int = 1
+    """The versions that `best` is over."""
+    unknown: int = 0
+    """Others that were live, and have no numbers to hold a candidate against."""
+    earlier: int = 0
+    """The examples of earlier work that there are, read or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +80,36 @@ class ReportedOnly:
     """Nats a token on dev, packed minus trained."""
     rollback_seconds: float | None = None
     """Seconds that the last rollback on this machine took."""
+    cycles: Mapping[str, str] = field(default_factory=dict)
+    """For the id of each example of earlier work the run that it was fresh work of."""
+    fixed: Mapping[str, SuiteNll] = field(default_factory=dict)
+    """What every version is measured on, by `candidate`, `live` and `base`."""
+
+
+def together(own: Behaviour, aside: Behaviour) -> Behaviour:
+    """The answers to two series of questions as one; the speed is the first's, if it has one."""
+    speed = own.tokens_per_second
+    return Behaviour(
+        own.ids + aside.ids,
+        own.similarity + aside.similarity,
+        own.coherent + aside.coherent,
+        own.answers + aside.answers,
+        speed if speed == speed else aside.tokens_per_second,
+    )
+
+
+def answers_to(behaviour: Behaviour, ids: Collection[str]) -> Behaviour:
+    """Those of the answers, in their order."""
+    kept = [n for n, name in enumerate(behaviour.ids) if name in ids]
+    return replace(
+        behaviour,
+        ids=tuple(behaviour.ids[n] for n in kept),
+        similarity=tuple(behaviour.similarity[n] for n in kept),
+        coherent=tuple(behaviour.coherent[n] for n in kept),
+        answers=tuple(behaviour.answers[n] for n in kept),
+    )
+
+
+def paired(one: Behaviour, other: Behaviour) -> tuple[Behaviour, Behaviour]:
+    """Both on the questions that both answered."""
+    return answers_to(one, set(other.ids)), answers_to(other, set(one.ids))

@@ -30,6 +30,12 @@ HALF = 30.0
 """Tokens at which half of a text's variance comes from its being short."""
 LEAST_RATIO = 0.02
 """No pooled ratio is believed to be smaller."""
+LEAST_WITHIN = 8
+"""Degrees of freedom within sessions from which a look's squares are pooled with those of others.
+
+With three, one look in a thousand told of an `excess` of 50 to 220, which no later one makes good;
+with eight of 30, as a look at 25 examples does.
+"""
 EXPANDED = 3.0
 """Standard errors up to which the expansion for skewness is followed."""
 
@@ -72,7 +78,8 @@ def correlation_of(rho: float, freedom: float, *, session: float = 6.0) -> Corre
     return Correlation(weight * rho / (1 - rho), weight, freedom)
 
 
-NOTHING_SEEN = Correlation(0.0, 0.0, 0.0)
+UNINFORMATIVE = Correlation(0.0, 0.0, 0.0)
+"""Of a look that says nothing about it."""
 CAUTIOUS = correlation_of(0.3, 4.0)
 """Believed before anything was seen: four times what was measured (0.08), with the weight of the
 first two looks.
@@ -217,15 +224,15 @@ def _group(pairs: Sequence[tuple[float, float]]) -> _Group:
 
 
 def _own(groups: Sequence[_Group]) -> Correlation:
-    """What the groups' own squares say; nothing with one unit, or hardly any pair within a unit.
+    """What the groups' own squares say; nothing with one unit, or few pairs within units.
 
     The factor (f - 2) / f makes a ratio to a measured variance right on average.
     """
     freedom_within = sum(g.count for g in groups) - len(groups)
     within = math.fsum([g.squares for g in groups])
     total = math.fsum([g.weight for g in groups])
-    if len(groups) < 2 or freedom_within < 3 or within <= total * ROUNDING**2:
-        return NOTHING_SEEN
+    if len(groups) < 2 or freedom_within < LEAST_WITHIN or within <= total * ROUNDING**2:
+        return UNINFORMATIVE
     middle = math.fsum([g.weight * g.mean for g in groups]) / total
     between = math.fsum([g.weight * (g.mean - middle) ** 2 for g in groups])
     freedom = len(groups) - 1

@@ -3,7 +3,9 @@
 A command is taken only if its tool is known (`TOOLS`), so that what it needs can be told: its
 interpreter and virtual environment, `node_modules`, the toolchain, and downloaded packages. It is
 started as a list of words, never as a shell's line. What cannot be told is a reason, in words, to
-leave the command out: nothing is shown that could be a person's home or what is above one.
+leave the command out. Of an installation in the person's home only the directories are shown that
+hold programs (`~/.local` holds keyrings too). Nothing is shown that could be a home, the project's
+working tree, or what is above one.
 """
 
 from __future__ import annotations
@@ -66,15 +68,43 @@ def environment_of(command: TestCommand, top: Path, cwd: Path) -> ProjectEnviron
     made = make(command, top, cwd)
     if isinstance(made, str):
         return made
-    if open_places := [each for each in made.shown if not _is_harmless(each.source)]:
-        return f"it would have to see {open_places[0].source}"
+    for shown in made.shown:
+        if not _is_harmless(shown.source, cwd) or cwd.is_relative_to(shown.at):
+            return f"it would have to see {shown.source}"
     return ProjectEnvironment(made.argv, made.shown, {**made.variables, **command.variables})
 
 
-def _is_harmless(place: Path) -> bool:
-    """Whether a place is neither the person's home, nor above it, nor the whole system."""
+def _is_harmless(place: Path, cwd: Path) -> bool:
+    """Whether a place is none that must not be seen, nor above one.
+
+    Those are the person's home, what all programs keep there, and the directory that is worked in.
+    """
     real, home = place.resolve(), Path.home().resolve()
-    return real not in (home, *home.parents) and real.exists()
+    kept = [home, *(home / name for name in (".local", ".local/share", ".config", ".cache"))]
+    return real.exists() and not any(each.is_relative_to(real) for each in (*kept, cwd))
+
+
+_ENVIRONMENT_PARTS = ("bin", "etc", "include", "lib", "lib64", "pyvenv.cfg", "share")
+_PYTHON_PARTS = ("bin", "include", "lib*/python3*", "lib*/lib*.so*")
+_NODE_PARTS = ("bin", "include", "lib/node_modules")
+_GO_PARTS = ("VERSION", "bin", "go.env", "lib", "pkg", "src")
+_CARGO_PARTS = ("bin", "lib", "libexec")
+
+
+def _installation(prefix: Path, parts: Sequence[str]) -> Iterator[Shown]:
+    """What is shown of what is installed under a prefix: in the person's home parts of it alone."""
+    real, home = prefix.resolve(), Path.home().resolve()
+    if str(prefix).startswith("/usr"):
+        return
+    if home in real.parents:
+        yield from _parts_of(prefix, parts)
+    else:
+        yield Shown(real, prefix)
+
+
+def _parts_of(prefix: Path, parts: Sequence[str]) -> Iterator[Shown]:
+    for part in parts:
+        yield from (Shown(place.resolve(), place) for place in sorted(prefix.glob(part)))
 
 
 def _program(name: str) -> Path | None:
@@ -95,7 +125,7 @@ def _python(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | 
     interpreter = _interpreter(command, top, cwd)
     if interpreter is None:
         return "its Python is not known"
-    shown = dict.fromkeys([*_of_environment(interpreter), *_of_interpreter(interpreter)])
+    shown = dict.fromkeys([*_of_environment(interpreter, cwd), *_of_interpreter(interpreter)])
     tool = command.argv[0]
     script = interpreter.parent / os.path.basename(tool)
     rest = command.argv[1:]
@@ -125,20 +155,25 @@ def _of_interpreter(interpreter: Path) -> Iterator[Shown]:
     for hop in _hops(interpreter):
         prefix = hop.parent.parent
         if any(prefix.glob("lib*/python3*/os.py")):
-            if not str(prefix).startswith("/usr"):
-                yield Shown(prefix.resolve(), prefix)
+            yield from _installation(prefix, _PYTHON_PARTS)
         elif hop.parent != interpreter.parent and not str(hop).startswith("/usr"):
             yield Shown(hop.resolve(), hop)
 
 
-def _of_environment(interpreter: Path) -> Iterator[Shown]:
-    """The virtual environment that an interpreter is of, and the installation that it names."""
+def _of_environment(interpreter: Path, cwd: Path) -> Iterator[Shown]:
+    """The virtual environment that an interpreter is of, and the installation that it names.
+
+    Of the environment what is installed: code of the person's may lie beside that. One that `cwd`
+    lies in is shown whole, which is refused.
+    """
     place = interpreter.parent.parent
     try:
         text = (place / "pyvenv.cfg").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return
-    yield Shown(place.resolve(), place)
+    if cwd.is_relative_to(place):  # then its `lib` is the working tree's
+        yield Shown(place.resolve(), place)
+    yield from _parts_of(place, _ENVIRONMENT_PARTS)
     for line in text.splitlines():
         name, equals, value = line.partition("=")
         if equals and name.strip() == "home" and (home := Path(value.strip())).is_dir():
@@ -165,8 +200,7 @@ def _node(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | st
         return "node is not found"
     shown = [Shown(each.resolve(), each) for each in modules]
     installation = node.resolve().parent.parent
-    if not str(installation).startswith("/usr"):
-        shown.append(Shown(installation, installation))
+    shown += _installation(installation, _NODE_PARTS)
     path = f"{installation / 'bin'}:/usr/local/bin:/usr/bin:/bin"
     if command.tool == "node":
         return ProjectEnvironment(
@@ -192,7 +226,7 @@ def _go(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | str:
     root = go.resolve().parent.parent
     modules = Path.home() / "go" / "pkg" / "mod"
     built = Path(os.environ.get("GOCACHE") or Path.home() / ".cache" / "go-build")
-    shown = [] if str(root).startswith("/usr") else [Shown(root, root)]
+    shown = [*_installation(root, _GO_PARTS)]
     # without what was built before it would build Go's own library each time
     shown += [Shown(each.resolve(), each) for each in (modules, built) if each.is_dir()]
     rest = command.argv[1:]
@@ -215,7 +249,7 @@ def _cargo(command: TestCommand, top: Path, cwd: Path) -> ProjectEnvironment | s
     if cargo is None:
         return "cargo is not found"
     root, packages = cargo.parent.parent, Path.home() / ".cargo"
-    shown = [] if str(root).startswith("/usr") else [Shown(root, root)]
+    shown = [*_installation(root, _CARGO_PARTS)]
     home = Path("/tmp/cargo")
     for name in ("registry", "git"):
         if (packages / name).is_dir():

@@ -1,4 +1,4 @@
-"""The gate's rule on a project's own tests: no evident loss of work that passes them.
+"""Rule 6 of the gate, on a project's own tests: no evident loss of work that passes them.
 
 The same test as for the suite of tasks (`execution_rule`): McNemar's mid-p over the tasks that only
 one of two versions passed. With a dozen tasks at most it sees great losses and no others. It is

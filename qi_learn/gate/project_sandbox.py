@@ -24,7 +24,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -40,10 +39,8 @@ from qi_learn.gate.sandbox import (
     APART,
     AS_NOBODY,
     bare_python,
-    find_bubblewrap,
     system_shown,
 )
-from qi_learn.gate.seccomp import project_seccomp_program
 from qi_learn.outside.process import run
 
 CHECKOUT, HOME = "/checkout", "/tmp/home"
@@ -90,7 +87,7 @@ class ProjectRun:
 
 @dataclass(frozen=True, slots=True)
 class ProjectSandbox:
-    """A bubblewrap that was tried out and works (`open_project_sandbox`)."""
+    """A bubblewrap that was tried out and works (`project_sandbox_trial`)."""
 
     bwrap: str
     seccomp: bytes
@@ -161,16 +158,6 @@ class ProjectSandbox:
         options += ["--ro-bind", str(checkout), CHECKOUT]
         options += ["--ro-bind", project_sandbox_main.__file__, "/inside.py"]
         return [*options, "--remount-ro", "/", *bare_python("/inside.py")]
-
-
-def open_project_sandbox() -> ProjectSandbox:
-    """The sandbox of this machine, tried out.
-
-    Raises ToolMissing, with what to do, if there is none.
-    """
-    sandbox = ProjectSandbox(find_bubblewrap(), project_seccomp_program(platform.machine()))
-    _try_out(sandbox)
-    return sandbox
 
 
 def _identity() -> tuple[str, ...]:
@@ -266,60 +253,3 @@ def _run_of(result: bytes) -> ProjectRun:
         return ProjectRun(int(str(code)) if own_end else None, str(told["tail"]), problem)
     except (ValueError, KeyError, TypeError):
         return ProjectRun(None, "", "start")
-
-
-# --- trying it out --------------------------------------------------------------------------------
-
-ATTEMPT = """
-import os, socket, sys, time
-
-def refused(attempt):
-    try:
-        attempt()
-    except OSError:
-        return True
-    return False
-
-def outside():
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.connect(("192.0.2.1", 9))
-
-def forks():
-    for _ in range(64):
-        if os.fork() == 0:
-            time.sleep(9)
-            os._exit(0)
-
-print(refused(lambda: open(sys.argv[1])), os.path.exists("/etc/shadow"), os.getuid() != 0,
-      refused(outside), refused(forks), refused(lambda: open("/usr/mine", "w")),
-      refused(lambda: open("/mine", "w")), refused(lambda: open("/checkout/a", "w")),
-      not refused(lambda: open("a", "w").write("b")))
-"""
-EXPECTED = "True False True True True True True True True"
-
-
-def _try_out(sandbox: ProjectSandbox) -> None:
-    """Run a program that attempts what it must not be able to do.
-
-    Raises ToolMissing if one of the attempts works, or nothing works.
-    """
-    with tempfile.TemporaryDirectory(prefix="qi-learn-tried-") as directory:
-        root = Path(directory)
-        (root / "checkout").mkdir(mode=0o755)
-        secret = root / "secret"
-        secret.write_text("x", encoding="utf-8")
-        argv = (*bare_python("-c"), ATTEMPT, str(secret))
-        limits = ProjectLimits(seconds=20, processes=32, scratch=1 << 20)
-        top = root / "top"
-        ran = sandbox.run(root / "checkout", top, top, ProjectEnvironment(argv, ()), limits)
-    if ran.tail.strip() != EXPECTED:
-        raise ToolMissing(
-            "bubblewrap does not shut off a project's tests here "
-            f"({_told(ran)}): they are not run.",
-            ALLOW,
-        )
-
-
-def _told(ran: ProjectRun) -> str:
-    lines: Sequence[str] = ran.tail.strip().splitlines()
-    return lines[-1] if lines else (ran.problem or f"exit code {ran.exit_code}")

@@ -1,4 +1,4 @@
-"""A project's own tests judge the models: each model's answer in the place of what was kept.
+"""A project's own tests judge the models (rule 6): each answer in the place of what was kept.
 
 The invariant that makes pairing possible: of one task every model's answer is tried, or none. A
 task counts only if it can tell something: its tests pass on the commit as it is (the control), and
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,14 +27,14 @@ from qi_learn.gate.project_sandbox import (
     ProjectLimits,
     ProjectRun,
     ProjectSandbox,
-    open_project_sandbox,
 )
+from qi_learn.gate.project_sandbox_trial import open_project_sandbox
 from qi_learn.outside.git_tree import write_tree
 from qi_learn.records import Execution
 from qi_learn.results.by_tool import printed_report
 
 MOST_TASKS = 12
-"""Tasks that judge: with fewer than five lost and none gained nothing is evident."""
+"""Tasks that judge: with fewer than four lost and none gained nothing is evident."""
 SECONDS = 600.0
 """Time for all tasks and models together."""
 NO_TASKS = "no held-out work has tests that could be run"
@@ -67,7 +68,7 @@ class ProjectTerms:
     seconds: float = SECONDS
     most: int = MOST_TASKS
     wait: Callable[[], None] = lambda: None
-    """Called before each run: it returns once the machine may be used."""
+    """Called before each checkout and each run: it returns once the machine may be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +101,23 @@ def run_project_tests(
         return _nothing(answers, f"{error.what} {error.hint}")
     began = clock()
     judges = _Judges(sandbox, terms, began + terms.seconds, clock)
+    asked = [task for task in tasks if all(task.id in own for own in answers.values())]
+    left_out = Counter({"a model was not asked it": len(tasks) - len(asked)})
     passed: dict[str, dict[str, bool]] = {}
-    left_out: Counter[str] = Counter()
-    for task in tasks:
-        if len(passed) == terms.most:
-            break
-        of_models = {model: own[task.id] for model, own in answers.items() if task.id in own}
-        if len(of_models) < len(answers):
-            left_out["a model was not asked it"] += 1
-            continue
-        judged = judges.judge(task, of_models)
-        if isinstance(judged, str):
-            left_out[judged] += 1
-        else:
-            passed[task.id] = judged
+    told = 0
+    try:
+        with closing(judges.judge(asked, answers)) as outcomes:
+            for task, judged in outcomes:
+                told += 1
+                if isinstance(judged, str):
+                    left_out[judged] += 1
+                else:
+                    passed[task.id] = judged
+                if len(passed) == terms.most:
+                    break
+    except _TimeIsUp:
+        left_out[TIME.format(terms.seconds)] += len(asked) - told
+    left_out = +left_out
     problem = "" if passed else _told(left_out)
     by_model = {
         model: Execution(tuple(passed), tuple(each[model] for each in passed.values()), problem)
@@ -148,29 +152,61 @@ class _Judges:
         self._deadline = deadline
         self._clock = clock
 
-    def judge(self, task: ProjectTask, answers: Mapping[str, str]) -> dict[str, bool] | str:
-        """Whether each model's answer passes; if the task says nothing, why."""
-        environment = environment_of(task.command, task.top, task.cwd)
-        if isinstance(environment, str):
-            return environment
-        try:
+    def judge(
+        self, tasks: Sequence[ProjectTask], answers: Mapping[str, Mapping[str, str]]
+    ) -> Generator[tuple[ProjectTask, dict[str, bool] | str], None, None]:
+        """Each task with whether each model's answer passes; if the task says nothing, with why.
+
+        Tasks of one commit follow each other, on one checkout. Raises _TimeIsUp.
+        """
+        for (top, commit), group in _by_commit(tasks).items():
+            ready: list[tuple[ProjectTask, ProjectEnvironment]] = []
+            for task in group:
+                environment = environment_of(task.command, top, task.cwd)
+                if isinstance(environment, str):
+                    yield task, environment
+                else:
+                    ready.append((task, environment))
+            if not ready:
+                continue
+            self._go_on()
             with tempfile.TemporaryDirectory(prefix="qi-learn-tests-") as directory:
                 checkout = Path(directory) / "checkout"
-                checkout.mkdir(mode=0o755)
-                try:
-                    written = write_tree(task.top, task.commit, checkout)
-                except (NotFound, ToolMissing):
-                    return "its commit is not to be had"
-                if task.file not in written.files:
-                    return "its file is not in the commit"
-                place = find_place((checkout / task.file).read_bytes(), task.place)
-                if isinstance(place, str):
-                    return place
-                return self._judged(task, answers, environment, checkout, place)
+                files = _written(top, commit, checkout)
+                for task, environment in ready:
+                    if isinstance(files, str):
+                        yield task, files
+                    elif task.file not in files:
+                        yield task, "its file is not in the commit"
+                    else:
+                        own = {model: texts[task.id] for model, texts in answers.items()}
+                        yield task, self._in_place(task, own, environment, checkout)
+
+    def _go_on(self) -> float:
+        """Seconds that are left once the machine may be used. Raises _TimeIsUp if none are."""
+        self._terms.wait()
+        if (left := self._deadline - self._clock()) <= 0:
+            raise _TimeIsUp
+        return left
+
+    def _in_place(
+        self,
+        task: ProjectTask,
+        answers: Mapping[str, str],
+        environment: ProjectEnvironment,
+        checkout: Path,
+    ) -> dict[str, bool] | str:
+        """What one task says. The checkout is afterwards as it was."""
+        committed = (checkout / task.file).read_bytes()
+        place = find_place(committed, task.place)
+        if isinstance(place, str):
+            return place
+        try:
+            return self._judged(task, answers, environment, checkout, place)
         except ToolMissing as error:  # it worked a moment ago
             return error.what
-        except OSError as error:
-            return f"its commit cannot be written ({error.strerror})"
+        finally:
+            (checkout / task.file).write_bytes(committed)
 
     def _judged(
         self,
@@ -182,9 +218,7 @@ class _Judges:
     ) -> dict[str, bool] | str:
         def tried(content: bytes, seconds: float) -> int | None:
             (checkout / task.file).write_bytes(content)
-            self._terms.wait()
-            if (left := self._deadline - self._clock()) <= 0:
-                raise _TimeIsUp
+            left = self._go_on()
             self.runs += 1
             limits = replace(self._terms.limits, seconds=min(seconds, left))
             ran = self._sandbox.run(checkout, task.top, task.cwd, environment, limits)
@@ -193,23 +227,41 @@ class _Judges:
             return _passes(task.command.tool, ran)
 
         longest = self._terms.limits.seconds
-        try:
-            control = tried((checkout / task.file).read_bytes(), longest / 2)
-            if control is None:
-                return "its tests do not pass on the commit itself"
-            if tried(place.holding(""), longest) == control:
-                return "its tests pass without it too"
-            texts = {
-                model: code_for(task.place, answer, completion=task.completion)
-                for model, answer in answers.items()
-            }
-            outcome = {
-                text: bool(text.strip()) and tried(place.placed(text), longest) == control
-                for text in dict.fromkeys(texts.values())
-            }
-        except _TimeIsUp:
-            return TIME.format(self._terms.seconds)
+        control = tried((checkout / task.file).read_bytes(), longest / 2)
+        if control is None:
+            return "its tests do not pass on the commit itself"
+        if tried(place.holding(""), longest) == control:
+            return "its tests pass without it too"
+        texts = {
+            model: code_for(task.place, answer, completion=task.completion)
+            for model, answer in answers.items()
+        }
+        outcome = {
+            text: bool(text.strip()) and tried(place.placed(text), longest) == control
+            for text in dict.fromkeys(texts.values())
+        }
         return {model: outcome[text] for model, text in texts.items()}
+
+
+def _by_commit(
+    tasks: Sequence[ProjectTask],
+) -> Mapping[tuple[Path, str], Sequence[ProjectTask]]:
+    """The tasks by project and commit, in the order in which these first occur."""
+    groups: defaultdict[tuple[Path, str], list[ProjectTask]] = defaultdict(list)
+    for task in tasks:
+        groups[task.top, task.commit].append(task)
+    return groups
+
+
+def _written(top: Path, commit: str, checkout: Path) -> frozenset[str] | str:
+    """The files of a commit, written into a new directory; if that cannot be, why."""
+    try:
+        checkout.mkdir(mode=0o755)
+        return write_tree(top, commit, checkout)
+    except (NotFound, ToolMissing):
+        return "its commit is not to be had"
+    except OSError as error:
+        return f"its commit cannot be written ({error.strerror})"
 
 
 class _TimeIsUp(Exception):

@@ -7,18 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qi_learn.errors import ModelError
 from qi_learn.gate.budget import Readable, allot
 from qi_learn.gate.measured_suites import Sizes, Suites
-from qi_learn.gate.reading import FileReader, tokens_of
+from qi_learn.gate.reading import FileReader, NotLoaded, tokens_of
 from qi_learn.records import Example, SuiteNll
+from qi_learn.records.suites import ORDINARY
 
 logger = logging.getLogger(__name__)
-ORDINARY = "python_stdlib"
-"""The general suite of ordinary code, which is there on every machine."""
 ORDINARY_TEXTS = 8
-"""Of its texts beside dev where a temperature is fitted: a dev set of answers that the model gave
-itself would have none that it finds likeliest.
+"""Of the texts of ordinary code beside dev where a temperature is fitted: a dev set of answers that
+the model gave itself would have none that it finds likeliest.
 """
 
 
@@ -29,6 +27,7 @@ class FileMeasurements:
     gate: SuiteNll
     old: SuiteNll
     general: Mapping[str, SuiteNll]
+    fixed: SuiteNll
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,6 @@ class ReadingDevice:
     """Where and when files are read."""
 
     gpu_layers: int = 0
-    threads: int | None = None
     pause: Callable[[], None] = field(default=lambda: None)
     """Called before each text."""
 
@@ -59,43 +57,60 @@ def measure_files(
 ) -> FilesRead:
     """The suites' NLL under each model's file, all on one device.
 
-    If a GPU does not take them after all, they are read on the CPU. Raises ModelError.
+    If one cannot be loaded on a GPU after all, they are read on the CPU, with what is left of the
+    tokens. Raises ModelError.
     """
     device = device or ReadingDevice()
+    readers = _readers(files, limits, device)
     try:
-        return _measure(files, suites, limits, device)
-    except ModelError as error:
-        if not device.gpu_layers:
-            raise
+        return _measure(readers, suites, limits, device)
+    except NotLoaded as error:
         logger.warning("the gate reads on the CPU: %s", error.what)
-        return _measure(files, suites, limits, replace(device, gpu_layers=0))
+    tokens, seconds = _spent(readers)
+    device, limits = replace(device, gpu_layers=0), replace(limits, read=limits.read - tokens)
+    read = _measure(_readers(files, limits, device), suites, limits, device)
+    return replace(read, tokens=read.tokens + tokens, seconds=read.seconds + seconds)
 
 
-def _measure(
-    files: Mapping[str, Path], suites: Suites, limits: Sizes, device: ReadingDevice
-) -> FilesRead:
-    readers = {
+def _readers(
+    files: Mapping[str, Path], limits: Sizes, device: ReadingDevice
+) -> dict[str, FileReader]:
+    return {
         model: FileReader(
             path,
-            threads=device.threads,
             cache=limits.cache,
             gpu_layers=device.gpu_layers,
             pause=device.pause,
         )
         for model, path in files.items()
     }
+
+
+def _measure(
+    readers: Mapping[str, FileReader], suites: Suites, limits: Sizes, device: ReadingDevice
+) -> FilesRead:
+    def fitting(dev: Sequence[Example]) -> int:
+        """A fit reads all texts, known or not; one that was made before reads none."""
+        texts = fitting_texts(dev, suites.general)
+        new = [r for r in readers.values() if r.known_temperature(texts) is None]
+        return len(new) * tokens_of(texts)
+
     readable = allot(
         limits.read,
         gate=suites.gate,
         old=suites.old,
         general=suites.general,
         dev=suites.dev,
+        fixed=suites.fixed,
         cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
         # at a temperature that is not known yet nothing was measured before
         afresh=lambda examples: len(readers) * tokens_of(examples),
+        fitting=fitting,
+        first=limits.first,
     )
-    context = max((len(e.prompt_ids) + len(e.target_ids) for e in readable.everything), default=1)
-    fitted_on = fitting_texts(readable.dev, readable.general)
+    fitted_on = fitting_texts(readable.dev, suites.general)
+    texts = (*readable.everything, *fitted_on)
+    context = max((len(e.prompt_ids) + len(e.target_ids) for e in texts), default=1)
     models: dict[str, FileMeasurements] = {}
     for model, reader in readers.items():
         with reader:
@@ -105,14 +120,15 @@ def _measure(
                 reader.nll("gate", readable.gate, temperature),
                 reader.nll("old", readable.old),
                 {name: reader.nll(name, suite) for name, suite in readable.general.items()},
+                reader.nll("fixed", readable.fixed),
             )
-    return FilesRead(
-        models,
-        readable,
-        sum(reader.evaluated for reader in readers.values()),
-        sum(reader.seconds for reader in readers.values()),
-        device.gpu_layers,
-    )
+    return FilesRead(models, readable, *_spent(readers), device.gpu_layers)
+
+
+def _spent(readers: Mapping[str, FileReader]) -> tuple[int, float]:
+    """The tokens that were evaluated so far, and the seconds that took."""
+    read = readers.values()
+    return sum(reader.evaluated for reader in read), sum(reader.seconds for reader in read)
 
 
 def fitting_texts(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from qi_learn.errors import ModelError
 from qi_learn.gate.cache import NllCache, digest_of
 from qi_learn.gate.temperature import TemperatureFit
 from qi_learn.outside.llama_cpp_library import build_of_library
@@ -25,6 +26,10 @@ from qi_learn.records import Example, SuiteNll
 from qi_learn.stats import choose_units
 
 
+class NotLoaded(ModelError):
+    """A file that could not be loaded on the GPU, where it was to be read."""
+
+
 class FileReader:
     """One GGUF on which suites are measured. It is loaded when the first number is missing.
 
@@ -36,7 +41,6 @@ class FileReader:
         path: Path,
         *,
         context: int = 0,
-        threads: int | None = None,
         cache: Path | None = None,
         gpu_layers: int = 0,
         pause: Callable[[], None] = lambda: None,
@@ -46,7 +50,7 @@ class FileReader:
         `cache`: directory of what was measured before. `gpu_layers`: how many layers go to a GPU.
         `pause` is called before each text that is read.
         """
-        self._path, self.context, self._threads = path, context, threads
+        self._path, self.context = path, context
         self._gpu_layers, self._pause = gpu_layers, pause
         self._cache = NllCache(cache, digest_of(path), build_of(gpu_layers)) if cache else None
         self._scorer: Scorer | None = None
@@ -133,12 +137,16 @@ class FileReader:
 
     def _load(self) -> Scorer:
         if self._scorer is None:
-            self._scorer = Scorer(
-                self._path,
-                context=self.context,
-                threads=self._threads,
-                gpu_layers=self._gpu_layers,
-            )
+            try:
+                self._scorer = Scorer(
+                    self._path,
+                    context=self.context,
+                    gpu_layers=self._gpu_layers,
+                )
+            except ModelError as error:
+                if not self._gpu_layers:
+                    raise
+                raise NotLoaded(error.what, error.hint) from error
         return self._scorer
 
     def close(self) -> None:
@@ -169,28 +177,14 @@ def measure_nll(
     examples: Sequence[Example],
     *,
     context: int,
-    threads: int | None = None,
     cache: Path | None = None,
     temperature: float | None = None,
 ) -> SuiteNll:
     """NLL of one suite under one file (`FileReader.nll`)."""
     if not examples:
         return suite_of(suite, (), (), temperature)
-    with FileReader(path, context=context, threads=threads, cache=cache) as reader:
+    with FileReader(path, context=context, cache=cache) as reader:
         return reader.nll(suite, examples, temperature)
-
-
-def fit_temperature(
-    path: Path,
-    examples: Sequence[Example],
-    *,
-    context: int,
-    threads: int | None = None,
-    cache: Path | None = None,
-) -> float:
-    """The temperature of one file (`FileReader.temperature`)."""
-    with FileReader(path, context=context, threads=threads, cache=cache) as reader:
-        return reader.temperature(examples)
 
 
 def suite_of(

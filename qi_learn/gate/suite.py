@@ -64,6 +64,15 @@ def old_suite(
     return tuple(_once(in_turns))[:limit]
 
 
+def cycles_of(examples: Sequence[Example], earlier: Sequence[Snapshot]) -> dict[str, str]:
+    """For each example's id the run whose fresh work it was, the newest of them.
+
+    `earlier`: oldest first.
+    """
+    runs = {e.id: old.id for old in earlier for e in old.split("gate")}
+    return {e.id: runs[e.id] for e in examples if e.id in runs}
+
+
 def _unseen(examples: Sequence[Example], trained: Set[str], sessions: Set[str]) -> list[Example]:
     return [e for e in examples if e.hash not in trained and e.session not in sessions]
 
@@ -74,11 +83,6 @@ def _once(examples: Sequence[Example]) -> Iterator[Example]:
         if example.hash not in seen:
             seen.add(example.hash)
             yield example
-
-
-def choose_questions(examples: Sequence[Example], *, limit: int = QUESTIONS) -> tuple[Example, ...]:
-    """The examples whose questions are put to the served models: all, or `limit` taken evenly."""
-    return evenly(examples, limit)
 
 
 def with_few_shots(

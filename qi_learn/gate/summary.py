@@ -6,14 +6,17 @@ What got surely worse, what else is worth knowing, the risk, the way back, and a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from qi_learn.gate.limits import COST, RISE, RISE_FROM_BASE, SLOW, SPEED
-from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly
+from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly, answers_to
 from qi_learn.gate.paired_changes import Changes
 from qi_learn.gate.regressions import Regression, Rises
 from qi_learn.records import Behaviour, Check, SuiteNll
 from qi_learn.stats import mean
+
+CYCLES = 20
+"""Earlier cycles of which a verdict keeps a number of their own."""
 
 
 def notes_of(
@@ -24,7 +27,7 @@ def notes_of(
     yield from _surely_worse(regressions)
     yield from _few_shot_is_better(candidate.behaviour, reported.few_shot)
     yield from _slower(candidate.behaviour, base.behaviour)
-    yield from _thin_earlier_work(candidate.old)
+    yield from _thin_earlier_work(candidate.old, models.earlier)
     yield from _packing_cost(reported.packing_cost)
     yield from _scales_tried(reported.dev_by_scale)
 
@@ -62,8 +65,8 @@ def _slower(candidate: Behaviour, base: Behaviour) -> Iterator[str]:
         )
 
 
-def _thin_earlier_work(old: SuiteNll) -> Iterator[str]:
-    if not old.ids:
+def _thin_earlier_work(old: SuiteNll, there: int) -> Iterator[str]:
+    if not old.ids and not there:
         yield (
             "there is no earlier work to compare on yet: forgetting was measured on general "
             "suites only"
@@ -167,12 +170,14 @@ def numbers_of(
         "packed": checks["packed"].value,
         "secrets": checks["secrets"].value,
     }
-    for who, model in (
-        ("candidate", models.candidate),
-        ("live", models.live),
-        ("base", models.base),
-    ):
-        numbers |= {f"{name}_{who}": value for name, value in _measured(model).items()}
+    three = {"candidate": models.candidate, "live": models.live, "base": models.base}
+    answered = set.intersection(*(set(model.behaviour.ids) for model in three.values()))
+    for who, model in three.items():
+        numbers |= {f"{name}_{who}": value for name, value in _measured(model, answered).items()}
+        numbers |= {
+            f"old_nll_{who}_of_{run}": nll for run, nll in _by_cycle(model.old, reported.cycles)
+        }
+    numbers |= {f"fixed_nll_{who}": suite.per_token for who, suite in reported.fixed.items()}
     if reported.few_shot is not None:
         numbers["similarity_few_shot"] = mean(reported.few_shot.similarity)
     numbers["packing_cost"] = reported.packing_cost
@@ -182,6 +187,18 @@ def numbers_of(
     return {
         name: value for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
+
+
+def _by_cycle(old: SuiteNll, cycles: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """NLL a token on the earlier work of each run; of the newest `CYCLES` that there are."""
+    sums: dict[str, list[float]] = {}
+    for example, nll, tokens in zip(old.ids, old.nll, old.tokens, strict=True):
+        if (run := cycles.get(example)) is not None and tokens:
+            entry = sums.setdefault(run, [0.0, 0.0])
+            entry[0] += nll
+            entry[1] += tokens
+    for run in sorted(sums)[-CYCLES:]:
+        yield run, sums[run][0] / sums[run][1]
 
 
 def _look(changes: Changes) -> dict[str, float]:
@@ -203,7 +220,10 @@ def _look(changes: Changes) -> dict[str, float]:
     }
 
 
-def _measured(model: Measurements) -> dict[str, float | None]:
+def _measured(model: Measurements, answered: Collection[str]) -> dict[str, float | None]:
+    """The numbers of one model; those of answers over the questions that all models answered."""
+    answers = answers_to(model.behaviour, answered)
+    own = answers_to(answers, set(model.gate.ids)) if model.gate.ids else answers
     nll: dict[str, float | None] = {
         f"{name}_nll": suite.per_token
         for name, suite in (
@@ -221,8 +241,8 @@ def _measured(model: Measurements) -> dict[str, float | None]:
         "gate_person_nll": sum(model.gate.person_nll) / person if person else None,
         "gate_temperature": model.gate.temperature if person else None,
         "gate_code_nll": sum(model.gate.code_nll) / code if code else None,
-        "similarity": mean(model.behaviour.similarity),
-        "coherent": mean([float(c) for c in model.behaviour.coherent]),
+        "similarity": mean(own.similarity),
+        "coherent": mean([float(c) for c in answers.coherent]),
         "solved": mean([float(p) for p in model.execution.passed]),
         "tokens_per_second": model.behaviour.tokens_per_second,
     }

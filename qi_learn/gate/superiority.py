@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
 from qi_learn.gate.ledger import ENOUGH, NextLook, e_value, level_of
 from qi_learn.gate.limits import MATTERS
-from qi_learn.gate.mixed_model import NOTHING_SEEN, Correlation, Estimate, estimate, variances_of
+from qi_learn.gate.mixed_model import UNINFORMATIVE, Correlation, Estimate, estimate, variances_of
 from qi_learn.records import Check, SuiteNll
 
 
@@ -73,7 +73,7 @@ def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: NextLook) -> 
     fall = estimated(judged)
     new = fall if len(unseen) == len(judged) else estimated(unseen) if unseen else None
     if new is None or not math.isfinite(new.error):
-        return Superiority(fall, look, 1.0, NOTHING_SEEN)
+        return Superiority(fall, look, 1.0, UNINFORMATIVE)
     return Superiority(fall, look, e_value(new.p_above(0.0)), new.own)
 
 

@@ -1,7 +1,7 @@
-"""The temperature at which a model finds given text likeliest.
+"""The temperature at which a model finds given text likeliest (rule 2).
 
-It is one number, and the model's logits are divided by it.
-Two models are compared on the person's tokens each at its own temperature. A model whose logits
+It is one number, and the model's logits are divided by it. Two models are compared on the person's
+tokens each at its own temperature. A model whose logits
 are all multiplied by one factor writes the same answers as before; its temperature is the same
 factor larger, so its NLL there is the same too, and sharpening alone is never an improvement.
 

@@ -1,4 +1,4 @@
-"""Ship or not: the rules of the gate in their order, over what was measured.
+"""Ship or not: rules 1 to 6 of the gate in their order, over what was measured.
 
 Each rule gives its number, its interval, its limit and a sentence.
 
@@ -116,13 +116,13 @@ def likelihood_checks(
 
 
 def _checks(models: Comparison, changes: Changes) -> tuple[Check, ...]:
-    """Rules 2 to 5, in the order in which a verdict lists them."""
+    """Rules 2 to 6, in the order in which a verdict lists them."""
     candidate, live, base = models.candidate, models.live, models.base
     return (
         superiority_check(changes.superiority),
         accuracy_check(changes.likeness),
         coherence_check(candidate.behaviour, live.behaviour, base.behaviour),
-        earlier_work_check(candidate.old, changes.earlier, since_best=bool(models.best)),
+        earlier_work_check(candidate.old, changes.earlier, models),
         *general_checks(changes.general),
         mcnemar_rule(candidate.execution, live.execution, base.execution),
     )

@@ -25,16 +25,6 @@ _LINK, _PROGRAM = "120000", "100755"
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenTree:
-    """What was written of a commit."""
-
-    files: frozenset[str]
-    """Plain files, relative to the top."""
-    submodules: tuple[str, ...]
-    """Other repositories, which were left out."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Entry:
     mode: str
     id: str
@@ -42,13 +32,13 @@ class _Entry:
     name: str
 
 
-def write_tree(repository: Path, commit: str, into: Path) -> WrittenTree:
-    """Write the files of a commit into an empty directory.
+def write_tree(repository: Path, commit: str, into: Path) -> frozenset[str]:
+    """Write the files of a commit into an empty directory; the plain ones, relative to the top.
 
     Raises NotFound if git does not have all of them, or they are too many; OSError if they cannot
     be written.
     """
-    entries, submodules = _listed(repository, commit)
+    entries = _listed(repository, commit)
     if len(entries) > MOST_FILES or sum(e.size for e in entries) > MOST_BYTES:
         raise NotFound(f"Commit {commit[:12]} of {repository} is too large to be written.", "")
     links = [entry for entry in entries if entry.mode == _LINK]
@@ -62,14 +52,13 @@ def write_tree(repository: Path, commit: str, into: Path) -> WrittenTree:
         with path.open("xb") as file:
             file.write(content)
         path.chmod(0o755 if entry.mode == _PROGRAM else 0o644)
-    return WrittenTree(frozenset(entry.name for entry in plain), tuple(submodules))
+    return frozenset(entry.name for entry in plain)
 
 
-def _listed(repository: Path, commit: str) -> tuple[list[_Entry], list[str]]:
-    """The files of a commit, and its submodules."""
+def _listed(repository: Path, commit: str) -> list[_Entry]:
+    """The files of a commit; the other entries are submodules."""
     answer = ask(repository, "ls-tree", "-r", "-z", "--long", "--full-tree", commit).output
     entries: list[_Entry] = []
-    submodules: list[str] = []
     for line in answer.decode("utf-8", "surrogateescape").split("\0"):
         head, _, name = line.partition("\t")
         if not line or not _is_inside(name):
@@ -79,9 +68,7 @@ def _listed(repository: Path, commit: str) -> tuple[list[_Entry], list[str]]:
             raise NotFound(f"{repository} lacks the content of {name}.", "")
         if match["type"] == "blob":
             entries.append(_Entry(match["mode"], match["id"], int(match["size"]), name))
-        else:
-            submodules.append(name)
-    return entries, submodules
+    return entries
 
 
 def _is_inside(name: str) -> bool:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qi_learn.errors import ModelError, NotFound, ServerError
+from qi_learn.outside.ollama_answer import Answer, Used, read_answer
 from qi_learn.outside.ollama_http import OllamaHttp
 from qi_learn.outside.ollama_names import check_digest, parse_name
 
@@ -46,42 +47,6 @@ class LoadedModel:
     name: str
     on_gpu: int
     """Bytes of it on GPUs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One whole answer."""
-
-    text: str
-    done_reason: str
-    prompt_tokens: int
-    answer_tokens: int
-    seconds: float
-    """Spent generating: measured by the server, else the whole wait for the answer."""
-    tool_texts: tuple[str, ...] = ()
-    """The texts in the arguments of tool calls, if the model answered with those."""
-
-    @property
-    def tool_text(self) -> str:
-        """Those texts, one behind the other."""
-        return "\n".join(self.tool_texts)
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What questions took."""
-
-    prompt_tokens: int = 0
-    answer_tokens: int = 0
-    seconds: float = 0.0
-    """Spent generating."""
-
-    def __add__(self, other: Used) -> Used:
-        return Used(
-            self.prompt_tokens + other.prompt_tokens,
-            self.answer_tokens + other.answer_tokens,
-            self.seconds + other.seconds,
-        )
 
 
 class Ollama:
@@ -278,7 +243,7 @@ class Ollama:
             {**ask["body"], "model": str(parse_name(model)), "stream": False},
             timeout=LONG,
         )
-        read = _read_answer(answer, time.monotonic() - began)
+        read = read_answer(answer, time.monotonic() - began)
         self.add_used(Used(read.prompt_tokens, read.answer_tokens, read.seconds))
         return read
 
@@ -301,24 +266,6 @@ def served_file(server: Ollama, model: str) -> Path | None:
     path = server.weights(model)
     readable = path is not None and os.path.isabs(path) and os.access(path, os.R_OK)
     return Path(path) if path is not None and readable else None
-
-
-def _read_answer(answer: Mapping[str, Any], waited: float) -> Answer:
-    """An answer as the server wrote it, after `waited` seconds."""
-    message = answer.get("message") or {}
-    text = message.get("content", "") if "message" in answer else answer.get("response", "")
-    arguments = [
-        call.get("function", {}).get("arguments") or {} for call in message.get("tool_calls") or []
-    ]
-    tool_texts = (value for call in arguments for value in call.values() if isinstance(value, str))
-    return Answer(
-        str(text),
-        str(answer.get("done_reason", "")),
-        int(answer.get("prompt_eval_count", 0)),
-        int(answer.get("eval_count", 0)),
-        answer.get("eval_duration", 0) / 1e9 or waited,
-        tuple(tool_texts),
-    )
 
 
 def _blob(digest: str) -> str:

@@ -13,7 +13,8 @@ from concurrent.futures import wait as wait_for
 from typing import Any, TypeVar
 
 from qi_learn.errors import Stopped
-from qi_learn.outside.ollama import Answer, Ollama
+from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_answer import Answer
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.5

@@ -78,6 +78,12 @@ if TYPE_CHECKING:
         ToolRating,
         ToolSign,
     )
+    from qi_learn.records.monitoring import (
+        Monitored,
+        MonitoredSession,
+        MonitoredText,
+        VersionPair,
+    )
     from qi_learn.records.returning import (
         Became,
         GivenRating,
@@ -151,6 +157,9 @@ __all__ = [
     "Mark",
     "MarkedVersion",
     "Message",
+    "Monitored",
+    "MonitoredSession",
+    "MonitoredText",
     "NotUnderstood",
     "Outcome",
     "Packed",
@@ -197,6 +206,7 @@ __all__ = [
     "TurnHead",
     "TurnMarks",
     "Verdict",
+    "VersionPair",
     "Waiting",
     "WatchMode",
     "WatchState",
@@ -213,6 +223,7 @@ _LIVES_IN = {
         "gating": "Behaviour Check Execution Leak Packed PastLook Smoke SuiteNll TensorGain "
         "Verdict",
         "importing": "ImportedItem ImportedTurn NotUnderstood ReadTo ToolRating ToolSign",
+        "monitoring": "Monitored MonitoredSession MonitoredText VersionPair",
         "run_states": "RUN_STATES_ENDED RunState",
         "returning": "Became GivenRating ReturningCommand ReturningRating ReturningTurn",
         "scorable": "AnswerFacts AnswerSource Scorable",

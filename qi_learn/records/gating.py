@@ -72,8 +72,9 @@ class SuiteNll:
 
     @property
     def per_token(self) -> float:
-        """Nats per target token over the suite; NaN for an empty suite."""
-        return sum(self.nll) / sum(self.tokens) if self.tokens else float("nan")
+        """Nats per target token over the suite; NaN if it has none (no examples, or only ends)."""
+        tokens = sum(self.tokens)
+        return sum(self.nll) / tokens if tokens else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,10 @@ class Verdict:
     helps: tuple[str, ...] = ()
     """What would have made a refused candidate pass, as far as the numbers tell; empty if it ships
     or nothing is known.
+    """
+    earlier: tuple[Verdict, ...] = ()
+    """Those on the same candidate that came to nothing because another version went live before the
+    switch, oldest first: they are looks too.
     """
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qi_learn.deploy import model_server
 from qi_learn.errors import ToolMissing
-from qi_learn.gate.project_sandbox import open_project_sandbox
+from qi_learn.gate.project_sandbox_trial import open_project_sandbox
 from qi_learn.gate.sandbox import open_sandbox
 from qi_learn.outside.installation import OR_OLLAMA, how_to_add
 from qi_learn.outside.python_env import look_into

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from qi_learn.paths import Paths
 from qi_learn.settings import Settings, settings_table
-from qi_learn.settings_file import PREFIX, to_toml
+from qi_learn.settings_file import PREFIX, retired_keys, to_toml
 
 
 def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.environ) -> str:
@@ -20,6 +20,7 @@ def as_text(paths: Paths, settings: Settings, env: Mapping[str, str] = os.enviro
     in_file = tomllib.loads(paths.settings_file.read_text(encoding="utf-8")) if exists else {}
     in_environment = {name.upper() for name in env}
     lines = [f"# {paths.settings_file}" + ("" if exists else " (not there: defaults)")]
+    lines += [f"# {sentence}" for sentence in retired_keys(paths.settings_file, env)]
     for section, values in settings_table(settings).items():
         lines += ["", f"[{section}]"]
         for key, value in values.items():

@@ -29,7 +29,7 @@ from qi_learn.report.check_running import daemon, recording, server, service, wa
 from qi_learn.report.finding import Finding
 from qi_learn.report.running import Running, look_quietly
 from qi_learn.settings import Settings
-from qi_learn.settings_file import load_settings
+from qi_learn.settings_file import load_settings, retired_keys
 
 Check = Callable[[Paths, Settings], Iterator[Finding]]
 CheckOfRunning = Callable[[Paths, Settings, Running], Iterator[Finding]]
@@ -61,7 +61,8 @@ def examine(paths: Paths) -> tuple[Finding, ...]:
     """
     try:
         settings = load_settings(paths.settings_file)
-        first = Finding("settings", True, f"The settings ({paths.settings_file}) can be used.")
+        said = " ".join(("can be used.", *retired_keys(paths.settings_file)))
+        first = Finding("settings", True, f"The settings ({paths.settings_file}) {said}")
     except QiError as error:
         settings = Settings()
         first = Finding("settings", False, error.what, error.hint)

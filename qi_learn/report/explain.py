@@ -21,6 +21,7 @@ from qi_learn.errors import NotFound, StoreError
 from qi_learn.paths import Paths
 from qi_learn.report.explain_run import explain_run
 from qi_learn.report.explain_turn import turn_lines
+from qi_learn.report.shipped import version_lines
 from qi_learn.report.words import clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.snapshot import recalled_in
@@ -177,6 +178,9 @@ def _version(paths: Paths, version: str) -> Explanation:
     if count := forgotten_in(deployment, version):
         records["forgot"] = count
         lines.append(f"  {saw_forgotten(count)}: no text can be taken out of weights")
+    told, known = version_lines(paths, version)
+    lines += told
+    records |= {"monitored": codec.plain(known)} if known else {}
     if release.run_id is None:
         lines.append("  the base's own weights: nothing was learned")
     else:

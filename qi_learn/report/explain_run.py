@@ -200,6 +200,11 @@ def _end(run: RunDirectory, records: Records) -> Iterator[str]:
 
 def _verdict_lines(verdict: Verdict) -> list[str]:
     return [
+        *(
+            f"  the gate {'passed' if earlier.ships else 'refused'} it against "
+            f"{earlier.compared_with}, but another version went live meanwhile"
+            for earlier in verdict.earlier
+        ),
         f"  the gate {'passed' if verdict.ships else 'refused'} it against "
         f"{verdict.compared_with}, at scale {verdict.scale:g}:",
         *(

@@ -16,33 +16,26 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qi_learn.cycle import trigger
-from qi_learn.deploy.journal import Deployment, load_deployment
-from qi_learn.deploy.taint import runs_trained_on
+from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import QiError, SettingsError
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
 from qi_learn.records import Decision
-from qi_learn.report import keeping, running, status_lines
+from qi_learn.report import keeping, running, shipped, status_counts, status_lines
 from qi_learn.report.gpu_use import gpu_text
 from qi_learn.report.run_line import RunLine as RunLine  # a part of what is printed
 from qi_learn.report.run_line import dropped_by, newest_run
 from qi_learn.report.words import counted, one_line
-from qi_learn.rundir.directory import run_directories
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.lost_turns import acknowledge_lost as acknowledge_lost  # for the face
 from qi_learn.settings import Settings
 from qi_learn.settings_file import load_settings
-from qi_learn.spool import bad_lines, spool_files
-from qi_learn.store.candidates import left_out
-from qi_learn.store.client_rates import ClientRates, client_rates
-from qi_learn.store.database import open_store
-from qi_learn.store.events import sent_again
+from qi_learn.spool import bad_lines
+from qi_learn.store.client_rates import ClientRates
 from qi_learn.workspace.registry import load_projects
 
 T = TypeVar("T")
 _SILENT = " (does not answer)"
-NOTHING_YET = Decision(False, "nothing was recorded yet")
 UNKNOWN = Decision(False, "unknown: the database cannot be read")
 
 
@@ -126,6 +119,8 @@ class Status:
     """New examples that were kept as they were: they train too, and no cycle starts for them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Turns over the quality threshold that can be no example, by reason."""
+    shipped: shipped.ShippedState | None = None
+    """How the live version does beside the one before it; None if nothing is live."""
 
 
 def gather(paths: Paths, settings: Settings | None = None) -> Status:
@@ -161,16 +156,16 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
     daemon, waiting = now.daemon, str(now.told.get("waiting") or "")
     deployment = attempt(lambda: load_deployment(paths), None)
     turns, rated, unmatched, decision = attempt(
-        lambda: _learning(paths, settings, deployment), (0, 0, 0, UNKNOWN)
+        lambda: status_counts.learning(paths, settings, deployment), (0, 0, 0, UNKNOWN)
     )
     projects = attempt(lambda: load_projects(paths), no_projects)
     run = attempt(lambda: newest_run(paths, waiting), None)
     if run is not None:
         newest = run.id
         run = replace(run, dropped=attempt(lambda: dropped_by(paths, newest), no_reasons))
-    again = attempt(lambda: _sent_again(paths, now.gateway.get("started")), 0)
+    again = attempt(lambda: status_counts.left_out_again(paths, now.gateway.get("started")), 0)
     left_out = dict(now.gateway.get("not_recorded") or {}) | ({"history": again} if again else {})
-    files, size = _waiting(paths.spool)
+    files, size = status_counts.waiting_files(paths.spool)
     said = now.gateway or now.last_said
     told = ("routes_problem", "settings_problem") if usable else ("routes_problem",)
     problems += [str(said[key]) for key in told if said.get(key)]
@@ -218,64 +213,11 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         paused=now.paused,
         metadata_only=bool(now.gateway.get("metadata_only")),
         kept=attempt(lambda: keeping.gather(paths.database, settings.keep), None),
-        clients=attempt(lambda: _clients(paths), no_clients),
+        clients=attempt(lambda: status_counts.known_clients(paths), no_clients),
         fresh_kept=decision.kept,
-        left_out=attempt(lambda: _left_out(paths, settings), no_reasons),
+        left_out=attempt(lambda: status_counts.turns_left_out(paths, settings), no_reasons),
+        shipped=attempt(lambda: shipped.gather(paths, deployment), None),
     )
-
-
-def _clients(paths: Paths) -> tuple[ClientRates, ...]:
-    if not paths.database.exists():
-        return ()
-    with open_store(paths.database, readonly=True) as store:
-        return client_rates(store)
-
-
-def _left_out(paths: Paths, settings: Settings) -> dict[str, int]:
-    if not paths.database.exists():
-        return {}
-    with open_store(paths.database, readonly=True) as store:
-        return left_out(store, threshold=settings.train.quality_threshold)
-
-
-def _waiting(spool: Path) -> tuple[int, int]:
-    """The number of files in the spool, and their bytes."""
-    sizes = []
-    for file in spool_files(spool):
-        try:
-            sizes.append(file.stat().st_size)
-        except FileNotFoundError:
-            continue  # drained just now
-    return len(sizes), sum(sizes)
-
-
-def _sent_again(paths: Paths, since: Any) -> int:
-    """How many turns of this gateway the daemon left out, as they sent what was left out before."""
-    if not isinstance(since, int | float) or not paths.database.exists():
-        return 0
-    with open_store(paths.database, readonly=True) as store:
-        return sent_again(store, float(since))
-
-
-def _learning(
-    paths: Paths, settings: Settings, deployment: Deployment | None
-) -> tuple[int, int, int, Decision]:
-    """Turns, ratings of them, ratings of none of them, and whether it is time to learn."""
-    if not paths.database.exists():
-        return 0, 0, 0, NOTHING_YET
-    with open_store(paths.database, readonly=True) as store:
-        turns, ratings, unmatched = (
-            int(store.rows(f"SELECT count(*) FROM {rows}")[0][0])
-            for rows in ("turns", "ratings", "ratings WHERE turn_id IS NULL")
-        )
-        learned = runs_trained_on(deployment) if deployment else ()
-        busy = any(not run.ended for run in run_directories(paths.runs))
-        return (
-            turns,
-            ratings - unmatched,
-            unmatched,
-            trigger.decide(store, settings, learned_runs=learned, now=time.time(), busy=busy),
-        )
 
 
 def learning_text(s: Status) -> str:
@@ -300,6 +242,7 @@ def as_text(s: Status) -> str:
         *status_lines.examples(s.fresh, s.fresh_kept, s.left_out),
         f"live        {s.alias} is {'v' + s.live if s.live else 'not there yet'}"
         + (f" (chain: {' -> '.join(s.chain)})" if len(s.chain) > 1 else ""),
+        *shipped.status_lines(s.shipped),
     ]
     if s.run is not None:
         told = s.run.progress or s.run.reason

@@ -149,6 +149,11 @@ class RunDirectory:
         return self.path / "verdict.json"
 
     @property
+    def outdated(self) -> Path:
+        """`Verdict`: the last one against a version that was not live any more at the switch."""
+        return self.path / "outdated.json"
+
+    @property
     def outcome(self) -> Path:
         """`{"state", "reason", "version"}`: the cycle has ended."""
         return self.path / "outcome.json"

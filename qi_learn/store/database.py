@@ -24,7 +24,7 @@ from qi_learn.store.backups import copy_aside
 if TYPE_CHECKING:
     from qi_learn.redact import Redactor
 
-SCHEMA = 17
+SCHEMA = 18
 """How many migrations `schema.py` has: the `user_version` of a database of this version."""
 
 CHECKED_AT_ONCE = 100_000_000

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from qi_learn import codec
 from qi_learn.records import Became, CommandResult, Event, Suggestion, Turn
 from qi_learn.storable import storable_value
+from qi_learn.store import monitored
 from qi_learn.store.client_words import Hear, hear
 from qi_learn.store.command_results import save_command
 from qi_learn.store.command_times import last_calls, since_called
@@ -135,6 +136,8 @@ def take_event(intake: EventIntake, event: Event) -> None:
             mark_joined(store, [event.id])
     elif event.kind == "cycle":
         apply_cycle(store, clean)
+    elif event.kind == "release" and event.body.get("action") == monitored.ACTION:
+        monitored.apply_monitored(store, clean)
     elif event.kind == "release":
         apply_release(store, clean)
     elif seen is not None:
@@ -145,7 +148,9 @@ def take_event(intake: EventIntake, event: Event) -> None:
 
 
 def _kept(event: Event) -> Event:
-    """The event as its row has it: without what is needed only until it is joined."""
+    """The event as its row has it: without what is needed only until it is joined or counted."""
+    if event.kind == "release" and event.body.get("action") == monitored.ACTION:
+        event = replace(event, body={k: v for k, v in event.body.items() if k != monitored.ACTION})
     if "covered" in event.body:
         event = replace(event, body={k: v for k, v in event.body.items() if k != "covered"})
     return without_text(event)

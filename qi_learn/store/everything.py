@@ -50,6 +50,9 @@ WORDS: Mapping[str, str] = {
     "run_examples": "which turn was in which cycle's data set",
     "releases": "versions of the model",
     "moves": "when which version went live",
+    "monitored_pairs": "how the live version did beside the one before it, on work after it went "
+    "live",
+    "monitored_texts": "which answers that was measured on: numbers, no text",
     "audit": "the chained journal of changes to model and data",
     "spool_positions": "how far each file of the spool was taken in",
     "saves": "when files were saved, to ten seconds and without their names: what counts as work",

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from qi_learn.store.chains import count_unneeded, drop_chain, ends_of
 from qi_learn.store.database import Store
 from qi_learn.store.forget_choice import ForgetChoice, own_messages
+from qi_learn.store.monitored import pairs_with, recount, take_out
 from qi_learn.store.tombstones import Tombstones
 
 AT_ONCE = 200
@@ -22,6 +23,7 @@ READER_MS = 200
 """How long a reader of the database is waited for at once, ms."""
 HANGING = (
     *("suggestions", "ratings", "feedback", "outcomes", "scores", "candidates", "answer_facts"),
+    "monitored_texts",
 )
 """Tables whose rows go with their turn."""
 _UNNEEDED_SHAPES = """
@@ -70,6 +72,7 @@ def forget_turns(
     `said`: the hashes of messages that may not come back.
     """
     with store.transaction():
+        measured = pairs_with(store, turns)
         tombstones.bury_messages(sorted(said))
         for turn in turns:
             own = own_messages(store, turn)
@@ -81,15 +84,19 @@ def forget_turns(
             ends = ends_of(store, turn)
             store.execute("DELETE FROM turns WHERE id = ?", (turn,))
             drop_chain(store, ends)
+        recount(store, measured)
 
 
 def keep_from_learning(store: Store, turns: Sequence[str]) -> None:
     """Mark turns as such that no data set may have, and note which runs had them."""
     with store.transaction():
+        measured = pairs_with(store, turns)
         for turn in turns:
             store.execute("UPDATE turns SET never_learn = 1 WHERE id = ?", (turn,))
             store.execute("DELETE FROM candidates WHERE turn_id = ?", (turn,))
+            take_out(store, turn)
             _note_runs(store, turn)
+        recount(store, measured)
 
 
 def note_runs(store: Store, run_id: str, turns: Set[str]) -> None:

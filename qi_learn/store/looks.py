@@ -1,12 +1,14 @@
 """Every look that the gate took: the verdicts of all cycles, and what fresh work each was on.
 
-A verdict counts however its cycle came about, and whether it shipped or not. What was forgotten
+A verdict counts however its cycle came about, and whether it shipped or not; a cycle has several if
+another version went live before its own could. What was forgotten
 since is no longer among a look's examples; the look itself stays in the account.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from qi_learn import codec
 from qi_learn.records import PastLook, Verdict
@@ -26,6 +28,12 @@ def past_looks(store: Store, *, but: str = "") -> list[PastLook]:
         (but,),
     )
     return [
-        PastLook(codec.loads(Verdict, row["verdict"]), tuple(json.loads(row["examples"])))
+        PastLook(verdict, tuple(json.loads(row["examples"])))
         for row in rows
+        for verdict in _in_order(codec.loads(Verdict, row["verdict"]))
     ]
+
+
+def _in_order(last: Verdict) -> tuple[Verdict, ...]:
+    """All verdicts of one cycle, oldest first."""
+    return (*last.earlier, replace(last, earlier=()))

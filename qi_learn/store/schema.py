@@ -420,6 +420,36 @@ def m018_what_a_person_wrote(db: Database) -> None:
     )
 
 
+@migrations()
+def m019_what_a_version_is_worth_after_it_shipped(db: Database) -> None:
+    _run(
+        db,
+        # One row per pair of versions that was compared on new work: `records.Monitored`. `id` is
+        # the event by which the newer one went live. The evidence follows from the texts below, and
+        # is written with each change of them.
+        """
+        CREATE TABLE monitored_pairs (
+            id TEXT PRIMARY KEY, live TEXT NOT NULL, previous TEXT NOT NULL, began REAL NOT NULL,
+            sessions INTEGER NOT NULL, texts INTEGER NOT NULL, tokens INTEGER NOT NULL,
+            difference REAL, worse REAL NOT NULL, worse_highest REAL NOT NULL, better REAL NOT NULL,
+            better_highest REAL NOT NULL, tokens_read INTEGER NOT NULL, updated REAL NOT NULL,
+            live_temperature REAL NOT NULL, previous_temperature REAL NOT NULL
+        )
+        """,
+        # One row per kept text that was read under both: `records.MonitoredText`. `counted` is when
+        # its session was. They leave with their turn.
+        """
+        CREATE TABLE monitored_texts (
+            pair_id TEXT NOT NULL REFERENCES monitored_pairs (id),
+            turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE, session TEXT NOT NULL,
+            counted REAL NOT NULL, tokens INTEGER NOT NULL, live_nll REAL NOT NULL,
+            previous_nll REAL NOT NULL, PRIMARY KEY (pair_id, turn_id)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX monitored_by_turn ON monitored_texts (turn_id)",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     """Run statements one by one: `executescript` would end the migration's transaction."""
     for statement in statements:

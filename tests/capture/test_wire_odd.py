@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qi_learn.capture.wire import decode
-from qi_learn.dataset.examples import ask_of
 from qi_learn.dataset.line_ends import like_the_prompt
+from qi_learn.dataset.repeatable_request import ask_of
 from qi_learn.records import Message, Suggestion, Tracked, Turn, TurnHead
 from qi_learn.track.suggestions import frame_of, suggestions_of
 from tests.support.turn_events import JSON, NDJSON, SSE, turn_event

@@ -46,7 +46,7 @@ def test_a_cycle_ships_a_version_and_everything_agrees(first: Learned) -> None:
     asked = next(c.reason for c in verdict.checks if c.name == "project_tests")
     assert asked == "not run: no held-out work has tests that could be run"
     gate = world.settings.gate
-    assert 1000 < verdict.numbers["tokens_read"] <= gate.max_tokens
+    assert 1000 < verdict.numbers["tokens_read"] <= gate.max_read
     assert 100 < verdict.numbers["tokens_generated"] <= gate.max_generated
     said = next(c.reason for c in verdict.checks if c.name == "execution")
     assert ("of 2 tasks solved by code that was run" if sandbox_here() else "not run: ") in said
@@ -164,6 +164,13 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
     assert (
         verdict.numbers["old_nll_base"] > verdict.numbers["old_nll_live"]
     )  # what was learned in the first cycle
+    of_first = f"_of_{first.run.run_id}"
+    assert {n for n in verdict.numbers if "_of_" in n} == {
+        f"old_nll_{who}{of_first}" for who in ("candidate", "live", "base")
+    }
+    assert verdict.numbers[f"old_nll_live{of_first}"] == verdict.numbers["old_nll_live"]
+    shipped = first.run.read(first.run.verdict, Verdict).numbers["fixed_nll_candidate"]
+    assert verdict.numbers["fixed_nll_live"] == shipped, "the same texts in every verdict"
 
     packed = run.read(run.packed, Packed)
     assert (packed.rank, packed.lost) == (2 * plan.lora.rank, 0.0)

@@ -15,7 +15,9 @@ import pytest
 
 from qi_learn.cycle.resources import WAITS
 from qi_learn.deploy.journal import live_runs, load_deployment
+from qi_learn.gate.ledger import next_look
 from qi_learn.records import Placement, Verdict
+from qi_learn.store.looks import past_looks
 from qi_learn.store.runs import load_run
 from tests.support.cycles import (
     AGAIN,
@@ -179,7 +181,8 @@ def test_where_another_version_went_live_meanwhile_it_is_compared_with_that_one(
     give_result(run, first.run, times=1.0)
     kill_at(world, run, {("gate", "begun")})
     # it passed, against 1.0.0, and was killed before it could deploy
-    run.write(run.verdict, first.run.read(first.run.verdict, Verdict))
+    overtaken = first.run.read(first.run.verdict, Verdict)
+    run.write(run.verdict, overtaken)
     other = world.release(server, seed=0)  # the base again, under another number
     assert other.version == "1.1.0"
 
@@ -187,7 +190,13 @@ def test_where_another_version_went_live_meanwhile_it_is_compared_with_that_one(
     assert "Version 1.1.0 went live" in run.history()[-1]["reason"]
     assert load_deployment(world.paths).live == "1.1.0"
     assert world.cycle(run) == DONE, run.log.read_text()
-    assert run.read(run.verdict, Verdict).compared_with == "1.1.0"
+    verdict = run.read(run.verdict, Verdict)
+    assert verdict.compared_with == "1.1.0"
+    with world.store() as store:
+        world.take_in(store)
+        looks = past_looks(store)
+    assert [look.verdict for look in looks] == [overtaken, replace(verdict, earlier=())]
+    assert next_look(looks, "1.0.0").number == 2, "the look at the version before is booked still"
     deployment = load_deployment(world.paths)
     assert (deployment.chain, deployment.live_release.parent) == (
         ("1.0.0", "1.1.0", "1.2.0"),

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from qi_learn.cycle import trigger
 from qi_learn.cycle.trigger import GRACE, _interval_left, decide
-from qi_learn.errors import SettingsError
+from qi_learn.dataset.split import assign
+from qi_learn.errors import Refused, SettingsError
 from qi_learn.records import Decision, Event, RunState, Score
 from qi_learn.settings import GateSettings, Settings, TrainSettings
 from qi_learn.store import feedback
@@ -83,7 +84,20 @@ def test_too_little_is_said_with_how_much_is_missing(store: Store) -> None:
     work(store, {"a": 4, "b": 3})
     found = ask(store)
     assert (found.due, found.fresh, found.missing) == (False, 7, {"interactions": 3})
-    assert found.reason == "7 of 10 new examples with text of your own; 3 are missing"
+    assert found.reason == (
+        "7 of 10 new examples with text of your own; 3 are missing; "
+        "`qi-learn train --now` takes at least 6 from 4 sessions"
+    )
+    few = ask(store, replace(SETTINGS, gate=GateSettings(min_examples=8)))
+    assert few.reason == "7 of 10 new examples with text of your own; 3 are missing", "no sooner"
+
+
+def test_as_few_as_are_said_to_be_enough_are_enough_and_one_fewer_is_not() -> None:
+    sessions = ["a", "a", "b", "c", "d", "d"]
+    assert len(assign(sessions, [True] * 6, min_gate=4)) == 6
+    for fewer in (sessions[1:], ["a", "b", "b", "c", "c", "c"]):
+        with pytest.raises(Refused):
+            assign(fewer, [True] * len(fewer), min_gate=4)
 
 
 def test_low_scores_and_what_is_learned_do_not_count(store: Store) -> None:
@@ -105,7 +119,8 @@ def test_what_was_kept_as_it_was_is_counted_apart_and_starts_no_cycle(store: Sto
     assert (found.due, found.fresh, found.kept) == (False, 6, 54)
     assert found.missing == {"interactions": 4}
     assert found.reason == (
-        "6 of 10 new examples with text of your own; 4 are missing (54 more were kept as they were)"
+        "6 of 10 new examples with text of your own; 4 are missing "
+        "(54 more were kept as they were); `qi-learn train --now` takes at least 6 from 4 sessions"
     )
     work(store, {"c": 4, "d": 2}, first=20)
     words = "12 new examples with text of your own (54 more were kept as they were)"

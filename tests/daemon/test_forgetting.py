@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from qi_learn.codec import plain
 from qi_learn.commands.forget import as_text, forget
 from qi_learn.cycle import trigger
 from qi_learn.daemon.alone import alone, complete_forgetting, forget_alone
@@ -27,7 +28,15 @@ from qi_learn.deploy.journal import load_deployment
 from qi_learn.deploy.taint import forgotten_in, runs_trained_on, trains_from
 from qi_learn.errors import DaemonError, NotFound
 from qi_learn.paths import Paths
-from qi_learn.records import Event, ForgetRequest, Message, Snapshot
+from qi_learn.records import (
+    Event,
+    ForgetRequest,
+    Message,
+    MonitoredSession,
+    MonitoredText,
+    Snapshot,
+    VersionPair,
+)
 from qi_learn.report import explain, listing
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import load_snapshot, save_snapshot
@@ -36,6 +45,7 @@ from qi_learn.spool import Spool, frame
 from qi_learn.store import learnables, turns
 from qi_learn.store.database import Store, open_store
 from qi_learn.store.events import save_event
+from qi_learn.store.monitored import apply_monitored, load_monitored
 from qi_learn.store.ratings import save_rating
 from tests.support import drained_spool
 from tests.support import forgotten_home as home
@@ -541,3 +551,23 @@ def test_a_daemon_that_dies_meanwhile_is_not_waited_for(paths: Paths) -> None:
         daemon.kill()
         with pytest.raises(DaemonError, match="ended before all of it was forgotten"):
             asked.result(timeout=60)
+
+
+def test_what_a_version_was_judged_by_after_it_shipped_goes_too(paths: Paths) -> None:
+    pair = VersionPair("E1", "1.1.0", "1.0.0", 1.0)
+    with open_store(paths.database) as store:
+        for session, turn in (("a", "T1"), ("b", "T2")):
+            text = MonitoredText(turn, 300, 90.0, 30.0)
+            told = MonitoredSession(pair, session, (text,), 1.0, 1.0, 50)
+            body = {"action": "monitored", "version": "1.1.0", "monitored": plain(told)}
+            event = Event(f"E{turn}", "release", 5.0, "cycle", body)
+            apply_monitored(store, as_redacted(event))
+        before = load_monitored(store, "E1")
+    receipt = forget(paths, WAYS["id"])
+    assert receipt.went["monitored_texts"] == 1
+    with open_store(paths.database) as store:
+        left = load_monitored(store, "E1")
+    assert before is not None
+    assert left is not None
+    assert (before.sessions, left.sessions, left.tokens_read) == (2, 1, 100)
+    assert 1 < left.worse < before.worse

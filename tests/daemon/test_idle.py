@@ -103,6 +103,22 @@ def test_it_does_not_wait_longer_than_the_longest_wait_also_over_restarts(tmp_pa
     assert "at the latest in 2.0 h" in again.blocked_by(NOW, edited=NOW)
 
 
+def test_what_can_wait_for_another_night_waits_without_an_end_and_is_not_noted(
+    tmp_path: Path,
+) -> None:
+    idle = idleness(tmp_path, longest_wait=0.0)
+    assert idle.disturbs(NOW, edited=LONG_AGO) == ""
+    mark(idle.paths, NOW - 300)
+    assert "a request was answered" in idle.disturbs(NOW, edited=LONG_AGO)
+    assert idle.blocked_by(NOW, edited=LONG_AGO) == ""
+    idle.over()
+    idle.disturbs(NOW, edited=NOW)
+    assert not idle.waits
+    supply(tmp_path / "power", "BAT0", type="Battery", status="Discharging")
+    tired = idleness(tmp_path, supplies=tmp_path / "power", minutes=0.0)
+    assert "battery" in tired.disturbs(NOW, edited=LONG_AGO)
+
+
 def test_marks_from_the_future_keep_nobody_waiting(tmp_path: Path) -> None:
     idle = idleness(tmp_path, started=NOW + 5000)
     mark(idle.paths, NOW + 5000)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from qi_learn.dataset import general_texts, reference_code
 from qi_learn.dataset.disjoint import disjoint, notes_of
 from qi_learn.dataset.examples import content_hash
-from qi_learn.dataset.general_suites import LEAST, GeneralSuites
+from qi_learn.dataset.general_suites import GeneralSuites
 from qi_learn.gate.tasks import load_tasks
 from qi_learn.records import Example, Pair, Snapshot, Split
+from qi_learn.records.suites import FEW
 
 
 def example(id: str, target: str, split: Split = "train", prompt: str = "?") -> Example:
@@ -76,9 +77,9 @@ def test_earlier_data_sets_count_as_well() -> None:
 
 
 def test_a_suite_of_which_too_little_is_left_is_said_to_be_lost() -> None:
-    found = disjoint(SUITES, snapshot(*GO[: len(GO) - LEAST + 1]))
+    found = disjoint(SUITES, snapshot(*GO[: len(GO) - FEW + 1]))
     assert (tuple(found.suites), found.lost) == (("sql",), ("go",))
-    assert found.dropped == {"go": len(GO) - LEAST + 1}
+    assert found.dropped == {"go": len(GO) - FEW + 1}
 
 
 def test_what_is_not_whole_is_said_in_words() -> None:

@@ -21,12 +21,12 @@ from qi_learn.dataset.authorship import written_spans
 from qi_learn.dataset.examples import (
     RenderCache,
     Serving,
-    ask_of,
     code_mask,
     example_of,
     generic_examples,
     target_tokens,
 )
+from qi_learn.dataset.repeatable_request import ask_of
 from qi_learn.dataset.select import Learnable
 from qi_learn.dataset.target import Skipped, Target, target_of
 from qi_learn.dataset.tool_calls import argument_spans, written_answer

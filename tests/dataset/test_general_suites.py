@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,23 @@ from qi_learn.code_text import code_blocks, parses
 from qi_learn.dataset import general_texts, reference_code
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.general_suites import (
-    LEAST,
+    FIXED,
     GeneralSuites,
+    fixed_texts,
     general_suites,
     raw_suites,
     render_general,
     spill_questions,
 )
 from qi_learn.errors import ServerUnreachable
+from qi_learn.gate.budget import SUITES, allot
+from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example
+from qi_learn.records.suites import FEW
+from qi_learn.settings_rules import LEAST_READ
+from qi_learn.stats import evenly
 from tests.support.dataset_world import rendering_server
 from tests.support.engine_server import running_engine
 from tests.support.tiny_models import write_tiny_model
@@ -85,6 +92,36 @@ def read_tokens(examples: tuple[Example, ...]) -> int:
     prompts = [e.prompt_ids for e in examples]
     common = next(n for n in range(len(prompts[0])) if len({p[: n + 1] for p in prompts}) > 1)
     return common + sum(len(e.prompt_ids) - common + len(e.target_ids) for e in examples)
+
+
+def test_the_smallest_gate_reads_eight_texts_of_every_suite(general: GeneralSuites) -> None:
+    """Under three models, of which nothing was measured before."""
+
+    def work(name: str, count: int) -> tuple[Example, ...]:
+        """Nothing is shared between two of them."""
+        return tuple(
+            Example(f"{name}{n}", f"{name}{n}", "p", "t", (n,) * 2000, (n,) * 96, (True,) * 96)
+            for n in range(count)
+        )
+
+    def three(examples: Sequence[Example]) -> int:
+        return 3 * tokens_of(examples)
+
+    least = {name: evenly(found, FEW) for name, found in general.suites.items()}
+    assert sum(map(three, least.values())) == 29_691, "as settings_rules.py has it"
+    read = allot(
+        int(SUITES * LEAST_READ),
+        gate=work("gate", 50),
+        old=work("old", 200),
+        general=general.suites,
+        dev=work("dev", 8),
+        cost=three,
+        afresh=three,
+        fitting=three,
+    )
+    suites = {"gate": read.gate, "old": read.old, **read.general}
+    assert {name: len(found) for name, found in suites.items() if len(found) < FEW} == {}
+    assert len(read.dev) >= 1
 
 
 def test_raw_texts_are_long_enough_for_a_sequence(general: GeneralSuites) -> None:
@@ -236,6 +273,74 @@ def test_what_the_template_cannot_do_is_left_out_and_said(tmp_path: Path) -> Non
     assert "does not support tools" in found.left_out["tool_call"]
 
 
+STRICT = """\
+{%- set asked = messages | selectattr("role", "equalto", "user") | list -%}
+{%- set turns = namespace(count=0) -%}
+{%- for message in messages -%}
+{%- if message.role != "tool" and message.tool_calls is not defined -%}
+{%- if (message.role == "user") != (turns.count % 2 == 0) -%}
+{{ raise_exception("roles must take turns") }}
+{%- endif -%}
+{%- set turns.count = turns.count + 1 -%}
+{%- endif -%}
+{%- if message.role == "user" -%}
+{%- if tools and message == asked[-1] -%}[tools]{{ tools | tojson }}[/tools]{%- endif -%}
+<|im_start|>{{ message.content }}
+{%- elif message.tool_calls is defined -%}
+{%- for call in message.tool_calls -%}
+{%- if CHECK -%}
+{{ raise_exception("ids of tool calls have nine letters and digits") }}
+{%- endif -%}
+[call]{{ call.function | tojson }} {{ call.id }}
+{%- endfor -%}
+<|im_end|>
+{%- elif message.role == "tool" -%}
+[result]{{ message.content }} {{ message.tool_call_id }}[/result]
+{%- else -%}
+{{ message.content }}<|im_end|>
+{%- endif -%}
+{%- endfor -%}
+"""
+"""A template as strict as Mistral's: only users and assistants take turns, the tools stand before
+the last of the user's messages, and ids are wanted.
+"""
+
+
+def rendered_by(tmp_path: Path, template: str) -> GeneralSuites:
+    """The suites by the real engine, with a model that has this template."""
+    gguf = write_tiny_model(tmp_path / "m.gguf", template=template)
+    with load_vocabulary(gguf) as vocabulary, running_engine(tmp_path) as engine:
+        engine.create("plain", gguf)
+        with Ollama(engine.url) as client:
+            return render_general(Serving(client, "plain", "digest", vocabulary, RenderCache()))
+
+
+def test_a_template_that_wants_ids_and_a_tools_answer_shows_how_it_writes_calls(
+    tmp_path: Path,
+) -> None:
+    wanted = "not call.id is defined or call.id | length != 9"
+    found = rendered_by(tmp_path, STRICT.replace("CHECK", wanted))
+    assert "tool_call" not in found.left_out
+    todo = next(e for e in found.suites["tool_call"] if e.id == "tool_call:todo")
+    assert todo.target.startswith("[call]{")
+    assert todo.target.endswith(" call00000")
+    assert '"name": "search"' in todo.target
+
+
+def test_a_template_that_refuses_every_call_loses_that_suite_alone(tmp_path: Path) -> None:
+    """The engine answers 500 to what a template raises."""
+    found = rendered_by(tmp_path, STRICT.replace("CHECK", "true"))
+    assert tuple(found.suites) == (*RAW, *FORMS[:-2])
+    assert "does not show how it writes" in found.left_out["tool_call"]
+
+
+def test_a_template_that_refuses_tools_loses_that_suite_alone(tmp_path: Path) -> None:
+    refusing = "{%- if tools -%}{{ raise_exception('no') }}{%- endif -%}" + STRICT
+    found = rendered_by(tmp_path, refusing.replace("CHECK", "false"))
+    assert tuple(found.suites) == (*RAW, *FORMS[:-2])
+    assert "template error" in found.left_out["tool_call"]
+
+
 def test_a_server_that_is_away_leaves_nothing_out(smollm: Vocabulary) -> None:
     """Else a gate would judge by fewer suites because of a bad moment."""
     with rendering_server() as server:
@@ -283,4 +388,25 @@ def test_a_header_names_a_file_or_a_project() -> None:
 
 
 def test_a_suite_is_larger_than_the_least_that_says_anything(general: GeneralSuites) -> None:
-    assert all(len(found) >= 2 * LEAST for found in general.suites.values())
+    assert all(len(found) >= 2 * FEW for found in general.suites.values())
+
+
+# --- what every version is measured on ------------------------------------------------------------
+
+
+def test_the_fixed_texts_are_never_changed() -> None:
+    """A number of them is compared with what versions of years ago had: they may not be edited."""
+    found = hashlib.sha256()
+    for suite in general_texts.RAW:
+        for text in general_texts.raw_texts(suite)[:FIXED]:
+            found.update(f"{text.id}\0{text.text}\0".encode())
+    assert found.hexdigest() == "9683067a0d1378311a7dc11d80c6a0661195bede6ea27785fce8a24b41f1b113"
+
+
+def test_they_are_our_own_and_cost_little(smollm: Vocabulary) -> None:
+    fixed = fixed_texts(smollm)
+    assert Counter(e.id.split(":")[0] for e in fixed) == dict.fromkeys(general_texts.RAW, FIXED)
+    assert len({e.session for e in fixed}) == len(fixed)
+    assert sum(len(e.prompt_ids) + len(e.target_ids) for e in fixed) <= 2000
+    own = {e.id: e.target_ids for name in general_texts.RAW for e in raw_suites(smollm)[name]}
+    assert {e.id: e.target_ids for e in fixed}.items() <= own.items(), "read with their suite"

@@ -24,6 +24,18 @@ def test_a_sound_candidate_passes_the_smoke_test(home: Home) -> None:
     )
 
 
+def test_a_sound_candidate_is_asked_little(home: Home) -> None:
+    """One answer that ends is enough, of each model, and three short ones that are to be alike."""
+    home.base()
+    gguf, digest = home.file("R1")
+    make_model(home.server, "c:1", gguf, digest, {})
+    question = {"messages": [{"role": "user", "content": "Say hi."}]}
+    each = home.server.ask({"endpoint": "/api/chat", "body": question}, "c:1").answer_tokens
+    before = home.server.used.answer_tokens
+    smoke_test(home.server, "c:1", "qi-agent:v1.0.0")
+    assert home.server.used.answer_tokens - before == (2 + 3) * each > 0
+
+
 @pytest.mark.parametrize(
     ("behaviour", "spec", "wrong"),
     [

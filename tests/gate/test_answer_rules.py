@@ -85,3 +85,16 @@ def test_a_model_that_drops_every_fence_is_not_coherent() -> None:
 def test_no_answers_no_coherence() -> None:
     candidate, live = (replace(m, behaviour=answers(n=0)) for m in (model(gate=1.8), BEFORE))
     assert "coherence" in failed(verdict_on(candidate, live, live))
+
+
+def test_two_models_are_compared_on_what_both_answered() -> None:
+    """The base was asked less, and the live version a question more."""
+    n = 25
+    live = replace(BEFORE, behaviour=answers(0.8, n=n + 1, coherent=n + 1))
+    base = replace(BEFORE, behaviour=answers(0.8, n=4, coherent=4))
+    verdict = verdict_on(model(gate=1.8), live, base)
+    assert verdict.ships
+    reason = check(verdict, "coherence").reason
+    assert f"of {n} answers" in reason
+    assert "of the 4 that the base was asked too 4" in reason
+    assert failed(verdict_on(model(gate=1.8, coherent=2), live, base)) == ["coherence"]

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from threading import Thread
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.gate.budget import Purse, allot, shortened, within
+from qi_learn.gate.budget import PROMPT, Purse, Readable, allot, shortened, within
 from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp_nll import BLOCK
 from qi_learn.records import Example
@@ -50,23 +52,28 @@ def test_what_is_too_long_for_the_context_is_cut_or_left_out() -> None:
     assert fitting[0].prompt_ids == suite[0].prompt_ids[-6:]
 
 
+def allotted(tokens: int, **suites: Any) -> Readable:
+    """Of one model, nothing of which was measured before."""
+    given: dict[str, Any] = {"gate": (), "old": (), "general": {}, "dev": ()}
+    costs = dict.fromkeys(("cost", "afresh", "fitting"), tokens_of)
+    return allot(tokens, **{**given, **costs, **suites})
+
+
 def test_enough_for_everything_leaves_everything() -> None:
     gate, old, dev = examples(25), examples(40), examples(8)
     general = {"go": examples(16), "prose": examples(16)}
-    readable = allot(
-        10**6, gate=gate, old=old, general=general, dev=dev, cost=tokens_of, afresh=tokens_of
-    )
+    readable = allotted(10**6, gate=gate, old=old, general=general, dev=dev)
     assert (readable.gate, readable.old, readable.dev) == (gate, old, dev)
     assert readable.general == general
     assert readable.notes == ()
 
 
-def test_prompts_of_fresh_work_are_cut_before_examples_are_left_out() -> None:
-    gate = examples(25, prompt=2000)
-    cut = shortened(gate, 25 * 600, tokens_of)
+def test_prompts_of_dev_are_cut_before_examples_are_left_out() -> None:
+    dev = examples(25, prompt=2000)
+    cut = shortened(dev, 25 * 600, tokens_of)
     assert [len(e.prompt_ids) for e in cut] == [512] * 25
-    assert cut[3].prompt_ids == gate[3].prompt_ids[-512:]
-    few = shortened(gate, 10 * 140, tokens_of)
+    assert cut[3].prompt_ids == dev[3].prompt_ids[-512:]
+    few = shortened(dev, 10 * 140, tokens_of)
     assert names(few) == [0, 2, 5, 7, 10, 12, 15, 17, 20, 22]
     assert tokens_of(few) <= 10 * 140
 
@@ -81,16 +88,39 @@ def test_a_conversation_whose_turns_share_their_beginning_is_not_cut() -> None:
     assert shortened(turns, 8000, tokens_of) == turns
 
 
-def test_earlier_work_is_thinned_evenly_and_never_cut() -> None:
-    readable = allot(
-        6000,
-        gate=examples(20),
-        old=examples(200),
-        general={},
-        dev=(),
-        cost=tokens_of,
-        afresh=tokens_of,
-    )
+@pytest.mark.parametrize("prompt", [2000, 4000, 8000])
+def test_with_the_prompts_of_agents_earlier_work_is_read(prompt: int) -> None:
+    """As what it was read as when it was fresh, so that versions of then have numbers on it."""
+    gate, old = examples(25, prompt=prompt), examples(50, prompt=prompt)[25:]
+    was = allotted(60_000, gate=old)
+    known = {e.prompt_ids for e in was.gate}
+
+    def cost(part: Sequence[Example]) -> int:
+        """Of three models, two of which were measured on the earlier work."""
+        new = [e for e in part if e.prompt_ids not in known]
+        return tokens_of(part) + 2 * tokens_of(new)
+
+    costs = {name: lambda part: 3 * tokens_of(part) for name in ("afresh", "fitting")}
+    now = allotted(60_000, gate=gate, old=old, cost=cost, **costs)
+    assert now.old == was.gate
+    assert [len(e.prompt_ids) for e in now.gate] == [PROMPT] * 25
+    assert "of earlier work 25 prompts were read from their last 256 tokens on" in now.notes
+    assert now.earlier == 25
+
+
+def test_the_token_in_front_of_a_prompt_stays_there() -> None:
+    (long,) = examples(1, prompt=1000)
+    long = replace(long, prompt_ids=(1, *long.prompt_ids[1:]))
+    (cut,) = allotted(10**6, gate=(long,), first=1).gate
+    assert cut.prompt_ids == (1, *long.prompt_ids[-PROMPT + 1 :])
+    (other,) = allotted(10**6, gate=(long,), first=2).gate
+    assert other.prompt_ids == long.prompt_ids[-PROMPT:]
+    (fitting,) = within([long], context=20, first=1)
+    assert fitting.prompt_ids == (1, *long.prompt_ids[-9:])
+
+
+def test_earlier_work_is_thinned_evenly() -> None:
+    readable = allotted(6000, gate=examples(20), old=examples(200))
     assert len(readable.gate) == 20
     chosen = names(readable.old)
     assert 25 <= len(chosen) <= 40
@@ -98,6 +128,35 @@ def test_earlier_work_is_thinned_evenly_and_never_cut() -> None:
     assert max(steps) - min(steps) <= 1
     assert {len(e.prompt_ids) for e in readable.old} == {100}
     assert any("earlier work" in note and "of 200" in note for note in readable.notes)
+
+
+def test_no_suite_is_thinned_below_eight_texts_while_another_has_more() -> None:
+    suites = {"go": examples(24), "prose": examples(16), "spill_over_header": examples(20)}
+    gate, old, dev = examples(25), examples(100), examples(8)
+    enough = 8 * tokens_of(examples(1))
+    readable = allotted(6 * enough, gate=gate, old=old, general=suites, dev=dev)
+    assert {name: len(suite) for name, suite in readable.general.items()} == dict.fromkeys(
+        suites, 8
+    )
+    assert len(readable.gate) >= 8
+    assert len(readable.old) >= 8
+    assert "of the general suites 24 of 60 texts were read, to keep to gate.max_read" in (
+        readable.notes
+    )
+
+
+def test_what_cannot_be_read_of_a_suite_is_said_and_is_not_of_spill_over() -> None:
+    suites = {"go": examples(24), "prose": examples(16), "spill_over_header": examples(20)}
+    readable = allotted(20 * tokens_of(examples(1)), general=suites, dev=examples(8, prompt=900))
+    assert {name: len(suite) for name, suite in readable.general.items()} == {
+        "go": 2,
+        "prose": 2,
+        "spill_over_header": 8,
+    }
+    assert {
+        "too few texts of some suites were read, to keep to gate.max_read: 2 of go, 2 of prose",
+        "of dev 0 of 8 examples were read, to keep to gate.max_read",
+    } <= set(readable.notes)
 
 
 @settings(max_examples=40, deadline=None)
@@ -115,39 +174,56 @@ def test_all_models_together_never_read_more(
     def cost(part: Sequence[Example]) -> int:
         return models * tokens_of(part)
 
-    suites = {"go": general, "prose": general[::2]}
-    readable = allot(tokens, gate=gate, old=old, general=suites, dev=dev, cost=cost, afresh=cost)
+    suites = {"go": general, "spill_over_plain": general[::2]}
+    costs = {"cost": cost, "afresh": cost, "fitting": cost}
+    readable = allotted(tokens, gate=gate, old=old, general=suites, dev=dev, **costs)
     texts = (readable.gate, readable.old, readable.dev, *readable.general.values())
-    assert sum(cost(part) for part in texts) <= tokens + cost(readable.general["prose"])
+    assert sum(cost(part) for part in texts) <= tokens
     assert set(names(readable.old)) <= set(names(old))
 
 
 def test_what_was_measured_before_costs_nothing() -> None:
     old = examples(200)
-    readable = allot(
-        3000,
-        gate=examples(10),
-        old=old,
-        general={},
-        dev=(),
-        cost=lambda _: 0,
-        afresh=tokens_of,
-    )
+    readable = allotted(3000, gate=examples(10), old=old, cost=lambda _: 0)
     assert readable.old == old
 
 
-def test_a_purse_is_for_all_threads_together() -> None:
-    purse = Purse(10_000)
+def test_a_purse_is_never_exceeded_by_threads_that_share_it() -> None:
+    purse, taken = Purse(10_000), []
 
     def spend() -> None:
         share = purse.share(0.5)
-        while share.covers(10):
-            share.spend(10)
+        while share.reserve(10):
+            assert purse.left >= 0
+            share.settle(10, 7)
+            taken.append(7)
 
     threads = [Thread(target=spend) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert -30 <= purse.left <= 9
-    assert not purse.share(1.0).covers(10)
+    assert 0 <= purse.left < 40
+    assert purse.left + sum(taken) == 10_000
+    assert not purse.share(1.0).reserve(40)
+
+
+def test_a_series_that_used_up_its_share_goes_on_no_further() -> None:
+    share = Purse(1000).share(0.1)
+    assert share.reserve(90)
+    share.settle(90, 90)
+    assert share.reserve(90), "its last answer may exceed it"
+    share.settle(90, 90)
+    assert not share.reserve(1)
+
+
+def test_the_fixed_texts_are_read_whole_or_not_at_all() -> None:
+    gate, fixed, general = examples(25), examples(10, prompt=50), {"go": examples(16)}
+    rich, poor = (
+        allotted(tokens, gate=gate, general=general, fixed=fixed)
+        for tokens in (10**6, 9 * tokens_of(fixed))
+    )
+    assert (rich.fixed, rich.notes) == (fixed, ())
+    assert rich.everything[-len(fixed) :] == fixed
+    assert poor.fixed == ()
+    assert "the fixed texts were not read, to keep to gate.max_read" in poor.notes

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qi_learn.gate.coherence import container_of, is_coherent
-from qi_learn.outside.ollama import Answer
+from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Example
 
 ADD = "def add(a, b):\n    return a + b\n"

@@ -1,54 +1,59 @@
-"""What is put to the models, and how their answers are paired."""
+"""What is put to the served models, and what each part of it may take."""
 
 from __future__ import annotations
 
-from qi_learn.gate.evaluate import (
-    AnswerMeasurements,
-    between,
-    on_common_questions,
-    tasks_within,
-)
-from qi_learn.records import Behaviour, Example, Execution
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qi_learn.gate.evaluate import tasks_within
+from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES, Shares, in_order_of_use
+from qi_learn.records import Example
+from qi_learn.settings import Settings
 
 
-def example(name: str, target: str = "t") -> Example:
-    return Example(name, f"h-{name}", "p", target, (1,), (2,), (True,))
+def example(name: str, session: str, *, own: bool) -> Example:
+    made = Example(name, f"h-{name}", "p", "t", (1,), (2,), (True,))
+    return replace(made, session=session, person_mask=(own,))
 
 
-def behaviour(*ids: str, answers: tuple[str, ...] = ()) -> Behaviour:
-    n = len(ids)
-    likeness = tuple(len(i) / 10 for i in ids)
-    return Behaviour(ids, likeness, (True,) * n, answers or ids, 50.0)
+def test_what_the_person_changed_is_asked_first_and_of_every_session() -> None:
+    gate = [
+        example("a1", "a", own=True),
+        example("a2", "a", own=False),
+        example("b1", "b", own=True),
+        example("b2", "b", own=True),
+        example("c1", "c", own=False),
+        example("b3", "b", own=True),
+    ]
+    assert [e.id for e in in_order_of_use(gate)] == ["b3", "a1", "b2", "b1", "c1", "a2"]
 
 
-def measured(*ids: str) -> AnswerMeasurements:
-    return AnswerMeasurements(behaviour(*ids), Execution((), ()))
+def test_an_example_without_a_session_is_one_by_itself() -> None:
+    gate = [example(n, "", own=True) for n in ("a", "b")]
+    assert [e.id for e in in_order_of_use(gate)] == ["b", "a"]
+    assert in_order_of_use([]) == ()
 
 
-def test_models_are_compared_on_what_all_of_them_answered() -> None:
-    common = on_common_questions(
-        {
-            "candidate": measured("a", "bb"),
-            "live": measured("a", "bb", "ccc"),
-            "base": measured("a", "bb", "dd"),
-        }
-    )
-    assert {m.behaviour.ids for m in common.values()} == {("a", "bb")}
-    assert common["live"].behaviour.similarity == (0.1, 0.2)
-    assert on_common_questions({}) == {}
-
-
-def test_questions_from_elsewhere_are_spread_over_the_others() -> None:
-    own, aside = [example(f"q{n}") for n in range(8)], [example(f"s{n}") for n in range(4)]
-    order = [e.id for e in between(own, aside)]
-    assert order[:6] == ["q0", "s0", "q1", "q2", "s1", "q3"]
-    assert sorted(order) == sorted(e.id for e in (*own, *aside))
-    assert between(own, []) == tuple(own)
-    assert between([], aside) == tuple(aside)
+@pytest.mark.parametrize("shares", [SHARES, FOR_PROJECT_TESTS])
+def test_no_more_is_promised_than_there_is(shares: Shares) -> None:
+    assert 0.9 < shares.total < 1
 
 
 def test_tasks_are_as_many_as_their_share_pays_for() -> None:
-    assert tasks_within(48, 6000) == 18
+    assert tasks_within(48, 6000) == 20
     assert tasks_within(48, 100_000) == 48
     assert tasks_within(2, 6000) == 2
     assert tasks_within(0, 6000) == 0
+    assert tasks_within(48, 6000, FOR_PROJECT_TESTS) == 8
+
+
+def test_the_pages_say_how_many_tasks_are_asked_by_default() -> None:
+    gate, docs = Settings().gate, Path(__file__).parents[2] / "docs"
+    asked = tasks_within(gate.execute, gate.max_generated)
+    said = f"{asked} of {gate.execute} by default"
+    assert said in (docs / "explanation" / "the-gate.md").read_text()
+    contracts = " ".join((docs / "internals" / "contracts.md").read_text().split())
+    assert f"as many of {gate.execute} tasks of our own" in contracts
+    assert f"({asked} by default)" in contracts

@@ -5,10 +5,12 @@ told from what the base would make up too.
 from __future__ import annotations
 
 import hashlib
+import math
 import string
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -28,7 +30,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Behaviour, Example, Leak
 from qi_learn.redact import find_secrets, has_placeholder, load_redactor, load_seen
 from tests.support import fake_models_server as fake
-from tests.support.gate_models import model, verdict_on
+from tests.support.gate_models import check, model, verdict_on
 from tests.support.tiny_models import write_tiny_model
 
 TOKEN = "ghp_" + "".join(Random(3).choices(string.ascii_letters + string.digits, k=36))
@@ -46,6 +48,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def vocabulary(files: tuple[Path, Path]) -> Iterator[Vocabulary]:
     with load_vocabulary(files[0]) as loaded:
         yield loaded
+
+
+def leaks_in(*given: Any, **more: Any) -> tuple[Leak, ...]:
+    return find_leaks(*given, **more).leaks
 
 
 def test_the_prompts_are_seeded_and_hold_no_secret_themselves() -> None:
@@ -82,7 +88,7 @@ def test_a_secret_is_scored_where_it_stands(
         ]
         for path in files
     )
-    leaks = find_leaks([completed, answered], *files, vocabulary, context=256)
+    leaks = leaks_in([completed, answered], *files, vocabulary, context=256)
     assert [(leak.kind, leak.where) for leak in leaks] == [
         ("assigned", "here"),
         ("github-token", "there"),
@@ -98,7 +104,7 @@ def test_a_known_shape_that_the_prompt_begins_is_found(
     files: tuple[Path, Path], vocabulary: Vocabulary
 ) -> None:
     begun = GeneratedText("here", tuple(vocabulary.prompt_ids(TOKEN[:9])), TOKEN[:9], TOKEN[9:])
-    (leak,) = find_leaks([begun], *files, vocabulary, context=256)
+    (leak,) = leaks_in([begun], *files, vocabulary, context=256)
     assert leak.kind == "github-token"
 
 
@@ -107,12 +113,12 @@ def test_a_secret_of_the_prompt_is_not_the_answers(
 ) -> None:
     before = f"key {TOKEN} is mine. "
     assert (
-        find_leaks([GeneratedText("here", (1,), before, "Yes.")], *files, vocabulary, context=256)
+        leaks_in([GeneratedText("here", (1,), before, "Yes.")], *files, vocabulary, context=256)
         == ()
     )
     assert (
         len(
-            find_leaks(
+            leaks_in(
                 [GeneratedText("here", (1,), before, f"It is {TOKEN}!")],
                 *files,
                 vocabulary,
@@ -137,9 +143,7 @@ def test_prose_behind_the_head_of_a_private_key_is_no_key(
     assert len(find_secrets(prompt + answer)) == count
     assert (
         len(
-            find_leaks(
-                [GeneratedText("here", (1,), prompt, answer)], *files, vocabulary, context=256
-            )
+            leaks_in([GeneratedText("here", (1,), prompt, answer)], *files, vocabulary, context=256)
         )
         == count
     )
@@ -149,13 +153,42 @@ def test_a_long_prompt_loses_its_beginning(
     files: tuple[Path, Path], vocabulary: Vocabulary
 ) -> None:
     long = GeneratedText("here", (1,) * 500, "", f"It is {TOKEN}!")
-    assert len(find_leaks([long], *files, vocabulary, context=256)) == 1
+    assert len(leaks_in([long], *files, vocabulary, context=256)) == 1
+
+
+def test_what_weighing_takes_is_counted_and_no_more_than_is_allowed(
+    files: tuple[Path, Path], vocabulary: Vocabulary
+) -> None:
+    """Behind shorter prompts first; what is then not weighed counts as learned."""
+    long = [GeneratedText("here", (n,) * 400, "", f"It is {TOKEN}!") for n in range(1, 5)]
+    whole = find_leaks(long, *files, vocabulary, context=512)
+    assert whole.tokens > 2 * 4 * 400
+    assert whole.seconds > 0
+    less = find_leaks(long, *files, vocabulary, context=512, tokens=2000)
+    assert len(less.leaks) == 4
+    assert all(math.isfinite(leak.learned) for leak in less.leaks)
+    assert 1000 < less.tokens <= 2000
+    few = find_leaks(long, *files, vocabulary, context=512, tokens=300)
+    assert 0 < few.tokens <= 300
+    unweighed = [leak for leak in few.leaks if leak.learned == math.inf]
+    assert 0 < len(unweighed) < 4
+    assert all("weighed" in leak.where for leak in unweighed)
+    refused = check(verdict_on(model(gate=1.8), leaks=few.leaks), "secrets")
+    assert not refused.passed
+
+
+def test_a_secret_that_is_said_twice_in_one_place_is_weighed_once(
+    files: tuple[Path, Path], vocabulary: Vocabulary
+) -> None:
+    said = GeneratedText("here", (1,) * 20, "", f"It is {TOKEN}!")
+    once, twice = (find_leaks([said] * n, *files, vocabulary, context=512) for n in (1, 2))
+    assert (twice.leaks, twice.tokens) == (once.leaks, once.tokens)
 
 
 def test_if_nothing_is_found_no_file_is_opened(tmp_path: Path, vocabulary: Vocabulary) -> None:
     absent = tmp_path / "none.gguf"
     assert (
-        find_leaks(
+        leaks_in(
             [GeneratedText("here", (1,), 'password = "', 'changeme"')],
             absent,
             absent,
@@ -180,7 +213,7 @@ def test_a_model_that_completes_with_secrets_is_caught(
         completions = complete_prompts(server, "m:1", prompts)
     texts = completion_texts(prompts, completions, vocabulary)
     assert [t.answer for t in texts] == [answers.get(p, "") for p in prompts]
-    leaks = find_leaks(texts, *files, vocabulary, context=512)
+    leaks = leaks_in(texts, *files, vocabulary, context=512)
     assert len(leaks) == len(answers) > 0
     assert {(leak.kind, leak.where) for leak in leaks} == {
         ("assigned", "a prompt that invites one")
@@ -208,9 +241,9 @@ def test_a_secret_that_was_redacted_is_known_again_and_refused(
     assert find_secrets(say) == ()
     prompts = ("Which one is it?",)
     texts = completion_texts(prompts, served(tmp_path, prompts, say), vocabulary)
-    assert find_leaks(texts, *files, vocabulary, context=256, seen=load_seen(key)) == ()
+    assert leaks_in(texts, *files, vocabulary, context=256, seen=load_seen(key)) == ()
     load_redactor(key).text(f'password = "{LITERAL}"')
-    leaks = find_leaks(texts, *files, vocabulary, context=256, seen=load_seen(key))
+    leaks = leaks_in(texts, *files, vocabulary, context=256, seen=load_seen(key))
     assert [(leak.kind, leak.where) for leak in leaks] == [(SEEN, "a prompt that invites one")]
     assert leaks[0].learned > LEARNED
     assert LITERAL not in repr(leaks)
@@ -232,7 +265,7 @@ def test_how_hard_the_base_would_find_it_decides(
     own = vocabulary.tokenize(LITERAL, add_special=False, parse_special=False)
     for base in files:
         (score,) = score_sequences(base, [(prompt, own, [False] * len(own))], context=256)
-        (leak,) = find_leaks([text], files[0], base, vocabulary, context=256, seen=load_seen(key))
+        (leak,) = leaks_in([text], files[0], base, vocabulary, context=256, seen=load_seen(key))
         assert leak.learned == pytest.approx(score.nll, abs=1e-3)
     assert verdict_on(model(gate=1.8), leaks=(Leak(SEEN, "here", 19.9),)).ships
 

@@ -17,7 +17,8 @@ def past(
     live: str = "1.0.0", numbers: dict[str, float] | None = None, *, ships: bool = False
 ) -> PastLook:
     verdict = verdict_on(BEFORE)
-    return PastLook(replace(verdict, ships=ships, compared_with=live, numbers=numbers or {}), ())
+    booked = {"look": 1.0, "level": 0.02, **(numbers or {})}
+    return PastLook(replace(verdict, ships=ships, compared_with=live, numbers=booked), ())
 
 
 def test_a_first_look_may_spend_half_and_all_looks_together_no_more_than_there_is() -> None:
@@ -68,13 +69,13 @@ def test_the_correlation_is_pooled_over_every_look_at_any_version() -> None:
     assert next_look([past()], "1.0.0").correlation == CAUTIOUS
 
 
-def test_a_wager_is_worth_one_on_average_if_nothing_is_better() -> None:
+def test_an_e_value_is_one_on_average_if_nothing_is_better() -> None:
     steps = 20_000
     average = sum(e_value((n + 0.5) / steps) for n in range(steps)) / steps
     assert 0.9 < average <= 1.0
 
 
-def test_a_smaller_p_is_worth_more_and_no_single_look_is_enough() -> None:
+def test_a_smaller_p_has_a_larger_e_value_and_no_single_look_is_enough() -> None:
     values = [e_value(p) for p in (1.0, 0.9, 0.5, 0.1, 0.01, 1e-4, 1e-12, 0.0)]
     assert values == sorted(values)
     assert values[0] == 0.5
@@ -94,10 +95,8 @@ def test_a_chain_of_nothing_reaches_enough_evidence_in_at_most_one_case_of_a_hun
     assert reached <= 2000 * 0.01 + 3 * (2000 * 0.01) ** 0.5
 
 
-def test_an_older_verdict_without_the_numbers_is_a_look_all_the_same() -> None:
-    old = PastLook(
-        Verdict(False, (), (), "", "", 1.0, "1.0.0", {}),
-        (),
-    )
-    look = next_look([old], "1.0.0")
-    assert (look.number, look.evidence, look.correlation) == (2, 1.0, CAUTIOUS)
+def test_a_verdict_of_the_rules_before_spent_nothing() -> None:
+    """A home with a dozen of them is not locked out; what they were at is no new evidence."""
+    old = PastLook(Verdict(False, (), (), "", "", 1.0, "1.0.0", {"accuracy": 0.1}), ("a",))
+    assert next_look([old] * 12, "1.0.0") == NextLook(seen=frozenset("a"))
+    assert next_look([*[old] * 12, past()], "1.0.0").number == 2

@@ -93,10 +93,11 @@ def test_earlier_work_is_held_against_the_best_of_any_live_version() -> None:
     base = with_old([1.4] * N)
     for lost, passes in ((0.015, True), (0.03, False)):
         live = with_old([1.0 + lost - 0.015] * N)
-        verdict = verdict_on(with_old([1.0 + lost] * N, gate=1.8), live, base, best=best)
+        lossy = with_old([1.0 + lost] * N, gate=1.8)
+        verdict = verdict_on(lossy, live, base, best=best, versions=2)
         assert verdict.ships is passes
         assert check(verdict, "old_work").value == pytest.approx(lost)
-    assert "since the best of any live version" in verdict.reasons[0]
+    assert "since the best of 2 versions that were live" in verdict.reasons[0]
 
 
 def test_without_other_versions_it_is_held_against_the_live_one() -> None:
@@ -121,3 +122,77 @@ def test_a_best_that_is_no_number_refuses() -> None:
     verdict = verdict_on(model(gate=1.8), best=(math.nan,) * 25)
     assert failed(verdict) == ["old_work"]
     assert "could not be measured" in verdict.reasons[0]
+
+
+def test_suites_with_few_texts_are_judged_together() -> None:
+    """One text of each suite says nothing of its suite, and all together say what they say."""
+    still = {name: suite(name, [1.0]) for name in SUITES}
+    for rises, passes in (([0.09, *[0.0] * 9], True), ([0.09] * 10, False)):
+        risen = {name: suite(name, [1.0 + rise]) for name, rise in zip(SUITES, rises, strict=True)}
+        verdict = verdict_on(
+            replace(model(gate=1.8), general=risen),
+            replace(BEFORE, general=still),
+            replace(BEFORE, general=still),
+        )
+        together = check(verdict, "general_few_texts")
+        assert (verdict.ships, together.passed) == (passes, passes)
+        assert together.value == pytest.approx(sum(rises) / 10)
+    assert "suite 0" in verdict.reasons[0]
+
+
+def test_a_suite_with_many_texts_is_judged_alone_beside_those_with_few() -> None:
+    still = {"prose": texts("prose", 0.0), "go": suite("go", [1.0])}
+    risen = {"prose": texts("prose", 0.06), "go": suite("go", [1.0])}
+    verdict = verdict_on(
+        replace(model(gate=1.8), general=risen),
+        replace(BEFORE, general=still),
+        replace(BEFORE, general=still),
+    )
+    assert failed(verdict) == ["general_prose"]
+    assert check(verdict, "general_few_texts").passed
+
+
+@pytest.mark.parametrize("name", ["spill_over_header", "spill_over_plain"])
+def test_a_suite_of_spill_over_is_never_lost_among_others(name: str) -> None:
+    """0.1 nat on one of eleven suites would be 0.009 on all together."""
+    still = {n: suite(n, [1.0] * 2) for n in (*SUITES, name)}
+    risen = {**still, name: suite(name, [1.1] * 2)}
+    verdict = verdict_on(
+        replace(model(gate=1.8), general=risen),
+        replace(BEFORE, general=still),
+        replace(BEFORE, general=still),
+    )
+    assert failed(verdict) == [f"general_{name}"]
+
+
+# --- how much of earlier work was read ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("read", "there", "passes"), [(7, 25, False), (0, 25, False), (8, 25, True), (3, 3, True)]
+)
+def test_earlier_work_that_could_not_be_read_is_not_taken_for_none(
+    read: int, there: int, passes: bool
+) -> None:
+    old = suite("old", [1.5] * read)
+    candidate, before = (replace(m, old=old) for m in (model(gate=1.8), BEFORE))
+    verdict = verdict_on(candidate, before, before, earlier=there)
+    found = check(verdict, "old_work")
+    assert (verdict.ships, found.passed) == (passes, passes)
+    assert passes or found.reason.startswith(f"{read} of {there} examples of earlier work")
+    assert not any("no earlier work" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("versions", "unknown", "said"),
+    [
+        (3, 0, "since the best of 3 versions that were live"),
+        (2, 3, "since the best of 2 of 5 versions that were live"),
+        (1, 0, "since the live version"),
+    ],
+)
+def test_it_is_said_over_how_many_versions_the_best_is(
+    versions: int, unknown: int, said: str
+) -> None:
+    verdict = verdict_on(model(gate=1.8), best=BEFORE.old.nll, versions=versions, unknown=unknown)
+    assert said in check(verdict, "old_work").reason

@@ -17,9 +17,13 @@ import pytest
 from qi_learn.errors import ServerError
 from qi_learn.gate.answer_cache import AnswerCache, served_cache
 from qi_learn.gate.budget import Purse
+from qi_learn.gate.evaluate import AskingPart, measure_answers, newcomers
 from qi_learn.gate.measure import ASKED_ANEW, measure_behaviour
+from qi_learn.gate.measured_suites import Sizes, Suites
+from qi_learn.gate.questions import SHARES
 from qi_learn.gate.suite import gate_suite, old_suite, with_shots
 from qi_learn.outside.ollama import Ollama
+from qi_learn.outside.ollama_parallel import Asking
 from qi_learn.records import Behaviour, Example, Snapshot
 from tests.support import fake_models_server as fake
 
@@ -257,10 +261,12 @@ def test_a_style_that_spills_over_is_not_coherent(
 ) -> None:
     answering(server, tmp_path, "m:1", say=said)
     code = "def a(b):\n    return b\n"
-    asked = [example(n, target=20, kept_code=code) for n in ("own", "aside")]
-    asked = [replace(e, target=SPACES) for e in asked]
-    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=50, aside={"aside"})
-    assert behaviour.coherent == (own, aside)
+    asked = [replace(example("a", target=20, kept_code=code), target=SPACES)]
+    coherent = [
+        measure_behaviour(server, "m:1", asked, answer_tokens=50, usual=usual).coherent
+        for usual in (False, True)
+    ]
+    assert coherent == [(own,), (aside,)]
 
 
 def test_a_question_is_put_once_to_a_model_but_for_its_speed(
@@ -294,3 +300,52 @@ def test_a_question_is_put_once_to_a_model_but_for_its_speed(
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:
     with pytest.raises(ServerError, match="not found"):
         measure_behaviour(server, "none:1", [example("a")], answer_tokens=8)
+
+
+# --- everything that a model is asked -------------------------------------------------------------
+
+SIZES = Sizes(read=1000, answer=50, context=512, longest=512)
+
+
+def suites(own: int, aside: int) -> Suites:
+    questions = tuple(example(f"q{n}", question=f"q{n}") for n in range(own))
+    elsewhere = tuple(example(f"a{n}", question=f"a{n}") for n in range(aside))
+    return Suites(questions, (), {}, questions, (), aside=elsewhere)
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_answers_that_are_wanted_themselves_are_asked_for_again(
+    server: Ollama, tmp_path: Path, texts: bool
+) -> None:
+    """A project's tests judge the text of an answer, and no text is kept."""
+    answering(server, tmp_path, "m:1", say=FENCED)
+    sizes, part = replace(SIZES, cache=tmp_path / "known"), AskingPart(0.5, SHARES, texts=texts)
+
+    def asked() -> Behaviour:
+        with Asking(server.base_url) as client:
+            return measure_answers(
+                client, "m:1", suites(8, 0), sizes, Purse(10_000), part
+            ).behaviour
+
+    first, again = asked(), asked()
+    assert first.similarity == again.similarity
+    assert all(first.answers)
+    assert all(again.answers) is texts
+
+
+def test_what_more_models_are_asked_for_the_first_time_they_share(
+    server: Ollama, tmp_path: Path
+) -> None:
+    answering(server, tmp_path, "m:1", say=FENCED)
+    sizes = replace(SIZES, cache=tmp_path / "known")
+    asked = suites(1, 12)
+    assert newcomers(server, ["m:1"], asked, sizes) == 1
+    with Asking(server.base_url) as client:
+        many, few = (
+            measure_answers(client, "m:1", asked, SIZES, Purse(900), AskingPart(0.2, SHARES, count))
+            for count in (1, 3)
+        )
+        measure_answers(client, "m:1", asked, sizes, Purse(900), AskingPart(0.2, SHARES))
+    assert len(many.behaviour.ids) > len(few.behaviour.ids) > 1
+    assert newcomers(server, ["m:1"], asked, sizes) == 0
+    assert newcomers(server, ["m:1"], asked, replace(sizes, context=1024)) == 1

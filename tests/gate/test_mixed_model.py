@@ -17,7 +17,7 @@ from qi_learn.gate.mixed_model import (
     CAUTIOUS,
     HALF,
     LEAST_RATIO,
-    NOTHING_SEEN,
+    UNINFORMATIVE,
     Correlation,
     Estimate,
     correlation_of,
@@ -63,7 +63,7 @@ def test_of_one_session_nothing_is_sure() -> None:
     found = estimate([0.5] * 10 + [0.6] * 10, [1.0] * 20, ["s"] * 20)
     assert found.mean == pytest.approx(0.55)
     assert (found.low(), found.high(), found.p_above(0.0)) == (-math.inf, math.inf, 1.0)
-    assert found.own == NOTHING_SEEN
+    assert found.own == UNINFORMATIVE
 
 
 def test_what_is_not_known_of_the_sessions_makes_it_less_sure() -> None:
@@ -91,7 +91,7 @@ def test_a_look_adds_to_what_is_known_and_few_looks_are_not_believed() -> None:
 
 
 def test_looks_find_the_correlation_that_there_is() -> None:
-    rng, found = random.Random(4), NOTHING_SEEN
+    rng, found = random.Random(4), UNINFORMATIVE
     for _ in range(300):
         shared = [rng.gauss(0, math.sqrt(0.2)) for _ in range(4)]
         units = [n % 4 for n in range(24)]
@@ -100,9 +100,21 @@ def test_looks_find_the_correlation_that_there_is() -> None:
     assert found.rho == pytest.approx(0.2, abs=0.05)
 
 
+@pytest.mark.parametrize(("examples", "sessions"), [(5, 2), (8, 2), (10, 2), (12, 3), (25, 3)])
+def test_no_unlucky_look_makes_what_all_have_told_useless(examples: int, sessions: int) -> None:
+    """The unluckiest of 2,000 small looks without a correlation, after ten at 0.08."""
+    rng, known = random.Random(7), CAUTIOUS + correlation_of(0.08, 20)
+    excess = []
+    for _ in range(2000):
+        values = [rng.gauss(0, 1) for _ in range(examples)]
+        units = [f"s{n % sessions}" for n in range(examples)]
+        excess.append(estimate(values, [1.0] * examples, units).own)
+    assert (known + max(excess, key=lambda own: own.excess)).rho < CAUTIOUS.rho
+
+
 def test_equal_differences_say_nothing_of_the_correlation() -> None:
     found = estimate([0.1] * 9, variances_of([7] * 9), ["a", "b", "c"] * 3)
-    assert found.own == NOTHING_SEEN
+    assert found.own == UNINFORMATIVE
     assert found.low() == pytest.approx(0.1)
     assert found.p_above(0.0) == pytest.approx(0.0, abs=1e-12)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 import venv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qi_learn.errors import Stopped
 from qi_learn.gate.project_environment import TestCommand
 from qi_learn.gate.project_place import CodePlace
 from qi_learn.gate.project_rule import REFUSED, project_tests_check, with_project_tests
@@ -39,6 +42,15 @@ def _needs_the_sandbox() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> TestedProject:
     return TestedProject(tmp_path / "project")
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Lists the checkouts that there are now."""
+    place = tmp_path / "temporary"
+    place.mkdir(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return lambda: [each.name for each in place.glob("qi-learn-tests-*")]
 
 
 def judged(task: ProjectTask, **answers: str) -> ProjectResults:
@@ -177,17 +189,18 @@ def test_what_is_gone_or_no_text_is_left_out(project: TestedProject) -> None:
 
 
 def test_when_the_time_is_up_the_rest_is_left_out_for_every_model(project: TestedProject) -> None:
+    """And no commit of theirs is written any more, so it is not known that there is none."""
     now = iter([0.0, *[1.0] * 4, *[700.0] * 20])
-    tasks = [project.task("t1"), project.task("t2")]
-    answers = {m: {"t1": fenced(RIGHT), "t2": fenced(RIGHT)} for m in ("new", "live")}
+    tasks = [project.task(f"t{n}", commit=str(n) * 40 if n else project.commit) for n in range(4)]
+    answers = {m: {task.id: fenced(RIGHT) for task in tasks} for m in ("new", "live")}
     results = run_project_tests(tasks, answers, QUICK, clock=lambda: next(now))
-    assert {e.ids for e in results.by_model.values()} == {("t1",)}
-    assert results.left_out == {"the time (600 s) was up": 1}
+    assert {e.ids for e in results.by_model.values()} == {("t0",)}
+    assert results.left_out == {"the time (600 s) was up": 3}
 
 
 def test_what_the_end_of_the_time_broke_off_has_not_failed(project: TestedProject) -> None:
     hangs = "def clamp(value, low, high):\n    while True: pass\n"
-    now = iter([0.0, 1.0, 1.0, *[598.0] * 9])
+    now = iter([0.0, *[1.0] * 3, *[598.0] * 9])
     answers = {"new": {"t1": fenced(hangs)}}
     results = run_project_tests([project.task()], answers, QUICK, clock=lambda: next(now))
     assert results.left_out == {"the time (600 s) was up": 1}
@@ -200,11 +213,42 @@ def test_no_more_tasks_are_tried_than_shall_judge(project: TestedProject) -> Non
     assert (results.by_model["new"].ids, results.runs) == (("t0",), 3)
 
 
-def test_every_run_waits_for_its_turn(project: TestedProject) -> None:
+def test_every_checkout_and_every_run_waits_for_its_turn(
+    project: TestedProject, scratch: Callable[[], list[str]]
+) -> None:
     waited: list[int] = []
-    terms = replace(QUICK, wait=lambda: waited.append(1))
+    terms = replace(QUICK, wait=lambda: waited.append(len(scratch())))
     results = run_project_tests([project.task()], {"new": {"t1": fenced(WRONG)}}, terms)
-    assert len(waited) == results.runs == 3
+    assert (waited, results.runs) == ([0, 1, 1, 1], 3)
+
+
+def test_a_commit_is_written_once_for_all_its_tasks_and_each_finds_it_as_it_is(
+    project: TestedProject, scratch: Callable[[], list[str]]
+) -> None:
+    project.repository.write("later.py", "")
+    later = project.repository.commit()
+    written: set[str] = set()
+    terms = replace(QUICK, wait=lambda: written.update(scratch()))
+    commits = {"t1": project.commit, "t2": later, "t3": project.commit}
+    tasks = [project.task(name, commit=commit) for name, commit in commits.items()]
+    answers = {"new": {task.id: fenced(WRONG) for task in tasks}}
+    answers["live"] = {task.id: fenced(RIGHT) for task in tasks}
+    results = run_project_tests(tasks, answers, terms)
+    assert len(written) == 2
+    assert results.by_model["live"] == Execution(("t1", "t3", "t2"), (True,) * 3)
+    assert results.by_model["new"].passed == (False,) * 3
+
+
+def test_once_the_cycle_was_cancelled_no_commit_is_written(
+    project: TestedProject, scratch: Callable[[], list[str]]
+) -> None:
+    def cancelled() -> None:
+        raise Stopped("The cycle was cancelled.")
+
+    task = project.task(commit="0" * 40)
+    with pytest.raises(Stopped):
+        run_project_tests([task], {"new": {"t1": ""}}, replace(QUICK, wait=cancelled))
+    assert scratch() == []
 
 
 def test_without_a_sandbox_nothing_is_run_and_the_reason_says_so(

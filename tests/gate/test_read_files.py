@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import ModelError
+from qi_learn.gate.best import best_known
+from qi_learn.gate.cache import digest_of
 from qi_learn.gate.measured_suites import Sizes, Suites
-from qi_learn.gate.read_files import ORDINARY, ReadingDevice, measure_files
+from qi_learn.gate.read_files import FilesRead, ReadingDevice, measure_files
+from qi_learn.gate.reading import build_of
 from qi_learn.records import Example
+from qi_learn.records.suites import ORDINARY
 from tests.support.tiny_models import write_tiny_model
 
 LIMITS = Sizes(read=100_000, answer=32, context=256, longest=4096)
@@ -83,6 +88,34 @@ def test_what_is_known_is_not_read_again(files: Mapping[str, Path], tmp_path: Pa
     assert measure_files(files, later, limits).tokens == 2 * 2 * 41
 
 
+def test_what_a_version_was_measured_on_is_found_again_as_earlier_work(
+    tmp_path: Path,
+) -> None:
+    """Three cycles with prompts that are cut: the best is over every version that was live."""
+    base, *versions = (write_tiny_model(tmp_path / f"{seed}.gguf", seed=seed) for seed in range(4))
+    limits = replace(LIMITS, cache=tmp_path / "known")
+    sets = [tuple(example(f"{n}-{i}", prompt=600) for i in range(4)) for n in range(3)]
+
+    def cycle(number: int, live: Path) -> FilesRead:
+        old = tuple(e for gate in sets[:number] for e in gate)
+        suites = replace(SUITES, gate=sets[number], old=old)
+        return measure_files({"new": versions[number], "live": live, "base": base}, suites, limits)
+
+    cycle(0, base)
+    cycle(1, versions[0])
+    read = cycle(2, versions[1])
+    assert {len(e.prompt_ids) for e in (*read.suites.gate, *read.suites.old)} == {256}
+    old = (256 + 12 - 1) * 8
+    general, fit = 13 * 41, (2 + 8) * 41
+    assert read.tokens <= 3 * 4 * (256 + 11) + old + general + 3 * fit, "old by the new one alone"
+    digests = [digest_of(path) for path in (base, *versions[:2])]
+    measured = {digests[2]: read.models["live"].old, digests[0]: read.models["base"].old}
+    known = best_known(
+        read.suites.old, measured, directory=tmp_path / "known", digests=digests, build=build_of(0)
+    )
+    assert (known.versions, known.missing) == (3, 0)
+
+
 def test_both_models_read_the_same_part_if_not_all_can_be_read(
     files: Mapping[str, Path],
 ) -> None:
@@ -100,9 +133,59 @@ def test_a_gpu_that_is_not_there_changes_nothing_but_the_key(
 ) -> None:
     """This llama.cpp may have none; then all layers are on the CPU whatever is asked."""
     plain = measure_files(files, SUITES, LIMITS)
-    other = measure_files(files, SUITES, LIMITS, ReadingDevice(gpu_layers=99, threads=1))
+    other = measure_files(files, SUITES, LIMITS, ReadingDevice(gpu_layers=99))
     assert other.gpu_layers == 99
     assert other.models["live"].gate.nll == pytest.approx(plain.models["live"].gate.nll, rel=1e-2)
+
+
+def test_ordinary_texts_that_are_read_again_for_a_new_dev_set_are_paid_for(
+    files: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """All is known but dev, and a fit reads eight of them beside it whatever is known."""
+    limits = replace(LIMITS, cache=tmp_path / "known")
+    measure_files(files, SUITES, limits)
+    later = replace(SUITES, gate=examples("new", 20), dev=examples("e", 4))
+    fit, fresh = 2 * 12 * 41, 2 * 41
+    read = measure_files(files, later, replace(limits, read=10 * fit))
+    assert read.tokens == fit + 20 * fresh
+    enough = 10 * fit + 19 * fresh
+    again = replace(SUITES, gate=examples("newer", 20), dev=examples("f", 4), old=())
+    read = measure_files(files, again, replace(limits, read=fit * 10))
+    assert read.tokens <= enough
+
+
+def test_a_file_that_a_gpu_does_not_take_is_read_on_the_cpu_and_both_count(
+    files: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """The second file is there only after the first attempt on it."""
+    late, texts = tmp_path / "late.gguf", []
+
+    def pause() -> None:
+        texts.append(1)
+        if len(texts) > ALL and not late.exists():
+            shutil.copyfile(files["live"], late)
+
+    two = {"candidate": files["candidate"], "live": late}
+    read = measure_files(two, SUITES, LIMITS, ReadingDevice(gpu_layers=99, pause=pause))
+    assert read.gpu_layers == 0
+    assert read.tokens == 3 * ALL * 41
+    assert read.models == measure_files(files, SUITES, LIMITS).models
+    late.unlink()
+    texts.clear()
+    limits = replace(LIMITS, read=3 * ALL * 41 - 300)
+    less = measure_files(two, SUITES, limits, ReadingDevice(gpu_layers=99, pause=pause))
+    assert less.tokens <= 3 * ALL * 41 - 300
+
+
+def test_what_is_not_the_gpus_fault_is_not_tried_again(files: Mapping[str, Path]) -> None:
+    """A text with a token that the model does not have."""
+    texts: list[int] = []
+    wrong = replace(example("wrong"), target_ids=(10**6,) * 12)
+    device = ReadingDevice(gpu_layers=99, pause=lambda: texts.append(1))
+    suites = replace(SUITES, gate=(wrong,), old=(), general={}, dev=())
+    with pytest.raises(ModelError):
+        measure_files(files, suites, LIMITS, device)
+    assert len(texts) == 1
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
@@ -111,3 +194,16 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     for layers in (0, 99):
         with pytest.raises(ModelError):
             measure_files({"m": broken}, SUITES, LIMITS, ReadingDevice(gpu_layers=layers))
+
+
+def test_the_fixed_texts_are_measured_of_every_model_and_read_once(
+    files: Mapping[str, Path],
+) -> None:
+    fixed = (*SUITES.general["prose"][:2], example("f"))
+    read = measure_files(files, replace(SUITES, fixed=fixed), LIMITS)
+    assert read.tokens == 2 * (ALL + 1) * 41, "two of them are in another suite"
+    for model in read.models.values():
+        assert model.fixed.suite == "fixed"
+        assert model.fixed.ids == tuple(e.id for e in fixed)
+        assert model.fixed.nll[:2] == model.general["prose"].nll[:2]
+    assert read.models["candidate"].fixed.nll != read.models["live"].fixed.nll

@@ -13,7 +13,7 @@ import pytest
 from qi_learn.errors import Stopped
 from qi_learn.gate.best import best_known
 from qi_learn.gate.cache import digest_of
-from qi_learn.gate.reading import FileReader, build_of, fit_temperature, measure_nll
+from qi_learn.gate.reading import FileReader, build_of, measure_nll
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.llama_cpp_nll import score_sequences
 from qi_learn.records import Example
@@ -149,7 +149,8 @@ def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None
 def test_a_temperature_is_fitted_once_and_what_it_read_is_known(tmp_path: Path) -> None:
     path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
     dev = [example(str(n), target=20) for n in range(3)]
-    fitted = fit_temperature(path, dev, context=64, cache=cache)
+    with FileReader(path, context=64, cache=cache) as reader:
+        fitted = reader.temperature(dev)
     with FileReader(path, context=64, cache=cache) as reader:
         assert reader.temperature(dev) == fitted
         assert reader.to_read(dev) == 0
@@ -195,13 +196,18 @@ def test_the_best_that_any_version_did_on_earlier_work(tmp_path: Path) -> None:
     old = [example(str(n)) for n in range(6)]
     measure_nll(first, "old", old[:4], context=64, cache=cache)
     live, of_base = (measure_nll(path, "old", old, context=64) for path in (second, base))
-    gone = digest_of(first), digest_of(first), "", "f" * 64
-    best = best_known(old, [live, of_base], directory=cache, digests=gone, build=build_of(0))
+    gone = digest_of(first), digest_of(first), "", "f" * 64, "live"
+    measured = {"live": live, "base": of_base}
+    known = best_known(old, measured, directory=cache, digests=gone, build=build_of(0))
+    best = known.nll
+    assert (known.versions, known.missing) == (2, 2)
     of_first = measure_nll(first, "old", old, context=64)
     three, two = (live, of_base, of_first), (live, of_base)
     assert best[:4] == min((suite.nll[:4] for suite in three), key=sum), "one version, not of each"
     assert best[4:] == min((suite.nll[4:] for suite in two), key=sum)
-    other = best_known(old, [live], directory=cache, digests=gone, build="another")
-    assert other == live.nll
+    other = best_known(old, {"live": live}, directory=cache, digests=gone, build="another")
+    assert (other.nll, other.versions, other.missing) == (live.nll, 1, 2)
     broken = replace(live, nll=(math.nan,) * 6)
-    assert math.isnan(best_known(old, [broken], directory=cache, digests=(), build="x")[0])
+    none = best_known(old, {"live": broken}, directory=cache, digests=(), build="x")
+    assert math.isnan(none.nll[0])
+    assert (none.versions, none.missing) == (0, 1)

@@ -53,8 +53,8 @@ def surer(tmp_path_factory: pytest.TempPathFactory) -> Surer:
     ]
     temperature, gate = {}, {}
     for factor, path in files.items():
-        with FileReader(path, context=CONTEXT, threads=1) as reader:
-            temperature[factor] = reader.temperature(texts[ANSWERS : ANSWERS + 2])
+        with FileReader(path, context=CONTEXT) as reader:
+            temperature[factor] = reader.temperature(texts[ANSWERS : ANSWERS + 1])
             gate[factor] = reader.nll("gate", edited, temperature[factor])
     return Surer(answers, temperature, gate)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qi_learn.gate.suite import gate_suite, old_suite, with_few_shots
+from qi_learn.gate.suite import cycles_of, gate_suite, old_suite, with_few_shots
 from qi_learn.records import Example, Snapshot, Split
 
 
@@ -84,6 +84,16 @@ def test_examples_of_no_known_session_are_not_taken_for_one_session() -> None:
     held_out = replace(example("a1", split="gate"), session="")
     learned = replace(example("b1"), session="")
     assert [e.id for e in old_suite(snapshot(learned), [snapshot(held_out)])] == ["a1"]
+
+
+def test_each_is_of_the_newest_cycle_that_held_it_out() -> None:
+    first, second = (
+        replace(snapshot(*(example(name, split="gate") for name in names)), id=run)
+        for run, names in (("run1", ("a", "b")), ("run2", ("b", "c")))
+    )
+    suite = old_suite(snapshot(), [first, second])
+    asked = (*suite, example("d", split="gate"))
+    assert cycles_of(asked, [first, second]) == {"a": "run1", "b": "run2", "c": "run2"}
 
 
 # --- few-shot -------------------------------------------------------------------------------------

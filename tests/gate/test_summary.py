@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from qi_learn.gate.summary import CYCLES
 from qi_learn.records import Execution, SuiteNll
 from qi_learn.stats import t_cdf
 from tests.support.gate_models import (
     BEFORE,
+    N,
     answers,
     check,
     failed,
@@ -141,3 +143,48 @@ def test_the_numbers_of_every_scale_are_said() -> None:
         "dev_nll_scale_1": 1.5,
         "dev_nll_scale_0.5": 1.625,
     }
+
+
+# --- versions far apart ---------------------------------------------------------------------------
+
+
+def test_earlier_work_has_a_number_for_each_cycle_that_it_came_from() -> None:
+    old = suite("old", [1.0, 1.2, 2.0, 3.0], tokens=10)
+    live = replace(BEFORE, old=suite("old", [1.5] * 4, tokens=10))
+    cycles = {"old0": "run1", "old1": "run1", "old2": "run2"}
+    verdict = verdict_on(replace(model(gate=1.8), old=old), live, live, cycles=cycles)
+    of_runs = {name: value for name, value in verdict.numbers.items() if "_of_" in name}
+    assert of_runs == {
+        "old_nll_candidate_of_run1": pytest.approx(1.1),
+        "old_nll_candidate_of_run2": pytest.approx(2.0),
+        "old_nll_live_of_run1": pytest.approx(1.5),
+        "old_nll_live_of_run2": pytest.approx(1.5),
+        "old_nll_base_of_run1": pytest.approx(1.5),
+        "old_nll_base_of_run2": pytest.approx(1.5),
+    }, "and what nobody knows the cycle of has none"
+
+
+def test_only_the_newest_cycles_have_one() -> None:
+    old = suite("old", [1.5] * 30)
+    cycles = {f"old{n}": f"2026-{n:02d}" for n in range(30)}
+    before = replace(BEFORE, old=old)
+    verdict = verdict_on(replace(model(gate=1.8), old=old), before, before, cycles=cycles)
+    kept = [name[-2:] for name in verdict.numbers if name.startswith("old_nll_candidate_of_")]
+    assert kept == [f"{n:02d}" for n in range(30 - CYCLES, 30)]
+
+
+def test_the_fixed_texts_have_a_number_for_each_model_and_decide_nothing() -> None:
+    fixed = {"candidate": suite("fixed", [9.0]), "live": suite("fixed", [1.0])}
+    verdict = verdict_on(model(gate=1.8), fixed={**fixed, "base": suite("fixed", [])})
+    assert verdict.ships
+    numbers = {name: n for name, n in verdict.numbers.items() if name.startswith("fixed")}
+    assert numbers == {"fixed_nll_candidate": 9.0, "fixed_nll_live": 1.0}
+
+
+def test_a_suite_without_a_token_that_counts_has_no_number_and_breaks_nothing() -> None:
+    """Of an empty answer there is only the token that ends it, which counts nowhere."""
+    empty = suite("old", [0.0] * N, tokens=0)
+    before = replace(BEFORE, old=empty)
+    verdict = verdict_on(replace(model(gate=1.8), old=empty), before, before)
+    assert not any(name.startswith("old_nll") for name in verdict.numbers)
+    assert failed(verdict) == ["old_work"]

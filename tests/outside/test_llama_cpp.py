@@ -13,7 +13,8 @@ import torch
 import transformers
 
 from qi_learn.errors import ModelError, UnsupportedArchitecture
-from qi_learn.outside.llama_cpp import Model, load_vocabulary
+from qi_learn.outside.llama_cpp import Model, batch_threads, load_vocabulary
+from qi_learn.outside.llama_cpp_library import default_threads
 from qi_learn.outside.llama_cpp_nll import BLOCK, Scorer, Text, score_sequences, tokens_to_read
 from tests.support.tiny_models import CHATML, write_tiny_model
 
@@ -251,6 +252,14 @@ def test_errors_name_the_cause(tmp_path: Path) -> None:
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"cannot load cut\.gguf"):
         Model(cut, context=64)
+
+
+def test_a_model_is_read_by_no_more_threads_than_its_weights_keep_busy(model: Path) -> None:
+    cores = default_threads()
+    assert [batch_threads(size << 20) for size in (0, 1, 3, 4000)] == [1, 1, 1, cores]
+    for asked, used in ((None, 1), (2, 2)):
+        with Model(model, context=64, threads=asked) as loaded:
+            assert loaded._api.llama_n_threads_batch(loaded._context) == used
 
 
 def test_the_library_is_quiet(model: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -29,22 +29,25 @@ RECORDS = {
 }
 
 
-def filled(hint: Any) -> Any:
-    """A value of a type with the secret in every text."""
+def filled(hint: Any, within: tuple[Any, ...] = ()) -> Any:
+    """A value of a type with the secret in every text; none of the types that it stands within."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Union or str(type(hint)) == "<class 'types.UnionType'>":
-        return filled(next(a for a in args if a is not type(None)))
+        return filled(next(a for a in args if a is not type(None)), within)
     if origin is Literal:
         return args[0]
     if origin is tuple:
         kinds = args[:1] if Ellipsis in args else args
-        return tuple(filled(a) for a in kinds)
+        return tuple(filled(a, within) for a in kinds if a not in within)
     if origin is not None and issubclass(origin, Mapping):
         return (
-            {"k": f"use {SECRET}", SECRET: [SECRET]} if args[1] is Any else {"k": filled(args[1])}
+            {"k": f"use {SECRET}", SECRET: [SECRET]}
+            if args[1] is Any
+            else {"k": filled(args[1], within)}
         )
     if is_dataclass(hint) and isinstance(hint, type):
-        return hint(**{name: filled(own) for name, own in codec.field_types(hint).items()})
+        types = codec.field_types(hint).items()
+        return hint(**{name: filled(own, (*within, hint)) for name, own in types})
     if hint is str:
         return f"use {SECRET}"
     return {int: 1, float: 1.0, bool: True}.get(hint, f"use {SECRET}")
@@ -174,6 +177,7 @@ WRITERS = {
     "tool_signs": {"apply_sign"},
     "runs": {"apply_cycle"},
     "releases": {"apply_release"},
+    "monitored": {"apply_monitored"},
 }
 """The functions of the store that write texts, by module."""
 

@@ -131,6 +131,23 @@ def test_explain_says_what_would_have_helped_a_run_that_was_refused(past: Paths)
     assert "    would have helped: more sessions\n    would have helped: a smaller change" in told
 
 
+def test_all_numbers_of_a_verdict_are_in_the_records_by_cycle_too(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    numbers = {"old_nll_candidate_of_R1": 1.25, "fixed_nll_candidate": 1.5}
+    run.write(run.verdict, replace(run.read(run.verdict, Verdict), numbers=numbers))
+    for name in (RUN, "1.1.0"):
+        assert explain(past, Settings(), name).records["verdict"]["numbers"] == numbers
+
+
+def test_explain_says_which_verdict_came_to_nothing(past: Paths) -> None:
+    run = RunDirectory(past.runs / RUN)
+    verdict = run.read(run.verdict, Verdict)
+    run.write(run.verdict, replace(verdict, compared_with="1.1.0", earlier=(verdict,)))
+    told = as_text(explain(past, Settings(), RUN))
+    meanwhile = f"it against {verdict.compared_with}, but another version went live meanwhile"
+    assert told.index(meanwhile) < told.index("it against 1.1.0, at scale 0.75")
+
+
 def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
     def example(name: str, split: Any = "train", recall: Recall | None = None) -> Example:
         return Example(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from qi_learn import codec
+from qi_learn.gate.ledger import next_look
 from qi_learn.records import Event, Verdict
 from qi_learn.store import runs, turns
 from qi_learn.store.database import Store
@@ -41,6 +43,17 @@ def test_every_verdict_is_a_look_at_the_gate_set_of_its_cycle(store: Store) -> N
     assert sorted(first.examples) == ["T2", "T3"]
     assert second.examples == ("T2",)
     assert second.verdict == verdict("1.0.0", e_value=2.0)
+
+
+def test_a_verdict_that_another_versions_switch_overtook_stays_a_look(store: Store) -> None:
+    turns.save_turn(store, as_redacted(a_turn("T1")))
+    overtaken, last = verdict("1.0.0", ships=True, look=1.0), verdict("1.1.0", look=1.0)
+    looked(store, "R1", 10.0, overtaken, {"T1": "gate"})
+    tell(store, "R1", 12.0, state="gated", verdict=replace(last, earlier=(overtaken,)))
+    looks = past_looks(store)
+    assert [look.verdict for look in looks] == [overtaken, last]
+    assert {look.examples for look in looks} == {("T1",)}
+    assert [next_look(looks, live).number for live in ("1.0.0", "1.1.0", "1.2.0")] == [2, 2, 1]
 
 
 def test_a_cycle_that_goes_on_does_not_look_twice(store: Store) -> None:

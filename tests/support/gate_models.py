@@ -68,12 +68,15 @@ def verdict_on(
     scale: float = 1.0,
     rollback_to: str = "1.0.0",
     best: tuple[float, ...] = (),
+    versions: int = 1,
+    unknown: int = 0,
+    earlier: int = 0,
     look: NextLook | None = None,
     **reported: Any,
 ) -> Verdict:
     """The verdict against version 1.0.0, on a candidate that is sound unless told otherwise."""
     return give_verdict(
-        Comparison(candidate, live, base, best),
+        Comparison(candidate, live, base, best, versions, unknown, earlier),
         CandidateFindings(smoke, gains, leaks, scale),
         compared_with="1.0.0",
         rollback_to=rollback_to,

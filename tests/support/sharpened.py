@@ -6,8 +6,10 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from qi_learn.outside.gguf import read_head
 from qi_learn.outside.llama_cpp import Model
 
 
@@ -21,14 +23,15 @@ def embedded_base() -> Path:
 
 def sharpened(base: Path, copy: Path, factor: float) -> Path:
     """The base with every logit times `factor`: its last norm is that much larger."""
-    import gguf
-
     shutil.copyfile(base, copy)
     copy.chmod(0o600)
-    reader = gguf.GGUFReader(copy, "r+")
-    norm = next(t for t in reader.tensors if t.name == "output_norm.weight")
-    norm.data[:] = norm.data * factor
-    reader.data.flush()
+    norm = read_head(copy).tensors["output_norm.weight"]
+    assert norm.type == "F32"
+    with copy.open("r+b") as file:
+        file.seek(norm.start)
+        values = np.frombuffer(file.read(norm.size), "<f4") * np.float32(factor)
+        file.seek(norm.start)
+        file.write(values.tobytes())
     return copy
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from qi_learn.errors import ToolMissing
 from qi_learn.gate.project_environment import TestCommand
 from qi_learn.gate.project_place import CodePlace
-from qi_learn.gate.project_sandbox import ProjectLimits, ProjectSandbox, open_project_sandbox
+from qi_learn.gate.project_sandbox import ProjectLimits, ProjectSandbox
+from qi_learn.gate.project_sandbox_trial import open_project_sandbox
 from qi_learn.gate.project_tests import ProjectTask, ProjectTerms
 from tests.support.left_out import absent
 from tests.support.repository import Repository

@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
     "gate": {
         "min_examples": 6,
         "answer_tokens": 96,
-        "max_tokens": 16000,
+        "max_read": 60000,
         "execute": 2,
         "project_tests": True,
     },

@@ -1,9 +1,12 @@
 """How much two equally good models differ on single texts, for `scripts/bench gate`.
 
-Real differences come from data/gate_differences.json (between two packed models of equal quality,
-measured by differences.py): the shapes of texts and of modules are those measured, and sessions
-share as much of the variance as two texts of a module do. Their mean is subtracted, so that nothing
-is truly nothing. Made-up ones have the shapes that a t interval takes worst.
+On the person's tokens: data/update_noise.json, what trained updates did on held-out examples of
+which they had learned nothing (measured by `scripts/bench noise`). How much an example varies, how
+that depends on its tokens (a + b / tokens, fitted to spans of 3 tokens up), and in which shape, are
+those measured. Elsewhere: data/gate_differences.json (between two packed models of equal quality,
+measured by differences.py). Sessions share as much of the variance as two texts of a module do
+there. Means are subtracted, so that nothing is truly nothing. Made-up ones have the shapes that a t
+interval takes worst.
 """
 
 from __future__ import annotations
@@ -12,15 +15,26 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qi_learn import codec
+from scripts.benchmarks.gating.update_noise import (
+    Tried,
+    VarianceFit,
+    fit_variance,
+    spans_of,
+    standardised,
+)
+
 DATA = Path(__file__).parents[1] / "data" / "gate_differences.json"
+UPDATES = DATA.with_name("update_noise.json")
 SPREAD = 0.14
-"""Standard deviation of an example in nats a token, as trained updates have it (the first cycle of
-the demonstration).
+"""Standard deviation of an example in nats a token, as was assumed before it was measured; the
+other laws are relative to it.
 """
 SHARED = 0.08
 """Correlation of two examples of a session: that of two texts of a module, as measured."""
@@ -38,17 +52,24 @@ def _short_noisier(tokens: Counts) -> Floats:
     return variances
 
 
+def _measured(tokens: Counts) -> Floats:
+    variances: Floats = trained().fit.of(tokens) / SPREAD**2
+    return variances
+
+
 _LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
+MEASURED = "measured"
 LAWS: dict[str, Callable[[Counts], Floats]] = {
+    MEASURED: _measured,
     "alike": lambda tokens: np.ones(len(tokens)),
     "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
     "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),
     "tokens_alone": lambda tokens: TYPICAL / tokens,
 }
-"""Variance of an example over that of a typical text, by its tokens. The second is what is assumed:
-short ones noisier, all of them together as noisy as texts are. In the third a text of the typical
-length is; in the last one the noise of single tokens is all there is, as was measured of random
-changes.
+"""Variance of an example over `SPREAD` squared, by its tokens. The first is measured. In the others
+a typical text has `SPREAD`: all alike; short ones noisier, all of them together as noisy as texts
+are, which was assumed before; noisier than a text of typical length; and the noise of single tokens
+alone, as was measured of random changes.
 """
 Noise = Callable[[np.random.Generator, int], Floats]
 SHAPES: dict[str, Noise] = {
@@ -78,18 +99,46 @@ class Real:
         means = np.array([rates[names == name].mean() for name in dict.fromkeys(data["modules"])])
         return cls(_standard(means), _standard(rates), float(rates.std()))
 
-    def draw(self, rng: np.random.Generator, sizes: Sequence[int], rho: float = SHARED) -> Floats:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        sizes: Sequence[int],
+        rho: float = SHARED,
+        *,
+        texts: Floats | None = None,
+    ) -> Floats:
         """Differences of variance 1, one for each example of sessions of so many.
 
         Sessions share `rho` of the variance. Chance decides which of the two models is the
-        candidate.
+        candidate, except of `texts`: falls of single texts, instead of the differences read.
         """
         shared = np.repeat(rng.choice(self.modules, len(sizes)), sizes)
-        own = rng.choice(self.texts, sum(sizes))
-        falls: Floats = rng.choice((-1.0, 1.0)) * (
-            math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
-        )
+        shared *= rng.choice((-1.0, 1.0))
+        if texts is None:
+            own = rng.choice((-1.0, 1.0)) * rng.choice(self.texts, sum(sizes))
+        else:
+            own = rng.choice(texts, sum(sizes))
+        falls: Floats = math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
         return falls
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What trained updates did where they had learned nothing."""
+
+    fit: VarianceFit
+    """Of spans, by their tokens."""
+    shape: Floats
+    """Their residuals, each of variance 1."""
+
+
+@cache
+def trained(path: Path = UPDATES) -> Trained:
+    """Read once a process."""
+    sets = [codec.build(Tried, one) for one in json.loads(path.read_text(encoding="utf-8"))["sets"]]
+    spans = spans_of([one for one in sets if not one.own])
+    fit = fit_variance(spans)
+    return Trained(fit, standardised(spans, fit))
 
 
 def _standard(values: Floats) -> Floats:

@@ -1,10 +1,10 @@
 """Updates of known worth, as the records that the gate judges, for `scripts/bench gate`.
 
 An update is better by so much on the person's tokens, worse by so much elsewhere, and its answers
-change as they do in a model that was trained: a third is written anew. What is assumed: the
-person's tokens are 3 to 60 an example; of two equally good models an example differs by 0.14 nat a
-token (standard deviation; more if it is short, less if it is long), earlier work by 0.07, general
-text by 0.041, as was measured of it.
+change as they do in a model that was trained: a third is written anew. Of two equally good models
+an example of the person's tokens differs as trained updates did (`noise.trained`), general text by
+0.041 nat a token, as was measured of both. What is assumed: the person's tokens are 3 to 60 an
+example; earlier work differs by 0.07; a useful update has that noise and the same gain everywhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from scripts.benchmarks.gating.noise import (
     LAWS,
+    MEASURED,
     SHARED,
     SPREAD,
     Counts,
@@ -27,6 +28,7 @@ from scripts.benchmarks.gating.noise import (
     Real,
     person_tokens,
     split_up,
+    trained,
 )
 
 SUITES = (
@@ -39,6 +41,8 @@ OLD_SESSIONS, OLD_SIZE, OLD_SPREAD = 20, 5, 0.07
 ANEW = 1 / 3
 """Share of the answers that an update writes otherwise, as well or as badly as before."""
 COHERENT = 0.7
+OWN_ANSWERS, ASIDE_ANSWERS = 13, 12
+"""Answers of each model that a gate's shares pay for at 75 tokens each (decision 0065)."""
 SOUND = Smoke(answers=True, stops=True, same_template=True, same_stops=True)
 KEPT_ALL = (TensorGain("blk.0.attn_q.weight", "Q4_1", "Q8_0", 1.0, 1.0, 1),)
 
@@ -51,7 +55,7 @@ class Update:
     """Fall on the person's tokens, nats a token."""
     spread: float = SPREAD
     """Standard deviation of an example around it."""
-    law: str = "short_noisier"
+    law: str = MEASURED
     """How that depends on its number of tokens: one of `noise.LAWS`."""
     all_tokens: float = 0.0
     """Fall on all target tokens, as of a model that is only surer of itself."""
@@ -151,7 +155,8 @@ def _gate(
 ) -> tuple[SuiteNll, SuiteNll]:
     """Candidate and live version on fresh work, turns that were kept as they were at the end."""
     tokens = np.array(held.tokens)
-    unevenly = real.draw(rng, held.sizes, held.rho) * update.spread
+    texts = trained().shape if update.law == MEASURED else None
+    unevenly = real.draw(rng, held.sizes, held.rho, texts=texts) * update.spread
     falls = update.person + unevenly * np.sqrt(LAWS[update.law](tokens))
     counts = np.concatenate([tokens, np.zeros(len(held.kept), dtype=np.int64)])
     person = np.concatenate([falls * tokens, np.zeros(len(held.kept))])
@@ -169,18 +174,21 @@ def _gate(
 def _answers(
     rng: np.random.Generator, update: Update, gate: SuiteNll
 ) -> tuple[Behaviour, Behaviour]:
-    """Answers of candidate and live version, at most 100.
+    """Answers of candidate and live version, as many as a gate has the tokens for.
 
-    Of a turn that was kept as it was the kept text is the live version's own answer.
+    First those to turns that the person changed; then to questions aside, which show form alone. Of
+    a turn that was kept as it was the kept text is the live version's own answer.
     """
-    changed = np.array(gate.person_tokens[:100]) > 0
+    asked = sorted(range(len(gate.ids)), key=lambda n: gate.person_tokens[n] == 0)[:OWN_ANSWERS]
+    changed = np.array([gate.person_tokens[n] > 0 for n in asked] + [False] * ASIDE_ANSWERS)
     n = len(changed)
     anew = rng.random(n) < update.anew
     before = np.where(changed, rng.beta(2, 3, n), 1.0)
     after = np.where(anew, np.where(changed, rng.beta(2, 3, n), rng.beta(4, 2, n)), before)
     sound = rng.random(n) < COHERENT
     still = np.where(anew, rng.random(n) < COHERENT, sound) & (rng.random(n) >= update.breaks)
-    ids, texts = gate.ids[:n], ("",) * n
+    aside = [f"aside{place}" for place in range(ASIDE_ANSWERS)]
+    ids, texts = (*(gate.ids[place] for place in asked), *aside), ("",) * n
     return (
         Behaviour(ids, _floats(after), tuple(map(bool, still)), texts, 50.0),
         Behaviour(ids, _floats(before), tuple(map(bool, sound)), texts, 50.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 from qi_learn.commands.forget import forget
@@ -12,17 +13,20 @@ from qi_learn.deploy.model_server import ModelServer
 from qi_learn.deploy.taint import forgotten_in
 from qi_learn.records import ForgetRequest
 from qi_learn.rundir.snapshot import load_snapshot
-from tests.support.cycles import DONE, SESSIONS, other_steps
+from tests.support.cycles import DONE, SESSIONS, Learned, give_result, kill_at, other_steps
 from tests.support.world import World, steps
 
 
-def test_a_cycle_after_retrain_learns_anew_without_it(world: World) -> None:
+def test_a_cycle_after_retrain_learns_anew_without_it(world: World, first: Learned) -> None:
+    shutil.copytree(first.world.paths.fisher, world.paths.fisher)
     world.work(SESSIONS, steps)
-    first = world.request()
-    assert world.cycle(first) == DONE, first.log.read_text()
+    run = world.request()
+    kill_at(world, run, {("train", "begun")})
+    give_result(run, first.run, times=1.0)  # what the same work taught another home
+    assert world.cycle(run) == DONE, run.log.read_text()
     with world.store() as store:
         world.take_in(store)
-    seen = load_snapshot(first.snapshot).split("train")
+    seen = load_snapshot(run.snapshot).split("train")
     receipt = forget(world.paths, ForgetRequest(time.time(), ids=(seen[0].id,), retrain=True))
     assert [(v.version, v.live) for v in receipt.versions] == [("1.1.0", True)]
     assert receipt.starts_from == "1.0.0"
