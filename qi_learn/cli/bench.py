@@ -189,7 +189,7 @@ def bench_learning(
     "--most",
     type=click.IntRange(min=1),
     help="The newest so many functions of a history.",
-    show_default="300, with --quick 40",
+    show_default="300, with --quick 32",
 )
 @click.option(
     "--answers",

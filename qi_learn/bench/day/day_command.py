@@ -35,7 +35,7 @@ from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.train.__main__ import ENVIRONMENT
 
-MOST, QUICK_MOST = 300, 40
+MOST, QUICK_MOST = 300, 32
 """Definitions of a history that are played."""
 QUICK_A_SESSION = 6
 """Of one session: a few sessions are needed before a cycle can start."""
@@ -44,7 +44,7 @@ ANSWERS, QUICK_ANSWERS = 24, 3
 DEPENDS_ON = ("bench", "plan", "train", "pack", "gate", "dataset", "cycle", "score", "track")
 """Packages that the figures depend on."""
 QUICK: Mapping[str, Mapping[str, object]] = {
-    "train": {"min_interactions": 8, "max_steps": 4, "lambda_general": 0.0},
+    "train": {"min_interactions": 6, "max_steps": 4, "lambda_general": 0.0},
     "gate": {"min_examples": 4, "answer_tokens": 16, "max_tokens": 24000, "execute": 1},
 }
 """Settings of a run that only shows that everything works."""
