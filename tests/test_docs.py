@@ -13,6 +13,13 @@ from typing import Any
 
 import pytest
 
+from qi_learn.bench.day.day_figures import (
+    CycleFigures,
+    DayFigures,
+    DayReport,
+    Difference,
+    Point,
+)
 from qi_learn.bench.figures import InContext, MethodFigures, Report, ShotsRow, Unlearning
 from qi_learn.bench.packed_file import FileFigures
 from qi_learn.cli.app import app
@@ -102,6 +109,10 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     "bench learning": (
         (MethodFigures, InContext, Unlearning, FileFigures, ShotsRow),
         {*Report().figures()},
+    ),
+    "bench day": (
+        (DayFigures, Point, Difference, CycleFigures),
+        {*DayReport().figures(), "live", "base", "few_shot", "train.min_interactions"},
     ),
 }
 """By command: the records that it prints, and what else its section names."""

@@ -97,7 +97,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # faces
     "cli": {"workspace", "daemon", "commands", "report", "bench", "demo"},
-    "bench": {"outside", "rundir", "dataset", "plan", "train", "pack", "gate", "deploy"},
+    "bench": {
+        "outside",
+        "store",
+        "rundir",
+        "capture",
+        "track",
+        "score",
+        "dataset",
+        "plan",
+        "train",
+        "pack",
+        "gate",
+        "deploy",
+        "cycle",
+        "daemon",
+    },
     "demo": {
         "outside",
         "store",

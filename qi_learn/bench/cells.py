@@ -6,7 +6,8 @@ the run, and the code. Two runs may write to one file, each its own slice. A lin
 off is measured again.
 
 What the code is: the sources of what trains, packs and measures here, and torch's and llama.cpp's
-versions. Not covered: the rules of the gate, so figures outlive a change of them.
+versions. Not covered: the rules of the gate, so figures outlive a change of them. What plays a
+working day has a version of its own, with the gate and the data set in it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Figures = TypeVar("Figures")
 _SOURCES = ("bench", "plan", "train", "pack")
 _ONLY_SHOWN = ("figures.py", "tables.py", "command.py", "cells.py")
 """Files of the benchmark that no figure depends on."""
+_DAY = "day"
+"""Folder of the benchmark of a working day, on which the others do not depend."""
 _LIBRARIES = ("torch", "llama-cpp-python")
 
 
@@ -109,13 +112,17 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
             continue  # the empty end, or a line that a crash cut off
 
 
-def code_version() -> str:
-    """What trains, packs and measures, in twelve hex digits."""
+def code_version(packages: Sequence[str] = _SOURCES, *, day: bool = False) -> str:
+    """What trains, packs and measures, in twelve hex digits.
+
+    `day`: with what plays a working day.
+    """
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for folder in _SOURCES:
+    for folder in packages:
         for source in sorted((package / folder).rglob("*.py")):
-            if folder == "bench" and source.name in _ONLY_SHOWN:
+            inner = source.relative_to(package / folder).parts
+            if folder == "bench" and (source.name in _ONLY_SHOWN or (inner[0] == _DAY and not day)):
                 continue
             digest.update(f"{source.relative_to(package)}\0".encode() + source.read_bytes())
     for library in _LIBRARIES:

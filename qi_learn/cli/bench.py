@@ -1,4 +1,4 @@
-"""What shows and measures qi-learn with its own code: `demo`, `bench learning`."""
+"""What shows and measures qi-learn with its own code: `demo`, `bench learning`, `bench day`."""
 
 from __future__ import annotations
 
@@ -167,3 +167,90 @@ def bench_learning(
         quick=quick,
     )
     run_learning(options, print_json if as_json else click.echo, as_json=as_json)
+
+
+@bench.command("day")
+@click.option(
+    "--repo",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="A git repository, or a folder with 20 or more releases of one package; repeat it.",
+)
+@click.option(
+    "--fates",
+    multiple=True,
+    help="Only this mix of what becomes of answers; may be repeated: usual, trusting.",
+    show_default="usual, for the first seed trusting too",
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds, from 0 on.")
+@click.option("--first-seed", type=int, default=0, help="The first seed.")
+@click.option(
+    "--most",
+    type=click.IntRange(min=1),
+    help="The newest so many functions of a history.",
+    show_default="300, with --quick 32",
+)
+@click.option(
+    "--answers",
+    type=click.IntRange(min=0),
+    help="Functions that the models answer themselves, for the edit distance.",
+    show_default="24, with --quick 3",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    help="Examples of the person's own that start a cycle (default: as train.min_interactions).",
+)
+@click.option("--base", type=FILE, help="The base model's GGUF (default: the embedded one).")
+@click.option(
+    "--cache", type=FILE, help="Keep the base's Fisher here for the next run, and finished runs."
+)
+@click.option(
+    "--resume", type=FILE, help="Go on from the finished runs in this file, and keep them there."
+)
+@click.option("--slice", "part", help="Only a part of the runs: 2/5 is the second of five.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A few minutes that show that everything works; the figures mean little.",
+)
+@with_json
+def bench_day(
+    repo: tuple[Path, ...],
+    fates: tuple[str, ...],
+    seeds: int,
+    first_seed: int,
+    most: int | None,
+    answers: int | None,
+    every: int | None,
+    base: Path | None,
+    cache: Path | None,
+    resume: Path | None,
+    part: str | None,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """Would it have helped, day after day?
+
+    A history is played as work: every function is asked of the live model before it is learned.
+    """
+    from qi_learn.bench.parts import require_parts
+
+    require_parts()
+    from qi_learn.bench.day.day_command import DayOptions, run_day
+
+    options = DayOptions(
+        repositories=list(repo),
+        fates=list(fates),
+        seeds=tuple(range(first_seed, first_seed + seeds)),
+        most=most,
+        answers=answers,
+        every=every,
+        base=base,
+        cache=cache,
+        resume=resume,
+        part=part,
+        quick=quick,
+    )
+    run_day(options, print_json if as_json else click.echo, as_json=as_json)
