@@ -5,7 +5,7 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qi_learn.cycle.account import earlier_verdicts, look_at
@@ -21,7 +21,7 @@ from qi_learn.dataset.general_suites import fixed_texts, spill_questions
 from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
-from qi_learn.gate.best import BestKnown, best_known
+from qi_learn.gate.best import PastVersions, past_versions
 from qi_learn.gate.budget import LEAKS, SUITES
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
@@ -37,7 +37,6 @@ from qi_learn.gate.measured_suites import Sizes
 from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,
-    Measurements,
 )
 from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES
@@ -88,15 +87,14 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     )
     if looks_slow(of_candidate, of_base, terms):
         of_candidate, of_base = speeds_again(cycle, base, (of_candidate, of_base), terms)
-    best = _best(cycle, read, {live.digest: of_live, base.digest: of_base})
+    past = _past(cycle, read, (live.digest, base.digest))
     verdict = give_verdict(
         Comparison(
             of_candidate,
             of_live,
             of_base,
-            best.nll,
-            versions=best.versions,
-            unknown=best.missing,
+            past.nll,
+            unknown=past.missing,
             earlier=read.suites.earlier,
         ),
         CandidateFindings(smoke, packed.gains, found.leaks, packed.scale),
@@ -176,14 +174,14 @@ def _smoke(cycle: Cycle, live: Release) -> Smoke:
     return smoke
 
 
-def _best(cycle: Cycle, read: FilesRead, live: Mapping[str, Measurements]) -> BestKnown:
-    """The best that any version that was live did on each example of earlier work."""
+def _past(cycle: Cycle, read: FilesRead, now: Sequence[str]) -> PastVersions:
+    """What other versions that were live had on earlier work. `now`: digests measured now."""
     deployment = load_deployment(cycle.paths)
-    return best_known(
+    return past_versions(
         read.suites.old,
-        {digest: measured.old for digest, measured in live.items()},
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
+        but=now,
         build=build_of(read.gpu_layers),
     )
 

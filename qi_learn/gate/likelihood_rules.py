@@ -1,9 +1,9 @@
 """Rule 5 of the gate: not worse on earlier work, and on no suite of general text.
 
-Earlier work is held against the best that any live version had on it, so that a little less each
-time adds up to a refusal. Each general suite (a language, a format, questions that look like the
-learned ones) has limits of its own. Every difference is paired by example, its sessions may hang
-together (`mixed_model`).
+Earlier work is held against every version that was live, so that a little less each time adds up to
+a refusal; of several versions each claim must be the surer. Each general suite (a language, a
+format, questions that look like the learned ones) has limits of its own. Every difference is paired
+by example, its sessions may hang together (`mixed_model`).
 
 A wide interval does not refuse by itself: it takes a measured rise as well. Suites are made large
 enough for what must be seen instead, and fewer than FEW examples of earlier work, where there are
@@ -37,20 +37,27 @@ def earlier_work_rise(
     live: Likelihoods,
     base: Likelihoods,
     *,
-    best: tuple[float, ...] = (),
+    past: Sequence[tuple[float, ...]] = (),
     known: Correlation = CAUTIOUS,
 ) -> Rise | None:
-    """The rise on earlier work since the best of any live version, and since the base.
+    """The largest rise on earlier work since any version that was live, and that since the base.
 
-    None if there is none yet, or a number is none. `best`: see `Comparison`; empty stands for the
-    live version. `known`: what is believed of the correlation within sessions. Raises ValueError if
-    two models were measured on different examples.
+    None if there is none yet, or a number is none. `past`: see `Comparison`; each of these is
+    compared on the examples that it has numbers of. `known`: what is believed of the correlation
+    within sessions. Raises ValueError if two models were measured on different examples.
     """
-    before = live.old
-    if best:
-        require_same(range(len(best)), range(len(before.ids)))
-        before = replace(before, nll=best)
-    return _rise(EARLIER, candidate.old, before, base.old, known)
+    whole = _rise(EARLIER, candidate.old, live.old, base.old, known)
+    if whole is None:
+        return None
+    rises = [whole.since]
+    for nll in past:
+        require_same(range(len(nll)), range(len(candidate.old.ids)))
+        known_to_it = [n for n, value in enumerate(nll) if math.isfinite(value)]
+        before = replace(live.old, nll=nll)
+        since = _paired(_part(candidate.old, known_to_it), _part(before, known_to_it), known)
+        if since is not None:
+            rises.append(since)
+    return replace(whole, since=max(rises, key=lambda rise: rise.mean), versions=len(rises))
 
 
 def general_rises(
@@ -103,18 +110,19 @@ def earlier_work_check(
         return without_number("old_work", RISE, reason, passes=True)
     if rise is None or rise.since_base is None:
         return without_number("old_work", RISE, f"{EARLIER} could not be measured")
-    p, p_base = rise.since.p_above(0.0), rise.since_base.p_above(0.0)
-    faults = _faults(rise, p)
+    p_base = rise.since_base.p_above(0.0)
+    faults = _faults(rise, rise.p)
     if p_base <= SURE and rise.since_base.mean > NOTICED + ROUNDING:
         faults.append("surely worse than the base, from which it was learned")
-    return _check("old_work", rise, faults, _held_against(models))
+    return _check("old_work", rise, faults, _held_against(rise, models))
 
 
-def _held_against(models: Comparison | None) -> str:
-    if models is None or not models.best or models.versions + models.unknown < 2:
+def _held_against(rise: Rise, models: Comparison | None) -> str:
+    unknown = models.unknown if models else 0
+    if rise.versions + unknown < 2:
         return "the live version"
-    of = f" of {models.versions + models.unknown}" if models.unknown else ""
-    return f"the best of {models.versions}{of} versions that were live"
+    of = f" of {rise.versions + unknown}" if unknown else ""
+    return f"the best of {rise.versions}{of} versions that were live"
 
 
 def general_checks(rises: Mapping[str, Rise | None]) -> tuple[Check, ...]:
@@ -135,7 +143,7 @@ def general_checks(rises: Mapping[str, Rise | None]) -> tuple[Check, ...]:
 
 def p_worse(rises: Mapping[str, Rise | None]) -> dict[str, float]:
     """One-sided p-value of "no worse" on each suite that was measured."""
-    return {name: rise.since.p_above(0.0) for name, rise in rises.items() if rise is not None}
+    return {name: rise.p for name, rise in rises.items() if rise is not None}
 
 
 def _faults(rise: Rise, p: float) -> list[str]:
@@ -195,6 +203,19 @@ def _joined(suites: Sequence[SuiteNll]) -> SuiteNll:
     nll = tuple(value for suite in suites for value in suite.nll)
     tokens = tuple(count for suite in suites for count in suite.tokens)
     return SuiteNll(TOGETHER, ids, ids, nll, tokens, (), ())
+
+
+def _part(suite: SuiteNll, chosen: Sequence[int]) -> SuiteNll:
+    """Some examples of a suite: what a difference of NLL is taken from, and no more."""
+    return SuiteNll(
+        suite.suite,
+        tuple(suite.ids[n] for n in chosen),
+        tuple(suite.units[n] for n in chosen),
+        tuple(suite.nll[n] for n in chosen),
+        tuple(suite.tokens[n] for n in chosen),
+        (),
+        (),
+    )
 
 
 def _paired(after: SuiteNll, before: SuiteNll, known: Correlation) -> Estimate | None:

@@ -43,12 +43,10 @@ class Comparison:
     candidate: Measurements
     live: Measurements
     base: Measurements
-    best: tuple[float, ...] = ()
-    """For each example of earlier work the NLL under the version, of all that were live, that was
-    best on it (`best.best_of`); empty if only the live one was measured.
+    past: tuple[tuple[float, ...], ...] = ()
+    """Of each other version that was live and has numbers: the NLL of each example of earlier work,
+    NaN where it has none (`best.past_versions`).
     """
-    versions: int = 1
-    """The versions that `best` is over."""
     unknown: int = 0
     """Others that were live, and have no numbers to hold a candidate against."""
     earlier: int = 0

@@ -37,6 +37,6 @@ def changes_of(models: Comparison, look: NextLook) -> Changes:
     return Changes(
         measure_superiority(candidate.gate, live.gate, look),
         likeness_change(candidate, live),
-        earlier_work_rise(candidate, live, base, best=models.best, known=known),
+        earlier_work_rise(candidate, live, base, past=models.past, known=known),
         general_rises(candidate, live, base),
     )

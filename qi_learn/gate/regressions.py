@@ -25,9 +25,18 @@ class Rise:
 
     what: str
     since: Estimate
-    """Since the live version; on earlier work since the best that any live version had."""
+    """Since the live version; on earlier work since that of all versions that were live from which
+    most was lost.
+    """
     since_base: Estimate | None
     """None if the base's numbers are none."""
+    versions: int = 1
+    """How many `since` is the largest of."""
+
+    @property
+    def p(self) -> float:
+        """One-sided p-value of "no worse than any of the versions" (Bonferroni)."""
+        return min(1.0, self.versions * self.since.p_above(0.0))
 
 
 Rises = Mapping[str, Rise | None]
@@ -56,7 +65,7 @@ def regressions_of(
     `likeness`: the change of the answers' likeness to the kept code.
     """
     claims = {
-        name: (f"{rise.what}: {rise.since.mean:+.3f} nat a token", rise.since.p_above(0.0))
+        name: (f"{rise.what}: {rise.since.mean:+.3f} nat a token", rise.p)
         for name, rise in rises.items()
         if rise
     }

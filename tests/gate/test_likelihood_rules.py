@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -94,7 +95,7 @@ def test_earlier_work_is_held_against_the_best_of_any_live_version() -> None:
     for lost, passes in ((0.015, True), (0.03, False)):
         live = with_old([1.0 + lost - 0.015] * N)
         lossy = with_old([1.0 + lost] * N, gate=1.8)
-        verdict = verdict_on(lossy, live, base, best=best, versions=2)
+        verdict = verdict_on(lossy, live, base, past=(best,))
         assert verdict.ships is passes
         assert check(verdict, "old_work").value == pytest.approx(lost)
     assert "since the best of 2 versions that were live" in verdict.reasons[0]
@@ -115,13 +116,44 @@ def test_what_was_learned_does_not_get_worse_than_at_the_base() -> None:
 
 def test_the_best_is_of_the_same_examples() -> None:
     with pytest.raises(ValueError, match="different examples"):
-        verdict_on(model(gate=1.8), best=(1.0,))
+        verdict_on(model(gate=1.8), past=((1.0,),))
 
 
-def test_a_best_that_is_no_number_refuses() -> None:
-    verdict = verdict_on(model(gate=1.8), best=(math.nan,) * 25)
+def test_a_version_that_gave_no_number_says_nothing() -> None:
+    verdict = verdict_on(model(gate=1.8), past=((math.nan,) * 25,))
+    assert verdict.ships
+    assert "since the live version" in check(verdict, "old_work").reason
+
+
+def test_a_version_is_compared_on_what_it_was_measured_on() -> None:
+    """Half of earlier work is worse by 0.06 than under a version that knew that half."""
+    old = [1.06 if n < N // 2 else 1.0 for n in range(N)]
+    half = tuple(10.0 if n < N // 2 else math.nan for n in range(N))
+    live = base = with_old(old)
+    assert verdict_on(with_old(old, gate=1.8), live, base).ships
+    verdict = verdict_on(with_old(old, gate=1.8), live, base, past=(half,))
     assert failed(verdict) == ["old_work"]
-    assert "could not be measured" in verdict.reasons[0]
+    assert check(verdict, "old_work").value == pytest.approx(0.06)
+
+
+def test_after_thirty_versions_an_equally_good_one_is_no_more_refused_than_after_one() -> None:
+    """Each differs from the others by 0.07 nat an example and is as good as they are."""
+    rng = random.Random(5)
+
+    def as_good(among: int) -> tuple[float, ...]:
+        known = range(200) if among > 200 else rng.sample(range(200), among)
+        numbers = {n: 10 * (1.5 + rng.gauss(0, 0.07)) for n in known}
+        return tuple(numbers.get(n, math.nan) for n in range(200))
+
+    refused = 0
+    for _ in range(40):
+        candidate, live = (
+            replace(m, old=suite("old", [1.5 + rng.gauss(0, 0.07) for _ in range(200)]))
+            for m in (model(gate=1.8), BEFORE)
+        )
+        past = tuple(as_good(50 + 5 * n) for n in range(30))
+        refused += not verdict_on(candidate, live, live, past=past).ships
+    assert refused <= 2
 
 
 def test_suites_with_few_texts_are_judged_together() -> None:
@@ -194,5 +226,6 @@ def test_earlier_work_that_could_not_be_read_is_not_taken_for_none(
 def test_it_is_said_over_how_many_versions_the_best_is(
     versions: int, unknown: int, said: str
 ) -> None:
-    verdict = verdict_on(model(gate=1.8), best=BEFORE.old.nll, versions=versions, unknown=unknown)
+    past = (BEFORE.old.nll,) * (versions - 1)
+    verdict = verdict_on(model(gate=1.8), past=past, unknown=unknown)
     assert said in check(verdict, "old_work").reason

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qi_learn.errors import ModelError
-from qi_learn.gate.best import best_known
+from qi_learn.gate.best import past_versions
 from qi_learn.gate.cache import digest_of
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.read_files import FilesRead, ReadingDevice, measure_files
@@ -109,11 +109,14 @@ def test_what_a_version_was_measured_on_is_found_again_as_earlier_work(
     general, fit = 13 * 41, (2 + 8) * 41
     assert read.tokens <= 3 * 4 * (256 + 11) + old + general + 3 * fit, "old by the new one alone"
     digests = [digest_of(path) for path in (base, *versions[:2])]
-    measured = {digests[2]: read.models["live"].old, digests[0]: read.models["base"].old}
-    known = best_known(
-        read.suites.old, measured, directory=tmp_path / "known", digests=digests, build=build_of(0)
+    past = past_versions(
+        read.suites.old,
+        directory=tmp_path / "known",
+        digests=digests,
+        but=(digests[2], digests[0]),
+        build=build_of(0),
     )
-    assert (known.versions, known.missing) == (3, 0)
+    assert (len(past.nll), past.missing) == (1, 0)
 
 
 def test_both_models_read_the_same_part_if_not_all_can_be_read(

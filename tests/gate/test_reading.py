@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qi_learn.errors import Stopped
-from qi_learn.gate.best import best_known
+from qi_learn.gate.best import past_versions
 from qi_learn.gate.cache import digest_of
 from qi_learn.gate.reading import FileReader, build_of, measure_nll
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -188,26 +188,23 @@ def test_reading_gives_way_before_each_text(tmp_path: Path) -> None:
         assert reader.to_read([example(str(n)) for n in range(5)]) == 3 * 9, "two are known"
 
 
-def test_the_best_that_any_version_did_on_earlier_work(tmp_path: Path) -> None:
+def test_what_other_versions_did_on_earlier_work(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     base, first, second = (
         write_tiny_model(tmp_path / f"{seed}.gguf", seed=seed) for seed in (1, 2, 3)
     )
-    old = [example(str(n)) for n in range(6)]
-    measure_nll(first, "old", old[:4], context=64, cache=cache)
-    live, of_base = (measure_nll(path, "old", old, context=64) for path in (second, base))
-    gone = digest_of(first), digest_of(first), "", "f" * 64, "live"
-    measured = {"live": live, "base": of_base}
-    known = best_known(old, measured, directory=cache, digests=gone, build=build_of(0))
-    best = known.nll
-    assert (known.versions, known.missing) == (2, 2)
-    of_first = measure_nll(first, "old", old, context=64)
-    three, two = (live, of_base, of_first), (live, of_base)
-    assert best[:4] == min((suite.nll[:4] for suite in three), key=sum), "one version, not of each"
-    assert best[4:] == min((suite.nll[4:] for suite in two), key=sum)
-    other = best_known(old, {"live": live}, directory=cache, digests=gone, build="another")
-    assert (other.nll, other.versions, other.missing) == (live.nll, 1, 2)
-    broken = replace(live, nll=(math.nan,) * 6)
-    none = best_known(old, {"live": broken}, directory=cache, digests=(), build="x")
-    assert math.isnan(none.nll[0])
-    assert (none.versions, none.missing) == (0, 1)
+    old = [example(str(n)) for n in range(60)]
+    measure_nll(first, "old", old[:50], context=64, cache=cache)
+    measure_nll(second, "old", old[:49], context=64, cache=cache)
+    lived = [digest_of(path) for path in (base, first, second, first)]
+    now = lived[:1]
+    past = past_versions(old, directory=cache, digests=[*lived, ""], but=now, build=build_of(0))
+    assert past.missing == 1, "the second was measured on too few"
+    (of_first,) = past.nll
+    assert of_first[:50] == measure_nll(first, "old", old[:50], context=64).nll
+    assert all(map(math.isnan, of_first[50:]))
+    other = past_versions(old, directory=cache, digests=lived, but=now, build="another")
+    assert (other.nll, other.missing) == ((), 2)
+    few = past_versions(old[:6], directory=cache, digests=lived, but=now, build=build_of(0))
+    assert len(few.nll) == 2, "all that there is of earlier work is enough"
+    assert past_versions([], directory=cache, digests=lived, but=now, build="x").nll == ()

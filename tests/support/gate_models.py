@@ -67,8 +67,7 @@ def verdict_on(
     leaks: tuple[Leak, ...] = (),
     scale: float = 1.0,
     rollback_to: str = "1.0.0",
-    best: tuple[float, ...] = (),
-    versions: int = 1,
+    past: tuple[tuple[float, ...], ...] = (),
     unknown: int = 0,
     earlier: int = 0,
     look: NextLook | None = None,
@@ -76,7 +75,7 @@ def verdict_on(
 ) -> Verdict:
     """The verdict against version 1.0.0, on a candidate that is sound unless told otherwise."""
     return give_verdict(
-        Comparison(candidate, live, base, best, versions, unknown, earlier),
+        Comparison(candidate, live, base, past, unknown, earlier),
         CandidateFindings(smoke, gains, leaks, scale),
         compared_with="1.0.0",
         rollback_to=rollback_to,

@@ -142,7 +142,7 @@ def judge(
     )
     base = replace(before, old=_shifted(before.old, update.learned))
     return give_verdict(
-        Comparison(candidate, before, base, best=before.old.nll),
+        Comparison(candidate, before, base),
         CandidateFindings(SOUND, KEPT_ALL, update.leaks, scale=1.0),
         compared_with=live,
         rollback_to=live,
