@@ -23,8 +23,10 @@ def look_at(cycle: Cycle, snapshot: Snapshot, live: Release) -> NextLook:
     """
     with open_store(cycle.paths.database, readonly=True) as store:
         past = past_looks(store, but=cycle.run.run_id)
-    examples = tuple(example.id for example in snapshot.split("gate"))
-    own = [PastLook(verdict, examples) for verdict in earlier_verdicts(cycle)]
+    gate = snapshot.split("gate")
+    examples = tuple(example.id for example in gate)
+    sessions = tuple({example.session for example in gate if example.session})
+    own = [PastLook(verdict, examples, sessions) for verdict in earlier_verdicts(cycle)]
     return next_look([*past, *own], live.version)
 
 

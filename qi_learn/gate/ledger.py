@@ -10,7 +10,7 @@ in at most 5 % of the cases:
   multiplies the evidence by an e-value, from the examples that were not looked at before. An
   e-value is at most 1 on average if nothing is better, so evidence of 100 is reached in at most 1 %
   of the cases (Ville's inequality). That of a refused look is not lost. The same examples again add
-  none.
+  none, nor do others of the same sessions: what these have in common was looked at.
 
 A version that ships is compared with from then on, and starts a new account. If it is taken back,
 the older version's account goes on: what was spent stays spent, and the evidence, which was used,
@@ -54,7 +54,7 @@ class NextLook:
     evidence: float = 1.0
     """What earlier looks have shown."""
     seen: frozenset[str] = frozenset()
-    """Ids of the examples that a verdict against this version was on, by whatever rules."""
+    """Examples and sessions that a verdict against this version was on, by whatever rules: ids."""
     correlation: Correlation = CAUTIOUS
     """What is believed of the sessions' correlation, from every earlier look at any version."""
 
@@ -70,7 +70,7 @@ def next_look(past: Sequence[PastLook], live: str) -> NextLook:
         number,
         level_of(number),
         _evidence(against),
-        frozenset(example for look in against for example in look.examples),
+        frozenset(name for look in against for name in (*look.examples, *look.sessions)),
         sum((correlation_in(look.verdict.numbers) for look in past), CAUTIOUS),
     )
 

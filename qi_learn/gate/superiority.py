@@ -27,9 +27,12 @@ class Superiority:
     """Of NLL a token."""
     look: NextLook
     e_value: float
-    """Of the examples that no earlier look was at; 1 if they are none, or of one session."""
+    """Of the sessions that no earlier look was at; 1 if they are fewer than two."""
     unseen: Correlation
     """What those examples say of the correlation within sessions."""
+
+    tokens_fall: float
+    """The fall over all tokens together, long texts as heavy as they are."""
 
     @property
     def evidence(self) -> float:
@@ -69,12 +72,13 @@ def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: NextLook) -> 
             look.correlation,
         )
 
-    unseen = [n for n in judged if candidate.ids[n] not in look.seen]
+    unseen = [n for n in judged if look.seen.isdisjoint((candidate.ids[n], candidate.units[n]))]
     fall = estimated(judged)
+    tokens_fall = math.fsum(falls.values()) / sum(candidate.person_tokens[n] for n in judged)
     new = fall if len(unseen) == len(judged) else estimated(unseen) if unseen else None
     if new is None or not math.isfinite(new.error):
-        return Superiority(fall, look, 1.0, UNINFORMATIVE)
-    return Superiority(fall, look, e_value(new.p_above(0.0)), new.own)
+        return Superiority(fall, look, 1.0, UNINFORMATIVE, tokens_fall)
+    return Superiority(fall, look, e_value(new.p_above(0.0)), new.own, tokens_fall)
 
 
 def superiority_check(found: Superiority | None) -> Check:
@@ -93,7 +97,9 @@ def superiority_check(found: Superiority | None) -> Check:
         reason += f": not better by more than {MATTERS}"
     elif not found.sure:
         reason += ": not surely better"
-    passed = fall.mean > MATTERS and found.sure
+    elif found.tokens_fall <= 0:
+        reason += f": long texts got worse, over all tokens it rose by {-found.tokens_fall:.3f}"
+    passed = fall.mean > MATTERS and found.sure and found.tokens_fall > 0
     return Check(name, passed, fall.mean, finite_or_none(low), None, MATTERS, reason)
 
 

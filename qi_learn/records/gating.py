@@ -193,3 +193,5 @@ class PastLook:
     verdict: Verdict
     examples: tuple[str, ...]
     """Ids of the fresh work that was looked at."""
+    sessions: tuple[str, ...] = ()
+    """The sessions that it is of."""

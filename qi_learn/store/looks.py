@@ -1,8 +1,8 @@
 """Every look that the gate took: the verdicts of all cycles, and what fresh work each was on.
 
 A verdict counts however its cycle came about, and whether it shipped or not; a cycle has several if
-another version went live before its own could. What was forgotten
-since is no longer among a look's examples; the look itself stays in the account.
+another version went live before its own could. What was forgotten since is no longer among a look's
+examples and sessions; the look itself stays in the account.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ def past_looks(store: Store, *, but: str = "") -> list[PastLook]:
         SELECT r.verdict, (
             SELECT json_group_array(turn_id) FROM run_examples
             WHERE run_id = r.id AND split = 'gate'
-        ) AS examples
+        ) AS examples, (
+            SELECT json_group_array(DISTINCT t.session)
+            FROM run_examples e JOIN turns t ON t.id = e.turn_id
+            WHERE e.run_id = r.id AND e.split = 'gate' AND t.session <> ''
+        ) AS sessions
         FROM runs r WHERE r.verdict IS NOT NULL AND r.id <> ? ORDER BY r.started, r.id
         """,
         (but,),
     )
     return [
-        PastLook(verdict, tuple(json.loads(row["examples"])))
+        PastLook(verdict, tuple(json.loads(row["examples"])), tuple(json.loads(row["sessions"])))
         for row in rows
         for verdict in _in_order(codec.loads(Verdict, row["verdict"]))
     ]

@@ -138,6 +138,31 @@ def test_examples_that_were_looked_at_before_add_no_evidence() -> None:
     assert half.fall == found(candidate).fall, "but they are judged by"
 
 
+def test_other_examples_of_a_session_that_was_looked_at_add_no_evidence() -> None:
+    """Sessions go on over looks, and what their examples have in common was counted."""
+    candidate = work(falling(0.1))
+    two, all_four = (frozenset(f"s{n}" for n in range(count)) for count in (2, 4))
+    half = found(candidate, look=NextLook(seen=two, correlation=KNOWN))
+    assert 1.0 < half.e_value < found(candidate).e_value
+    assert found(candidate, look=NextLook(seen=all_four, correlation=KNOWN)).e_value == 1.0
+
+
+def test_short_edits_do_not_make_up_for_functions_that_got_worse() -> None:
+    """Twenty edits of ten tokens better by 0.4, four functions of 200 worse by 0.2."""
+    tokens = (*(10,) * 20, *(200,) * 4)
+    live = replace(work(LIVE), person_tokens=tokens, person_nll=tuple(2.0 * n for n in tokens))
+    falls = [0.4 + (0.05 if i // 4 % 2 else -0.05) if i < 20 else -0.2 for i in range(24)]
+    after = tuple((2.0 - fall) * n for fall, n in zip(falls, tokens, strict=True))
+    measured = measure_superiority(
+        replace(live, person_nll=after), live, NextLook(correlation=KNOWN)
+    )
+    assert measured is not None
+    assert measured.sure
+    refused = superiority_check(measured)
+    assert not refused.passed
+    assert "long texts got worse, over all tokens it rose by 0.080" in refused.reason
+
+
 def test_one_session_neither_ships_nor_counts_as_evidence() -> None:
     alone = found(work(falling(0.5), sessions=1), work(LIVE, sessions=1))
     assert not alone.sure

@@ -35,13 +35,14 @@ def looked(
 
 def test_every_verdict_is_a_look_at_the_gate_set_of_its_cycle(store: Store) -> None:
     for name in ("T1", "T2", "T3"):
-        turns.save_turn(store, as_redacted(a_turn(name)))
+        turns.save_turn(store, as_redacted(a_turn(name, session=f"of {name}")))
     looked(store, "R2", 20.0, verdict("1.0.0", e_value=2.0), {"T1": "train", "T2": "gate"})
     looked(store, "R1", 10.0, verdict("1.0.0"), {"T3": "gate", "T2": "gate", "T1": "dev"})
     looked(store, "R3", 30.0, None, {"T1": "gate"})
     first, second = past_looks(store)
     assert sorted(first.examples) == ["T2", "T3"]
     assert second.examples == ("T2",)
+    assert second.sessions == ("of T2",)
     assert second.verdict == verdict("1.0.0", e_value=2.0)
 
 
