@@ -145,7 +145,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> DayOptions:
         seeds=(0,),
         most=32,
         answers=1,
-        every=5,
+        every=7,
         base=base,
         cache=directory / "cache",
         resume=None,
