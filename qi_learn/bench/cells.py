@@ -23,7 +23,13 @@ from typing import Any, TypeVar
 from qi_learn import codec
 
 Figures = TypeVar("Figures")
-_SOURCES = ("bench", "plan", "train", "pack")
+SOURCES = (
+    *("bench", "dataset", "plan", "train", "pack"),
+    *("gate/reading.py", "gate/spill_over.py", "gate/temperature.py"),
+    *("outside/llama_cpp.py", "outside/llama_cpp_nll.py", "outside/chat_template.py"),
+    *("code_text.py", "lexer.py"),
+)
+"""Folders and files of the package."""
 _ONLY_SHOWN = ("figures.py", "tables.py", "command.py", "cells.py")
 """Files of the benchmark that no figure depends on."""
 _DAY = "day"
@@ -112,22 +118,30 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
             continue  # the empty end, or a line that a crash cut off
 
 
-def code_version(packages: Sequence[str] = _SOURCES, *, day: bool = False) -> str:
+def code_version(packages: Sequence[str] = SOURCES, *, day: bool = False) -> str:
     """What trains, packs and measures, in twelve hex digits.
 
     `day`: with what plays a working day.
     """
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for folder in packages:
-        for source in sorted((package / folder).rglob("*.py")):
-            inner = source.relative_to(package / folder).parts
-            if folder == "bench" and (source.name in _ONLY_SHOWN or (inner[0] == _DAY and not day)):
-                continue
-            digest.update(f"{source.relative_to(package)}\0".encode() + source.read_bytes())
+    for source in _files(package, packages):
+        name = source.relative_to(package)
+        of_day = name.parts[:2] == ("bench", _DAY)
+        if name.parts[0] == "bench" and (name.name in _ONLY_SHOWN or (of_day and not day)):
+            continue
+        digest.update(f"{name}\0".encode() + source.read_bytes())
     for library in _LIBRARIES:
         digest.update(f"{library} {_version(library)}\0".encode())
     return digest.hexdigest()[:12]
+
+
+def _files(package: Path, names: Sequence[str]) -> Iterator[Path]:
+    """The sources and the texts of these parts of a package."""
+    for name in names:
+        place = package / name
+        found = place.rglob("*") if place.is_dir() else [place]
+        yield from sorted(path for path in found if path.suffix in (".py", ".toml"))
 
 
 def _version(library: str) -> str:

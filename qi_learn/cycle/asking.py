@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from qi_learn.cycle.context import Cycle
-from qi_learn.gate.budget import Purse
 from qi_learn.gate.evaluate import (
     AnswerMeasurements,
     AskingPart,
@@ -19,6 +18,7 @@ from qi_learn.gate.evaluate import (
 from qi_learn.gate.limits import DOUBTED
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import Shares
 from qi_learn.outside.llama_cpp import answers_at_once
 from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side

@@ -22,7 +22,7 @@ from qi_learn.deploy.candidate import smoke_test
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.errors import Refused, StoreError
 from qi_learn.gate.best import BestKnown, best_known
-from qi_learn.gate.budget import LEAKS, SUITES, Purse
+from qi_learn.gate.budget import LEAKS, SUITES
 from qi_learn.gate.cost import Cost
 from qi_learn.gate.evaluate import (
     FOR_SPEEDS,
@@ -39,6 +39,7 @@ from qi_learn.gate.measurements import (
     Comparison,
     Measurements,
 )
+from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES
 from qi_learn.gate.read_files import FilesRead, measure_files
 from qi_learn.gate.reading import build_of
@@ -142,7 +143,7 @@ def _sizes(cycle: Cycle, vocabulary: Vocabulary) -> Sizes:
         longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
         leaks=int(LEAKS * most),
-        first=vocabulary.bos if vocabulary.adds_bos else None,
+        first=vocabulary.first,
     )
 
 

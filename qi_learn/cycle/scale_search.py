@@ -14,10 +14,11 @@ from pathlib import Path
 from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
-from qi_learn.gate.budget import SCALE, shortened, within
+from qi_learn.gate.budget import SCALE, beginning, shortened, within
 from qi_learn.gate.read_files import ReadingDevice
 from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.verdict import choose_scale
+from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.pack.join import join, rank_cap
 from qi_learn.pack.splice import pack as pack_file
 from qi_learn.plan.base_model import read_base
@@ -38,6 +39,8 @@ class ScaleSearch:
     def __init__(self, cycle: Cycle, dev: Sequence[Example]) -> None:
         self._cycle = cycle
         self._dev = dev
+        with load_vocabulary(cycle.base) as vocabulary:
+            self._first = vocabulary.first
         self._live = read_adapter(cycle.previous / ADAPTER) if cycle.previous else None
         self._delta = read_adapter(cycle.run.delta)
         self._rank_cap = rank_cap(self._delta, cycle.base.stat().st_size)
@@ -75,8 +78,9 @@ class ScaleSearch:
     def _trial(self, packed: Packed, device: ReadingDevice) -> ScaleTrial:
         """The packed file on dev."""
         cycle = self._cycle
-        dev = within(self._dev, context=read_base(cycle.base).context)
-        dev = shortened(dev, int(SCALE * cycle.settings.gate.max_read), tokens_of)
+        most, first = int(SCALE * cycle.settings.gate.max_read), self._first
+        fitting = within(self._dev, context=read_base(cycle.base).context, first=first)
+        dev = shortened(fitting, most, tokens_of, first) or beginning(fitting, most, first)
         if not dev:
             return ScaleTrial(packed.scale, math.nan)
         with FileReader(

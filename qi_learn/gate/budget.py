@@ -1,27 +1,25 @@
-"""What a gate may read and generate, and what of the suites that is enough for.
+"""What a gate may read, and what of the suites that is enough for.
 
-A gate reads at most `gate.max_read` and generates at most `gate.max_generated`, all models and
-suites together, prompts included. What was measured before costs nothing, and what texts have in
-common at their beginning costs once.
+A gate reads at most `gate.max_read`, all models and suites together, prompts included. What was
+measured before costs nothing, and what texts have in common at their beginning costs once.
 
 Fresh and earlier work is read from the newest `PROMPT` tokens of its prompts on, whatever else
 there is to read: what is fresh work now is earlier work of the next cycle, and only a text that was
 cut the same has a number by every version that was measured on it. If that is not enough, examples
-are left out, evenly from the whole sequence, so that neither old nor new ones are lost, and no
-suite keeps fewer than FEW while another has more. Dev is never compared over cycles: its prompts
-are cut to whatever length can be paid for.
+are left out, evenly from the whole sequence, so that neither old nor new ones are lost; of each
+suite FEW are kept first, as far as `LEAST_GENERAL` pays for that. Dev is never compared over
+cycles: its prompts are cut to whatever length can be paid for.
 
 The invariant: one answer for all models of a comparison, so that differences can be paired.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qi_learn.records import Example
-from qi_learn.records.suites import FEW, SPILL_OVER
+from qi_learn.records.suites import FEW, ORDINARY, SPILL_OVER
 from qi_learn.stats import evenly
 
 Examples = tuple[Example, ...]
@@ -44,6 +42,10 @@ them for dev, and behind it for fresh work. Earlier work gets the rest.
 """
 LEAST_GENERAL = 0.6
 """The share of everything that FEW texts of each general suite may take."""
+LAST = (ORDINARY, *SPILL_OVER)
+"""General suites that are thinned last: one is what temperatures are fitted on too, and what the
+others show is lost among other suites.
+"""
 FIXED = 0.1
 """Of everything, the share above which what is only reported is not read."""
 
@@ -85,8 +87,8 @@ def allot(
     """As much of the suites as `tokens` are enough for.
 
     `cost`: of what may have been measured before; `afresh`: of what was not; `fitting`: of fitting
-    temperatures on so much of dev. `first`: the token that the vocabulary puts in front of a
-    prompt, which stays there.
+    temperatures on so much of dev, beside FEW texts of ordinary code. `first`: the token that the
+    vocabulary puts in front of a prompt, which stays there.
     """
     fresh, earlier = (tuple(_shortened(e, PROMPT, first) for e in part) for part in (gate, old))
     least = _least(general, int(LEAST_GENERAL * tokens), cost)
@@ -125,6 +127,26 @@ def shortened(
     return _thinned(cut, tokens, cost)
 
 
+def beginning(examples: Examples, tokens: int, first: int | None = None) -> Examples:
+    """Of an example as much of the target as `tokens` are enough for, behind a short prompt.
+
+    For where something must be read and not one example can be read whole: the shortest of them.
+    """
+    shortest = min(examples, key=lambda e: (len(e.target_ids), e.id), default=None)
+    if shortest is None:
+        return ()
+    cut = _shortened(shortest, PROMPTS[-1], first)
+    room = max(1, tokens - len(cut.prompt_ids))
+    return (
+        replace(
+            cut,
+            target_ids=cut.target_ids[:room],
+            code_mask=cut.code_mask[:room],
+            person_mask=cut.person_mask[:room],
+        ),
+    )
+
+
 def within(examples: Sequence[Example], *, context: int, first: int | None = None) -> Examples:
     """The examples that fit the context.
 
@@ -136,62 +158,6 @@ def within(examples: Sequence[Example], *, context: int, first: int | None = Non
         for e in examples
         if 0 < len(e.target_ids) < context
     )
-
-
-class Purse:
-    """Tokens that may still be generated. For several threads at a time."""
-
-    def __init__(self, tokens: int) -> None:
-        self._total, self._left, self._lock = tokens, tokens, threading.Lock()
-
-    @property
-    def left(self) -> int:
-        """What is left of it."""
-        return self._left
-
-    def share(self, part: float) -> Allowance:
-        """A part of the whole, for one series of questions."""
-        return Allowance(self, int(part * self._total))
-
-    def take(self, tokens: int) -> bool:
-        """Take so many out of it; False, and nothing is taken, if there are fewer."""
-        with self._lock:
-            if tokens > self._left:
-                return False
-            self._left -= tokens
-            return True
-
-    def give_back(self, tokens: int) -> None:
-        """Put in what was taken and not used."""
-        with self._lock:
-            self._left += tokens
-
-
-class Allowance:
-    """What one series of questions may still generate; its last answer may exceed it.
-
-    The purse that it is a part of is never exceeded. For one thread.
-    """
-
-    def __init__(self, purse: Purse, tokens: int) -> None:
-        self._purse, self._tokens = purse, tokens
-
-    def reserve(self, tokens: int) -> bool:
-        """Take what one more answer comes to at most; False if it is not paid for."""
-        return self._tokens > 0 and self._purse.take(tokens)
-
-    def settle(self, reserved: int, used: int) -> None:
-        """Give back what an answer did not come to of what was reserved for it."""
-        self._tokens -= used
-        self._purse.give_back(reserved - used)
-
-
-UNLIMITED = 10**9
-
-
-def unlimited() -> Allowance:
-    """An allowance that nothing exhausts."""
-    return Allowance(Purse(UNLIMITED), UNLIMITED)
 
 
 def _shortened(example: Example, prompt: int, first: int | None) -> Example:
@@ -220,11 +186,11 @@ def _thinned(examples: Examples, tokens: int, cost: TokensOf) -> Examples:
 
 
 def _least(general: Mapping[str, Examples], tokens: int, cost: TokensOf) -> dict[str, Examples]:
-    """FEW texts of each suite; if that is too much, fewer, of those of spill-over last."""
+    """FEW texts of each suite; if that is too much, fewer, of those of `LAST` last."""
     counts = [(count, FEW) for count in range(FEW, 0, -1)]
     counts += [(0, count) for count in range(FEW, -1, -1)]
     parts = (
-        {name: evenly(suite, pair[name in SPILL_OVER]) for name, suite in general.items()}
+        {name: evenly(suite, pair[name in LAST]) for name, suite in general.items()}
         for pair in counts
     )
     return next(part for part in parts if not _all(part) or _cost(part, cost) <= tokens)
@@ -233,15 +199,23 @@ def _least(general: Mapping[str, Examples], tokens: int, cost: TokensOf) -> dict
 def _more(
     general: Mapping[str, Examples], least: Mapping[str, Examples], tokens: int, cost: TokensOf
 ) -> dict[str, Examples]:
-    """The largest share of each suite that costs no more than `tokens`; at least its least part."""
+    """The largest share of each suite that costs no more than `tokens`, its least part in it."""
 
     def part(share: int) -> dict[str, Examples]:
         return {
-            name: evenly(suite, max(len(least[name]), len(suite) * share // 100))
+            name: _and_more(least[name], suite, len(suite) * share // 100)
             for name, suite in general.items()
         }
 
     return part(_most(100, lambda share: _cost(part(share), cost) <= tokens))
+
+
+def _and_more(least: Examples, suite: Examples, count: int) -> Examples:
+    """`least` and so many others of the suite that it is `count`, in the suite's order."""
+    chosen = {e.id for e in least}
+    others = [e for e in suite if e.id not in chosen]
+    chosen |= {e.id for e in evenly(others, max(0, count - len(least)))}
+    return tuple(e for e in suite if e.id in chosen)
 
 
 def _most(count: int, fits: Callable[[int], bool]) -> int:

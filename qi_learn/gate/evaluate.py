@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qi_learn import __version__
 from qi_learn.gate.answer_cache import AnswerCache, served_cache
-from qi_learn.gate.budget import Purse, within
+from qi_learn.gate.budget import within
 from qi_learn.gate.execution import NO_EXERCISE, Exercise, measure_execution
 from qi_learn.gate.leaks import (
     LeaksFound,
@@ -25,6 +25,7 @@ from qi_learn.gate.leaks import (
 from qi_learn.gate.measure import measure_behaviour
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.measurements import Measurements, together
+from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import SHARES, Shares, in_order_of_use
 from qi_learn.gate.read_files import FileMeasurements
 from qi_learn.gate.suite import QUESTIONS, gate_suite, old_suite, with_few_shots

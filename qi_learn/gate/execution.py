@@ -20,8 +20,8 @@ from qi_learn import __version__
 from qi_learn.code_text import code_blocks, parses
 from qi_learn.errors import ServerError, ToolMissing
 from qi_learn.gate.answer_cache import served_cache
-from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.cache import append_cache, cache_key, read_cache
+from qi_learn.gate.purse import Allowance, unlimited
 from qi_learn.gate.sandbox import Sandbox, SandboxLimits, open_sandbox
 from qi_learn.gate.tasks import CodingTask, choose, load_tasks
 from qi_learn.outside.ollama import Ollama

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qi_learn.gate.budget import UNLIMITED, Allowance, unlimited
+from qi_learn.gate.purse import UNLIMITED, Allowance, unlimited
 from qi_learn.outside.llama_cpp import Vocabulary
 from qi_learn.outside.llama_cpp_nll import Scorer, SequenceNll, Text, tokens_to_read
 from qi_learn.outside.ollama import Ollama

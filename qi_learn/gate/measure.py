@@ -11,8 +11,8 @@ from typing import Any
 
 from qi_learn.code_text import code_blocks, similarity, tokens_similarity
 from qi_learn.gate.answer_cache import AnswerCache, RatedAnswer
-from qi_learn.gate.budget import Allowance, unlimited
 from qi_learn.gate.coherence import is_coherent
+from qi_learn.gate.purse import Allowance, unlimited
 from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.lexer import code_tokens
 from qi_learn.outside.ollama import Ollama

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qi_learn.gate.budget import UNLIMITED
 from qi_learn.gate.execution import NO_EXERCISE, Exercise
+from qi_learn.gate.purse import UNLIMITED
 from qi_learn.records import Example
 
 

@@ -11,12 +11,14 @@ from qi_learn.gate.budget import Readable, allot
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.reading import FileReader, NotLoaded, tokens_of
 from qi_learn.records import Example, SuiteNll
-from qi_learn.records.suites import ORDINARY
+from qi_learn.records.suites import FEW, ORDINARY
+from qi_learn.stats import evenly
 
 logger = logging.getLogger(__name__)
-ORDINARY_TEXTS = 8
+ORDINARY_TEXTS = FEW
 """Of the texts of ordinary code beside dev where a temperature is fitted: a dev set of answers that
-the model gave itself would have none that it finds likeliest.
+the model gave itself would have none that it finds likeliest. They are those that a gate reads in
+any case (`budget`).
 """
 
 
@@ -90,10 +92,13 @@ def _measure(
     readers: Mapping[str, FileReader], suites: Suites, limits: Sizes, device: ReadingDevice
 ) -> FilesRead:
     def fitting(dev: Sequence[Example]) -> int:
-        """A fit reads all texts, known or not; one that was made before reads none."""
-        texts = fitting_texts(dev, suites.general)
+        """A fit reads all texts, known or not; one that was made before reads none.
+
+        What it reads of ordinary code for the first time is read for that suite.
+        """
+        texts, ordinary = fitting_texts(dev, suites.general), fitting_texts((), suites.general)
         new = [r for r in readers.values() if r.known_temperature(texts) is None]
-        return len(new) * tokens_of(texts)
+        return sum(tokens_of(texts) - reader.to_read(ordinary) for reader in new)
 
     readable = allot(
         limits.read,
@@ -135,4 +140,4 @@ def fitting_texts(
     dev: Sequence[Example], general: Mapping[str, Sequence[Example]]
 ) -> tuple[Example, ...]:
     """What a model's temperature is fitted on: dev and a little ordinary code."""
-    return (*dev, *general.get(ORDINARY, ())[:ORDINARY_TEXTS])
+    return (*dev, *evenly(general.get(ORDINARY, ()), ORDINARY_TEXTS))

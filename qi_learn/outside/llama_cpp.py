@@ -97,14 +97,19 @@ class Vocabulary:
         """Bytes of the longest token."""
         return max((len(self.piece(token)) for token in range(self.size)), default=1) or 1
 
+    @property
+    def first(self) -> int | None:
+        """The token that stands in front of every prompt; None if there is none."""
+        return self.bos if self.adds_bos and self.bos >= 0 else None
+
     def prompt_ids(self, rendered: str) -> list[int]:
         """Exactly the tokens that are evaluated for a rendered prompt.
 
         Special tokens are parsed, and the model's BOS is in front unless the text brings it.
         """
         ids = self.tokenize(rendered, add_special=False, parse_special=True)
-        bos_is_missing = self.adds_bos and self.bos >= 0 and ids[:1] != [self.bos]
-        return [self.bos, *ids] if bos_is_missing else ids
+        first = self.first
+        return ids if first is None or ids[:1] == [first] else [first, *ids]
 
     def piece(self, token: int, *, special: bool = True) -> bytes:
         """The bytes of one token: for a special token its name, or nothing without `special`."""

@@ -8,14 +8,16 @@ Updates of known worth (gating/updates.py) go through the real `give_verdict`, a
                  differences, rule 2 alone
     chains       30 cycles of nothing (`type1_chain30`: any ships), and 30 of which a third help
     power        0.1 nat better on the person's tokens, answers equally good, at a single look at
-                 5 %, by examples and sessions; by effect; by how much is known of the correlation
-                 within sessions; by the share of turns that were kept as they were
+                 5 %, by examples and sessions; by effect; by tokens of an example; by the law of
+                 the noise; by how much is known of the correlation within sessions; by the share of
+                 turns that were kept as they were
     whole_gate   one gate through real files and a real server (gating/whole_gate.py), with
                  `tokens_read` and `tokens_generated`
 
-`power_25_3` is 25 examples in 3 sessions, with the correlation known from some twenty earlier
-looks. What is assumed stands in gating/updates.py and gating/noise.py. Progress goes to stderr; the
-last line is one JSON object.
+`power_25_3` is 25 examples in 3 sessions, of 3 to 60 tokens of the person's each, with the
+correlation known from some twenty earlier looks. The noise is that of trained updates, as measured
+by `scripts/bench noise` (data/update_noise.json); what is assumed stands in gating/updates.py and
+gating/noise.py. Progress goes to stderr; the last line is one JSON object.
 """
 
 from __future__ import annotations

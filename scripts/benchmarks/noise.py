@@ -68,7 +68,7 @@ def main() -> None:
     ):
         figures = list(Bench(base, vocabulary, given, Path(work)).run())
     if given.out is not None:
-        given.out.write_text(json.dumps(_data(base, figures), indent=1) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps(_data(base, figures)) + "\n", encoding="utf-8")
     print(json.dumps(report(figures)))
 
 

@@ -169,8 +169,8 @@ def test_a_second_cycle_builds_on_the_first(first: Learned, second: Learned) -> 
         f"old_nll_{who}{of_first}" for who in ("candidate", "live", "base")
     }
     assert verdict.numbers[f"old_nll_live{of_first}"] == verdict.numbers["old_nll_live"]
-    shipped = first.run.read(first.run.verdict, Verdict).numbers["fixed_nll_candidate"]
-    assert verdict.numbers["fixed_nll_live"] == shipped, "the same texts in every verdict"
+    left_out = "the fixed texts were not read, to keep to gate.max_tokens"
+    assert ("fixed_nll_candidate" in verdict.numbers) != (left_out in verdict.notes)
 
     packed = run.read(run.packed, Packed)
     assert (packed.rank, packed.lost) == (2 * plan.lora.rank, 0.0)

@@ -1,4 +1,4 @@
-"""What of the suites a gate reads if it cannot read all, and what the models may still say."""
+"""What of the suites a gate reads if it cannot read all."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from threading import Thread
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qi_learn.gate.budget import PROMPT, Purse, Readable, allot, shortened, within
+from qi_learn.gate.budget import PROMPT, Readable, allot, beginning, shortened, within
 from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp_nll import BLOCK
 from qi_learn.records import Example
+from qi_learn.stats import evenly
 
 
 def example(name: str, *, prompt: int, target: int = 10) -> Example:
@@ -119,6 +119,17 @@ def test_the_token_in_front_of_a_prompt_stays_there() -> None:
     assert fitting.prompt_ids == (1, *long.prompt_ids[-9:])
 
 
+def test_of_dev_that_cannot_be_read_whole_a_beginning_is_read() -> None:
+    """Else no scale of what was learned had a number, and a long answer ended the cycle."""
+    dev = (example("0", prompt=500, target=3000), example("1", prompt=500, target=2000))
+    assert shortened(dev, 1200, tokens_of) == ()
+    (part,) = beginning(dev, 1200)
+    assert (part.id, len(part.prompt_ids)) == ("1", 128)
+    assert (part.target_ids, part.code_mask) == (dev[1].target_ids[:1072], (True,) * 1072)
+    assert tokens_of([part]) <= 1200
+    assert beginning((), 1200) == ()
+
+
 def test_earlier_work_is_thinned_evenly() -> None:
     readable = allotted(6000, gate=examples(20), old=examples(200))
     assert len(readable.gate) == 20
@@ -143,6 +154,16 @@ def test_no_suite_is_thinned_below_eight_texts_while_another_has_more() -> None:
     assert "of the general suites 24 of 60 texts were read, to keep to gate.max_read" in (
         readable.notes
     )
+
+
+def test_more_of_a_suite_is_its_least_part_and_others() -> None:
+    """On that part temperatures are fitted, so that it is read whatever else is."""
+    suite, one = examples(21), tokens_of(examples(1))
+    for count in range(8, 22):
+        chosen = allotted(2 * count * one, general={"go": suite}).general["go"]
+        assert {e.id for e in evenly(suite, 8)} <= {e.id for e in chosen}
+        assert names(chosen) == sorted(names(chosen))
+        assert count - 2 < len(chosen) <= count
 
 
 def test_what_cannot_be_read_of_a_suite_is_said_and_is_not_of_spill_over() -> None:
@@ -186,35 +207,6 @@ def test_what_was_measured_before_costs_nothing() -> None:
     old = examples(200)
     readable = allotted(3000, gate=examples(10), old=old, cost=lambda _: 0)
     assert readable.old == old
-
-
-def test_a_purse_is_never_exceeded_by_threads_that_share_it() -> None:
-    purse, taken = Purse(10_000), []
-
-    def spend() -> None:
-        share = purse.share(0.5)
-        while share.reserve(10):
-            assert purse.left >= 0
-            share.settle(10, 7)
-            taken.append(7)
-
-    threads = [Thread(target=spend) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert 0 <= purse.left < 40
-    assert purse.left + sum(taken) == 10_000
-    assert not purse.share(1.0).reserve(40)
-
-
-def test_a_series_that_used_up_its_share_goes_on_no_further() -> None:
-    share = Purse(1000).share(0.1)
-    assert share.reserve(90)
-    share.settle(90, 90)
-    assert share.reserve(90), "its last answer may exceed it"
-    share.settle(90, 90)
-    assert not share.reserve(1)
 
 
 def test_the_fixed_texts_are_read_whole_or_not_at_all() -> None:

@@ -16,10 +16,10 @@ import pytest
 
 from qi_learn.errors import ServerError
 from qi_learn.gate.answer_cache import AnswerCache, served_cache
-from qi_learn.gate.budget import Purse
 from qi_learn.gate.evaluate import AskingPart, measure_answers, newcomers
 from qi_learn.gate.measure import ASKED_ANEW, measure_behaviour
 from qi_learn.gate.measured_suites import Sizes, Suites
+from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import SHARES
 from qi_learn.gate.suite import gate_suite, old_suite, with_shots
 from qi_learn.outside.ollama import Ollama

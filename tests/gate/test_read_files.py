@@ -154,6 +154,17 @@ def test_ordinary_texts_that_are_read_again_for_a_new_dev_set_are_paid_for(
     assert read.tokens <= enough
 
 
+def test_where_nothing_is_known_ordinary_texts_are_paid_for_once(
+    files: Mapping[str, Path],
+) -> None:
+    everything = 2 * ALL * 41
+    read = measure_files(files, SUITES, replace(LIMITS, read=10 * everything))
+    assert read.tokens == everything
+    only = replace(SUITES, gate=(), old=(), general={ORDINARY: examples("p", 8)})
+    read = measure_files(files, only, replace(LIMITS, read=2 * 8 * 41 + 10 * 2 * 2 * 41))
+    assert (len(read.suites.dev), read.suites.notes) == (2, ())
+
+
 def test_a_file_that_a_gpu_does_not_take_is_read_on_the_cpu_and_both_count(
     files: Mapping[str, Path], tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Updates that must not ship, and ways to make the gate ship nothing, for `scripts/bench gate`.
 
-Each is tried through the real `give_verdict`. All but the first three are truly better by 0.2 nat
+Each is tried through the real `give_verdict`. All but the first three are truly better by 0.8 nat
 on what the person wrote: what refuses them is the rule that they break.
 """
 
@@ -18,7 +18,7 @@ from scripts.benchmarks.gating.chains import Chain, on_fresh_work
 from scripts.benchmarks.gating.noise import Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
-BETTER = 0.2
+BETTER = 0.8
 MEASURED = 0.003
 """What a text's number moves by though nothing changed, in nats a token."""
 SHARPER = Update(all_tokens=0.04, spread=MEASURED, anew=0.0)

@@ -57,19 +57,27 @@ def _measured(tokens: Counts) -> Floats:
     return variances
 
 
+def _measured_whole(tokens: Counts) -> Floats:
+    variances: Floats = trained().whole.of(tokens) / SPREAD**2
+    return variances
+
+
 _LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
-MEASURED = "measured"
+MEASURED, WHOLE = "measured", "measured_whole"
 LAWS: dict[str, Callable[[Counts], Floats]] = {
     MEASURED: _measured,
+    WHOLE: _measured_whole,
     "alike": lambda tokens: np.ones(len(tokens)),
     "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
     "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),
     "tokens_alone": lambda tokens: TYPICAL / tokens,
 }
-"""Variance of an example over `SPREAD` squared, by its tokens. The first is measured. In the others
-a typical text has `SPREAD`: all alike; short ones noisier, all of them together as noisy as texts
-are, which was assumed before; noisier than a text of typical length; and the noise of single tokens
-alone, as was measured of random changes.
+"""Variance of an example over `SPREAD` squared, by its tokens. The first is measured of spans of 3
+tokens up, which any edit may be; the second of whole examples (all edited spans of an answer
+together, and texts), which is no measure below some 20 tokens. In the others a typical text has
+`SPREAD`: all alike; short ones noisier, all of them together as noisy as texts are, which was
+assumed before; noisier than a text of typical length; and the noise of single tokens alone, as was
+measured of random changes.
 """
 Noise = Callable[[np.random.Generator, int], Floats]
 SHAPES: dict[str, Noise] = {
@@ -99,27 +107,21 @@ class Real:
         means = np.array([rates[names == name].mean() for name in dict.fromkeys(data["modules"])])
         return cls(_standard(means), _standard(rates), float(rates.std()))
 
-    def draw(
-        self,
-        rng: np.random.Generator,
-        sizes: Sequence[int],
-        rho: float = SHARED,
-        *,
-        texts: Floats | None = None,
-    ) -> Floats:
+    def draw(self, rng: np.random.Generator, sizes: Sequence[int], rho: float = SHARED) -> Floats:
         """Differences of variance 1, one for each example of sessions of so many.
 
         Sessions share `rho` of the variance. Chance decides which of the two models is the
-        candidate, except of `texts`: falls of single texts, instead of the differences read.
+        candidate.
         """
-        shared = np.repeat(rng.choice(self.modules, len(sizes)), sizes)
-        shared *= rng.choice((-1.0, 1.0))
-        if texts is None:
-            own = rng.choice((-1.0, 1.0)) * rng.choice(self.texts, sum(sizes))
-        else:
-            own = rng.choice(texts, sum(sizes))
-        falls: Floats = math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
+        own = rng.choice((-1.0, 1.0)) * rng.choice(self.texts, sum(sizes))
+        falls: Floats = math.sqrt(rho) * self.sessions(rng, sizes) + math.sqrt(1 - rho) * own
         return falls
+
+    def sessions(self, rng: np.random.Generator, sizes: Sequence[int]) -> Floats:
+        """What sessions have in common, of variance 1, for each example."""
+        signed = rng.choice((-1.0, 1.0)) * rng.choice(self.modules, len(sizes))
+        shared: Floats = np.repeat(signed, sizes)
+        return shared
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,18 @@ class Trained:
     """Of spans, by their tokens."""
     shape: Floats
     """Their residuals, each of variance 1."""
+    whole: VarianceFit
+    """Of whole examples, edits of answers and texts: of 19 tokens up."""
 
 
 @cache
 def trained(path: Path = UPDATES) -> Trained:
     """Read once a process."""
     sets = [codec.build(Tried, one) for one in json.loads(path.read_text(encoding="utf-8"))["sets"]]
-    spans = spans_of([one for one in sets if not one.own])
+    nothing = [one for one in sets if not one.own]
+    spans = spans_of(nothing)
     fit = fit_variance(spans)
-    return Trained(fit, standardised(spans, fit))
+    return Trained(fit, standardised(spans, fit), fit_variance([one.whole for one in nothing]))
 
 
 def _standard(values: Floats) -> Floats:
@@ -154,9 +159,28 @@ def made_up(rng: np.random.Generator, shape: str, sizes: Sequence[int], rho: flo
     return falls
 
 
-def person_tokens(rng: np.random.Generator, n: int) -> Counts:
+def person_tokens(
+    rng: np.random.Generator, n: int, lengths: tuple[int, int] = (SHORT, LONG)
+) -> Counts:
     """How many tokens of each example the person wrote."""
-    return np.exp(rng.uniform(math.log(SHORT), math.log(LONG + 1), n)).astype(np.int64)
+    low, high = lengths
+    return np.exp(rng.uniform(math.log(low), math.log(high + 1), n)).astype(np.int64)
+
+
+def person_falls(
+    rng: np.random.Generator, real: Real, law: str, sizes: Sequence[int], tokens: Counts, rho: float
+) -> Floats:
+    """Falls with mean 0 on the person's tokens, in units of `SPREAD`.
+
+    What sessions have in common is `rho` of the variance of a text of typical length, of which it
+    was measured: a text that is short is noisier by itself, its session is not.
+    """
+    variance = LAWS[law]
+    own = rng.choice(trained().shape if law in (MEASURED, WHOLE) else real.texts, len(tokens))
+    typical = float(variance(np.array([TYPICAL]))[0])
+    shared = math.sqrt(rho * typical) * real.sessions(rng, sizes)
+    falls: Floats = shared + np.sqrt((1 - rho) * variance(tokens)) * own
+    return falls
 
 
 def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:

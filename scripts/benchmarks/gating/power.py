@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from qi_learn.gate.ledger import NextLook, correlation_in
-from qi_learn.gate.mixed_model import CAUTIOUS, UNINFORMATIVE, Correlation, correlation_of
+from qi_learn.gate.mixed_model import CAUTIOUS, UNINFORMATIVE, Correlation
 from qi_learn.records import Verdict
 from scripts.benchmarks.gating.draws import Bench, real
-from scripts.benchmarks.gating.noise import LAWS, MEASURED, SHARED, Real
+from scripts.benchmarks.gating.noise import LAWS, MEASURED, WHOLE, Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
 EFFECT = 0.1
@@ -20,14 +20,14 @@ EFFECTS = (0.02, 0.05, 0.1, 0.2)
 SIZES = (25, 50, 100, 200)
 SESSIONS = (2, 3, 4, 6, 8, 12)
 KEPT = (0.0, 0.1, 0.3, 0.7)
-HISTORIES: dict[str, Correlation] = {
-    "nothing": CAUTIOUS,
-    "5_looks": CAUTIOUS + correlation_of(SHARED, 10),
-    "20_looks": CAUTIOUS + correlation_of(SHARED, 40),
-    "all": correlation_of(SHARED, 1e5),
-}
-"""What is known of the correlation, by how many earlier looks of three sessions told it."""
-KNOWN = HISTORIES["20_looks"]
+HISTORIES = {"nothing": 0, "5_looks": 5, "20_looks": 20, "1000_looks": 1000}
+"""What is known of the correlation: what so many earlier looks, of three sessions each, told."""
+USUAL = 20
+LENGTHS = (3, 60)
+BY_TOKENS = (((3, 60), MEASURED), ((10, 60), MEASURED), ((20, 30), WHOLE), ((40, 80), WHOLE))
+"""Tokens of the person's in an example, from and to, and the law of their noise: spans; the edits
+of whole answers; texts written whole.
+"""
 MORE = 5
 """Times as many draws go to the figure that has a bar of its own, `power_25_3`."""
 
@@ -59,16 +59,25 @@ def power(bench: Bench, draws: int, *, quick: bool) -> dict[str, Any]:
         "power_by_history": {
             name: bench.share(
                 f"{EFFECT} nat, {name} known of the correlation",
-                partial(ships, effect=EFFECT, known=known),
+                partial(ships, effect=EFFECT, looks=looks),
                 draws,
             )
-            for name, known in HISTORIES.items()
+            for name, looks in HISTORIES.items()
+            if not quick or looks <= USUAL
+        },
+        "power_by_tokens": {
+            f"{low}-{high}_{law}": bench.share(
+                f"{EFFECT} nat, {low} to {high} tokens, {law}",
+                partial(ships, effect=EFFECT, lengths=(low, high), law=law),
+                draws,
+            )
+            for (low, high), law in (BY_TOKENS if not quick else BY_TOKENS[:1])
         },
         "power_by_noise": {
             law: bench.share(
-                f"{EFFECT} nat, noise: {law}", partial(ships_after_looks, law=law), draws
+                f"{EFFECT} nat, noise: {law}", partial(ships, effect=EFFECT, law=law), draws
             )
-            for law in LAWS
+            for law in (LAWS if not quick else (MEASURED,))
         },
         "power_first_look": bench.share(
             f"{EFFECT} nat at the level of a first look",
@@ -83,7 +92,7 @@ def power(bench: Bench, draws: int, *, quick: bool) -> dict[str, Any]:
                     effect=effect,
                     sessions=sessions,
                     level=NextLook().level,
-                    known=CAUTIOUS,
+                    looks=0,
                 ),
                 draws,
             )
@@ -112,18 +121,18 @@ def ships(rng: np.random.Generator, real: Real, **how: Any) -> bool:
     return looked_at(rng, real, **how).ships
 
 
-def ships_after_looks(rng: np.random.Generator, real: Real, *, law: str) -> bool:
-    """Whether a useful update ships once looks under the same noise told of the correlation."""
-    return looked_at(rng, real, effect=EFFECT, law=law, known=CAUTIOUS + told(law)).ships
-
-
 @cache
-def told(law: str, looks: int = 20, times: int = 3) -> Correlation:
-    """What so many looks say on average: the sums of `times` as many, divided by it."""
+def known_after(looks: int, law: str, lengths: tuple[int, int]) -> Correlation:
+    """What is believed after so many looks under that noise.
+
+    They tell what looks tell on average: of three times as many, at least 60 and at most 120.
+    """
+    tried = min(120, max(60, looks * 3))
     rng, found = np.random.default_rng(looks), UNINFORMATIVE
-    for _ in range(looks * times):
-        found += correlation_in(looked_at(rng, real(), law=law).numbers)
-    return Correlation(found.excess / times, found.weight / times, found.freedom / times)
+    for _ in range(tried if looks else 0):
+        found += correlation_in(looked_at(rng, real(), law=law, lengths=lengths, looks=0).numbers)
+    share = looks / tried
+    return CAUTIOUS + Correlation(found.excess * share, found.weight * share, found.freedom * share)
 
 
 def harmless(rng: np.random.Generator, real: Real, **how: Any) -> bool:
@@ -141,11 +150,16 @@ def looked_at(
     sessions: int = 3,
     kept: float = 0.0,
     level: float = LEVEL,
-    known: Correlation = KNOWN,
+    looks: int = USUAL,
     law: str = MEASURED,
+    lengths: tuple[int, int] = LENGTHS,
 ) -> Verdict:
-    """The verdict on an update that is better by `effect`, at a single look at `level`."""
-    held = Held.draw(rng, examples, sessions, kept=kept)
+    """The verdict on an update that is better by `effect`, at a single look at `level`.
+
+    `looks`: earlier ones that told of the correlation, under the same noise.
+    """
+    held = Held.draw(rng, examples, sessions, kept=kept, lengths=lengths)
+    known = known_after(looks, law, lengths) if looks else CAUTIOUS
     return judge(
         rng, real, Update(person=effect, law=law), held, NextLook(level=level, correlation=known)
     )

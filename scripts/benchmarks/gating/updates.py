@@ -19,16 +19,17 @@ from qi_learn.gate.measurements import CandidateFindings, Comparison, Measuremen
 from qi_learn.gate.verdict import give_verdict
 from qi_learn.records import Behaviour, Leak, Smoke, SuiteNll, TensorGain, Verdict
 from scripts.benchmarks.gating.noise import (
-    LAWS,
+    LONG,
     MEASURED,
     SHARED,
+    SHORT,
     SPREAD,
     Counts,
     Floats,
     Real,
+    person_falls,
     person_tokens,
     split_up,
-    trained,
 )
 
 SUITES = (
@@ -95,11 +96,13 @@ class Held:
         kept: float = 0.0,
         rho: float = SHARED,
         name: str = "fresh",
+        lengths: tuple[int, int] = (SHORT, LONG),
     ) -> Held:
         """So many examples over so many sessions, and `kept` of all turns kept as they were."""
         count = round(examples * kept / (1 - kept))
         units = tuple(f"{name}-s{n}" for n in rng.integers(0, sessions, count))
-        sizes, tokens = split_up(rng, examples, sessions), person_tokens(rng, examples)
+        sizes = split_up(rng, examples, sessions)
+        tokens = person_tokens(rng, examples, lengths)
         return cls(name, tuple(sizes), _ints(tokens), units, rho)
 
     @property
@@ -155,9 +158,8 @@ def _gate(
 ) -> tuple[SuiteNll, SuiteNll]:
     """Candidate and live version on fresh work, turns that were kept as they were at the end."""
     tokens = np.array(held.tokens)
-    texts = trained().shape if update.law == MEASURED else None
-    unevenly = real.draw(rng, held.sizes, held.rho, texts=texts) * update.spread
-    falls = update.person + unevenly * np.sqrt(LAWS[update.law](tokens))
+    unevenly = person_falls(rng, real, update.law, held.sizes, tokens, held.rho)
+    falls = update.person + update.spread * unevenly
     counts = np.concatenate([tokens, np.zeros(len(held.kept), dtype=np.int64)])
     person = np.concatenate([falls * tokens, np.zeros(len(held.kept))])
     whole = counts + rng.integers(20, 120, len(counts))

@@ -33,9 +33,9 @@ from tests.support.engine_server import Server, running_engine
 from tests.support.tiny_models import CHATML, write_tiny_model
 from tests.support.world import World
 
-GATE = {"min_examples": 25, "answer_tokens": 256, "max_tokens": 120_000, "execute": 48}
+GATE = {"min_examples": 25, "answer_tokens": 256, "max_read": 120_000, "execute": 48}
 """The settings' own defaults, where the played home has smaller ones."""
-QUICK_GATE = {"max_tokens": 20_000, "max_generated": 3000}
+QUICK_GATE = {"max_read": 60_000, "max_generated": 3000}
 SESSIONS, QUICK_SESSIONS, TURNS = 30, 10, 5
 """Of each of the two cycles; a quick gate also has the smaller settings of the played home."""
 TOOLS = (

@@ -115,11 +115,11 @@ def test_a_finished_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert math.isnan(found.whole.distance["live"])
 
 
-def test_what_plays_a_day_is_not_in_the_version_of_the_other_benchmarks(tmp_path: Path) -> None:
-    assert code_version() != code_version(DEPENDS_ON, day=True)
+def versions_with(changed: str, tmp_path: Path) -> tuple[str, str]:
+    """The versions of the other benchmarks and of the day, once a file has another line."""
     copy = tmp_path / "qi_learn"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    with (copy / "bench" / "day" / "play.py").open("a") as out:
+    with (copy / changed).open("a") as out:
         out.write("\n# changed\n")
     told = (
         "from qi_learn.bench.cells import Cell, FinishedCells, code_version\n"
@@ -129,7 +129,25 @@ def test_what_plays_a_day_is_not_in_the_version_of_the_other_benchmarks(tmp_path
         [sys.executable, "-c", told], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     learning, day = done.stdout.split()
-    assert learning == code_version()
+    return learning, day
+
+
+@pytest.mark.parametrize(
+    ("changed", "others"),
+    [
+        ("bench/day/play.py", False),
+        ("gate/ledger.py", False),
+        ("gate/temperature.py", True),
+        ("dataset/suites/go.toml", True),
+        ("outside/llama_cpp_nll.py", True),
+    ],
+)
+def test_figures_outlive_what_they_do_not_depend_on(
+    tmp_path: Path, changed: str, others: bool
+) -> None:
+    """The other benchmarks what plays a day and the gate's rules; none what measures."""
+    learning, day = versions_with(changed, tmp_path)
+    assert (learning != code_version()) is others
     assert day != code_version(DEPENDS_ON, day=True)
 
 
