@@ -14,7 +14,7 @@ An answer of the model's own with no code in it cannot be edited: it is rejected
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
@@ -34,7 +34,9 @@ MIXES: Mapping[str, Mapping[Draw, int]] = {
 }
 """Shares in per cent."""
 DEALT = 20
-"""Fates are dealt in hands of so many, each with the mix's shares."""
+"""Fates are dealt in hands of so many, each with the mix's shares; within one it is those that the
+history changed that are edited, as far as there are some.
+"""
 ALIKE = 0.5
 """What stood there before is an answer that is edited if it is so much like the text."""
 BETWEEN, LATER = 60.0, 40.0
@@ -61,15 +63,16 @@ class Planned:
     @property
     def own_answer(self) -> bool:
         """Whether the live model must be asked to know what it answers."""
-        return self.draw in ("edited", "rejected") and self._before() is None
+        return self.draw in ("edited", "rejected") and self.before() is None
 
     def suggested(self) -> str | None:
         """The piece that is played as suggested; None if only the model can say, or nobody asks."""
         if self.draw == "accepted":
             return self.truth
-        return None if self.draw == "by_hand" else self._before()
+        return None if self.draw == "by_hand" else self.before()
 
-    def _before(self) -> str | None:
+    def before(self) -> str | None:
+        """The piece that stood there before, if the two are alike."""
         before = self.code.before
         if before is None:
             return None
@@ -98,27 +101,41 @@ def plan(
     written: Sequence[WrittenCode], mix: Mapping[Draw, int], served: ServedForms, *, seed: int
 ) -> tuple[Planned, ...]:
     """The work in its order: forms in turn, fates dealt by the seed, and times that only rise."""
-    fates = _dealt(mix, Random(f"fates {seed}"))
+    random = Random(f"fates {seed}")
     made: list[Planned] = []
     now = 0.0
     for number, code in enumerate(written):
         now = max(code.when, now + BETWEEN)
-        draw = next(fates)
-        form: FormName = "fim" if draw == "by_hand" else FORMS[(number + seed) % len(FORMS)]
-        made.append(Planned(number, code, draw, FormQuestion(form, code, served), now))
-    return tuple(filter(_reads_back, made))
+        form = FORMS[(number + seed) % len(FORMS)]
+        made.append(Planned(number, code, "accepted", FormQuestion(form, code, served), now))
+    hands = [made[at : at + DEALT] for at in range(0, len(made), DEALT)]
+    dealt = [one for hand in hands for one in _dealt(hand, mix, random)]
+    return tuple(filter(_reads_back, dealt))
+
+
+def _dealt(hand: Sequence[Planned], mix: Mapping[Draw, int], random: Random) -> list[Planned]:
+    """A hand with its fates: what the history changed is edited first."""
+    cards = [draw for draw, share in mix.items() for _ in range(share * DEALT // 100)]
+    cards = random.sample(cards, len(cards))[: len(hand)]
+    places = random.sample(range(len(hand)), len(hand))
+    places.sort(key=lambda place: hand[place].before() is None)
+    cards.sort(key=lambda draw: draw != "edited")
+    edited = cards.count("edited")
+    rest = random.sample(places[edited:], len(places) - edited)
+    fates = dict(zip((*places[:edited], *rest), cards, strict=True))
+    return [_with_fate(one, fates[place]) for place, one in enumerate(hand)]
+
+
+def _with_fate(planned: Planned, draw: Draw) -> Planned:
+    """What was written by hand has the form of a gap."""
+    form: FormName = "fim" if draw == "by_hand" else planned.question.form
+    return replace(planned, draw=draw, question=replace(planned.question, form=form))
 
 
 def _reads_back(planned: Planned) -> bool:
     """Whether the piece is found in its answer: a fence within a comment ends the block before."""
     truth, (_, found) = planned.truth, kept_as_it_was(planned)
     return bool(truth.strip()) and [one.text for one in found] == [truth]
-
-
-def _dealt(mix: Mapping[Draw, int], random: Random) -> Iterator[Draw]:
-    hand = [draw for draw, share in mix.items() for _ in range(share * DEALT // 100)]
-    while True:
-        yield from random.sample(hand, len(hand))
 
 
 def play(planned: Planned, model: str, own: Callable[[Planned], str]) -> Played:

@@ -55,6 +55,14 @@ def test_fates_come_in_the_shares_of_the_mix_and_forms_in_turn(mix: str) -> None
     assert [one.at for one in made] == sorted({one.at for one in made})
 
 
+def test_what_the_history_changed_is_edited_as_far_as_there_is_enough_of_it() -> None:
+    made = plan([written(n, before=n % 3 == 0) for n in range(60)], MIXES["usual"], PLAIN, seed=1)
+    edited = [one for one in made if one.draw == "edited"]
+    assert len(edited) == 15
+    assert all(one.code.before is not None for one in edited)
+    assert any(one.code.before is not None for one in made if one.draw != "edited")
+
+
 def test_the_same_seed_plays_the_same_and_another_one_otherwise() -> None:
     codes = [written(n) for n in range(40)]
     draws = [[one.draw for one in plan(codes, MIXES["usual"], PLAIN, seed=s)] for s in (0, 0, 1)]

@@ -161,9 +161,9 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> DayOptions:
         repositories=[releases(directory / "small", 20)],
         fates=["usual"],
         seeds=(0,),
-        most=32,
+        most=24,
         answers=1,
-        every=5,
+        every=7,
         base=base,
         cache=directory / "cache",
         resume=None,
@@ -180,8 +180,8 @@ def test_a_history_is_played_learned_from_judged_and_not_played_again(
     (figures,) = printed
     (run,) = figures["runs"]
     assert isinstance(run, DayFigures)
-    assert (run.history, run.definitions, run.sessions) == ("small", 32, 8)
-    assert sum(run.drawn.values()) == 32
+    assert (run.history, run.definitions, run.sessions) == ("small", 24, 6)
+    assert sum(run.drawn.values()) == 24
     assert run.whole.person_tokens > 0
     assert all(math.isfinite(value) for value in run.whole.nll.values())
     assert run.whole.answers == 1
@@ -197,7 +197,7 @@ def test_a_history_is_played_learned_from_judged_and_not_played_again(
     assert "a cycle starts" in capsys.readouterr().err
     run_day(options, printed.append, as_json=False)
     assert "a cycle starts" not in capsys.readouterr().err, "it was played again"
-    assert "small, fates usual, seed 0: 32 definitions" in printed[1]
+    assert "small, fates usual, seed 0: 24 definitions" in printed[1]
 
 
 @pytest.mark.parametrize(
