@@ -211,8 +211,8 @@ class GateSettings:
     max_generated: int = 6000
     """Tokens that one gate has the models generate at most, all together."""
     execute: int = 48
-    """Tasks of the suite whose answers are run in the sandbox, at most; 0: no generated code is
-    ever run.
+    """Tasks of the suite whose answers are run in the sandbox, at most; 0: none is. Your projects'
+    tests run answers too, if `project_tests` is true.
     """
     night_tokens: int = 40000
     """Tokens that are read in a night at most, to compare the live version with the one before it

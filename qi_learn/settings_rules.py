@@ -35,12 +35,13 @@ def out_of_range(s: Settings) -> list[str]:
         ),
         (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
         (s.gate.max_read >= LEAST_READ, f"gate.max_read must be at least {LEAST_READ}"),
+        (s.gate.answer_tokens >= 8, "gate.answer_tokens must be at least 8"),
         (s.gate.max_generated >= 2000, "gate.max_generated must be at least 2000"),
         (
             s.gate.night_tokens == 0 or s.gate.night_tokens >= 5000,
             "gate.night_tokens must be 0 or at least 5000",
         ),
-        (s.gate.execute >= 0, "gate.execute must not be negative (0: no generated code is run)"),
+        (s.gate.execute >= 0, "gate.execute must not be negative (0: no task is run)"),
     )
     return [problem for holds, problem in rules if not holds]
 

@@ -68,9 +68,9 @@ def _better(found: Superiority | None) -> str:
         )
     return (
         f"at this effect ({fall.mean:.3f} nat a token) about {math.ceil(times * fall.examples)} "
-        f"examples with your changes, from about {math.ceil(times * fall.units)} sessions, would "
-        f"be enough for the next look in 4 of 5 cases; there were {fall.examples} from "
-        f"{fall.units}"
+        f"examples with your changes to judge by, from about {math.ceil(times * fall.units)} "
+        f"sessions, would be enough for the next look in 4 of 5 cases; there were {fall.examples} "
+        f"from {fall.units} (of what is new, a fifth is kept to judge by)"
     )
 
 

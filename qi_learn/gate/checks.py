@@ -30,3 +30,8 @@ def require_same(left: Sequence[object], right: Sequence[object]) -> None:
     """Raise ValueError if two measurements that must be paired are of different examples."""
     if tuple(left) != tuple(right):
         raise ValueError("two models were measured on different examples and cannot be compared")
+
+
+def p_words(p: float) -> str:
+    """A p-value for a reader, who takes nothing for impossible."""
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"

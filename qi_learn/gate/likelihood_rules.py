@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qi_learn.gate.checks import finite_or_none, require_same, without_number
+from qi_learn.gate.checks import finite_or_none, p_words, require_same, without_number
 from qi_learn.gate.limits import NOTICED, RISE, RISE_BOUND, RISE_FROM_BASE, ROUNDING, SURE
 from qi_learn.gate.measurements import Comparison, Likelihoods
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation, Estimate, estimate, variances_of
@@ -153,7 +153,7 @@ def _faults(rise: Rise, p: float) -> list[str]:
         faults.append(f"more than {RISE}")
     elif since.mean > NOTICED + ROUNDING:
         if p <= SURE:
-            faults.append(f"surely worse (p = {p:.2g}), and by more than {NOTICED}")
+            faults.append(f"surely worse ({p_words(p)}), and by more than {NOTICED}")
         if since.high() > RISE_BOUND + ROUNDING:
             faults.append(f"it may be more than {RISE_BOUND:.2f}")
     if rise.since_base is not None and rise.since_base.mean > RISE_FROM_BASE + ROUNDING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 
+from qi_learn.gate.checks import p_words
 from qi_learn.gate.limits import COST, RISE, RISE_FROM_BASE, SLOW, SPEED
 from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly, answers_to
 from qi_learn.gate.paired_changes import Changes
@@ -36,7 +37,7 @@ def _surely_worse(regressions: Mapping[str, Regression]) -> Iterator[str]:
     for claim in regressions.values():
         if claim.sure:
             yield (
-                f"surely worse on {claim.words} (p = {claim.p:.2g}, adjusted for "
+                f"surely worse on {claim.words} ({p_words(claim.p)}, adjusted for "
                 f"{len(regressions)} suites)"
             )
 

@@ -26,8 +26,11 @@ class ShippedState:
     """Why they are not compared, in words; empty if they are."""
 
 
-def gather(paths: Paths, deployment: Deployment | None) -> ShippedState | None:
-    """The state; None if nothing is live. Raises StoreError."""
+def gather(paths: Paths, deployment: Deployment | None, night_tokens: int) -> ShippedState | None:
+    """The state; None if nothing is live. Raises StoreError.
+
+    `night_tokens`: what may be read in a night (`gate.night_tokens`).
+    """
     if deployment is None or not paths.database.exists():
         return None
     previous = deployment.chain[-2] if len(deployment.chain) > 1 else ""
@@ -37,6 +40,8 @@ def gather(paths: Paths, deployment: Deployment | None) -> ShippedState | None:
             return ShippedState(previous, None, pair)
         night = last_night(paths.night)
         why = night.why if night is not None else ""
+        if night_tokens == 0:
+            why = "switched off (gate.night_tokens = 0)"
         return ShippedState(previous, load_monitored(store, pair.id), why)
 
 
@@ -74,6 +79,15 @@ def sentence(known: Monitored) -> str:
 
 def _shown(known: Monitored) -> str:
     """What was enough once; the first claim is the one that calls for something."""
+    now_worse = (known.difference or 0.0) > 0
     if known.worse_highest >= ENOUGH:
-        return f": it is worse (`qi-learn rollback` goes back to v{known.pair.previous})"
-    return ": it is better" if known.better_highest >= ENOUGH else ""
+        if now_worse:
+            return f": it is worse (`qi-learn rollback` goes back to v{known.pair.previous})"
+        return f": that it is worse was shown once ({known.worse_highest:.3g}), and not since"
+    if known.better_highest >= ENOUGH:
+        return (
+            f": that it is better was shown once ({known.better_highest:.3g}), and not since"
+            if now_worse
+            else ": it is better"
+        )
+    return ""

@@ -216,7 +216,9 @@ def gather(paths: Paths, settings: Settings | None = None) -> Status:
         clients=attempt(lambda: status_counts.known_clients(paths), no_clients),
         fresh_kept=decision.kept,
         left_out=attempt(lambda: status_counts.turns_left_out(paths, settings), no_reasons),
-        shipped=attempt(lambda: shipped.gather(paths, deployment), None),
+        shipped=attempt(
+            lambda: shipped.gather(paths, deployment, settings.gate.night_tokens), None
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from qi_learn.paths import Paths
 from qi_learn.records import Event, MonitoredSession, MonitoredText, VersionPair
 from qi_learn.report import status
 from qi_learn.report.explain import as_text, explain
-from qi_learn.settings import Settings
+from qi_learn.settings import GateSettings, Settings
 from qi_learn.store import turns
 from qi_learn.store.database import open_store
 from qi_learn.store.monitored import apply_monitored
@@ -25,10 +25,10 @@ def went_live(paths: Paths) -> None:
         apply_release(store, as_redacted(Event("E1", "release", 50.0, "cycle", body)))
 
 
-def count(paths: Paths, sessions: int, live_nll: float) -> None:
+def count(paths: Paths, sessions: int, live_nll: float, *, first: int = 0) -> None:
     """So many sessions of a text of 300 tokens each, which cost 1,000 to read."""
     with open_store(paths.database) as store:
-        for n in range(sessions):
+        for n in range(first, first + sessions):
             turn, session = f"M{n}", f"s{n}"
             turns.save_turn(store, as_redacted(a_turn(turn)))
             told = MonitoredSession(
@@ -87,3 +87,23 @@ def test_one_that_is_surely_better(past: Paths) -> None:
     (line,) = compared(past)
     assert "0.100 nat a token better than v1.0.0" in line
     assert "(enough is 20): it is better; 63000 tokens read" in line
+
+
+def test_what_was_shown_once_and_is_no_longer_so_calls_for_nothing(past: Paths) -> None:
+    went_live(past)
+    count(past, 63, 30.0)
+    count(past, 90, -60.0, first=63)
+    (line,) = compared(past)
+    assert "nat a token better than v1.0.0" in line
+    assert ": that it is worse was shown once (" in line
+    assert "and not since" in line
+    assert "rollback" not in line
+
+
+def test_a_comparison_that_is_switched_off_is_said_to_be(past: Paths) -> None:
+    went_live(past)
+    state = status.gather(past, Settings(gate=GateSettings(night_tokens=0)))
+    assert (
+        "compared    not with v1.0.0: switched off (gate.night_tokens = 0)"
+        in status.as_text(state).splitlines()
+    )
