@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"outside", "rundir"},
     "train": {"outside", "rundir", "plan"},
     "pack": {"outside", "rundir"},
-    "gate": {"outside", "results"},
+    "gate": {"outside", "results", "edits"},
     "deploy": {"outside"},
     # the steps composed
     "cycle": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from qi_learn.code_text import code_blocks
 from qi_learn.edits import (
@@ -58,9 +59,12 @@ def edits_of(turn: Turn) -> tuple[Edit, ...]:
 
 def tool_edits(turn: Turn) -> tuple[Edit, ...]:
     """The edits of an answer's tool calls; each has its call."""
-    return tuple(
-        replace(edit, call=call.id) for call in calls_of(turn.answer_extra) for edit in _read(call)
-    )
+    return called_edits(turn.answer_extra)
+
+
+def called_edits(extra: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """The edits of the tool calls in what came beside an answer's text (`tool_calls`)."""
+    return tuple(replace(edit, call=call.id) for call in calls_of(extra) for edit in _read(call))
 
 
 def passages_of(turn: Turn) -> tuple[Passage, ...]:

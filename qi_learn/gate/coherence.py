@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Literal
 
 from qi_learn.code_text import Block, code_blocks, loops, parses
+from qi_learn.edits.dialects import called_edits
 from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Example
 
@@ -48,6 +49,15 @@ def container_of(example: Example) -> Container:
     return "tool" if example.ask.get("body", {}).get("tools") and not bare else "raw"
 
 
+def tool_codes(answer: Answer) -> tuple[str, ...]:
+    """The texts that an answer's calls of tools would put into files.
+
+    What an edit takes away, and where, is no code of it, nor is what stands there already.
+    """
+    edits = called_edits({"tool_calls": answer.calls})
+    return tuple(edit.new for edit in edits if edit.new.strip() and edit.new != edit.old)
+
+
 def fenced(text: str) -> tuple[Block, ...]:
     """The blocks of a text that stand in a fence."""
     return tuple(block for block in code_blocks(text) if block.start > 0)
@@ -55,7 +65,7 @@ def fenced(text: str) -> tuple[Block, ...]:
 
 def _in_container(answer: Answer, wanted: Container) -> bool:
     if wanted == "tool":
-        return bool(answer.tool_text.strip())
+        return bool(tool_codes(answer))
     if wanted == "fence":
         return bool(fenced(answer.text))
     return wanted == "none" or not fenced(answer.text)
@@ -79,8 +89,7 @@ def _broken(example: Example, answer: Answer, wanted: Container) -> bool:
         return False
     if wanted == "raw":
         return parses(answer.text, None) is False
-    if wanted == "tool":  # what an edit takes away is in an argument too
-        longer = [text for text in answer.tool_texts if "\n" in text.strip()]
-        return bool(longer) and all(parses(text, None) is False for text in longer)
+    if wanted == "tool":
+        return any(parses(code, None) is False for code in tool_codes(answer))
     blocks = fenced(answer.text)
     return any(not b.closed or parses(b.text, b.language) is False for b in blocks)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.code_text import code_blocks, similarity, tokens_similarity
+from qi_learn.errors import ServerError
 from qi_learn.gate.answer_cache import AnswerCache, RatedAnswer
-from qi_learn.gate.coherence import is_coherent
+from qi_learn.gate.coherence import is_coherent, tool_codes
 from qi_learn.gate.purse import Allowance, unlimited
 from qi_learn.gate.spill_over import spill_over_of
 from qi_learn.lexer import code_tokens
@@ -39,7 +40,8 @@ def measure_behaviour(
     Each answer is at most `answer_tokens` long. If the reference answer itself is longer than that,
     being cut is no fault: such an answer need not end or parse, and is compared with as much of the
     kept code as it has itself. Speed is the median over the answers, so that one slow moment of the
-    machine does not count. When the `allowance` is used up, the other questions are left out.
+    machine does not count. When the `allowance` is used up, the other questions are left out, and
+    so is one that the server does not take, as it is longer than its context.
 
     `usual`: no training was about these questions, and the answers must also look as usual
     (`spill_over`). `known`: what was rated before; the texts of such answers are empty. Raises
@@ -53,7 +55,13 @@ def measure_behaviour(
         if found is None:
             if not allowance.reserve(answer_tokens):
                 break
-            answer = server.ask(_greedy(example.ask, answer_tokens), model)
+            try:
+                answer = server.ask(_greedy(example.ask, answer_tokens), model)
+            except ServerError as error:
+                allowance.settle(answer_tokens, 0)
+                if error.status != 400:
+                    raise
+                continue  # it does not fit into the context: so for every model
             allowance.settle(answer_tokens, answer.answer_tokens)
             found = _rate(example, answer, answer_tokens, usual=usual)
             known.put(example, found)
@@ -105,9 +113,10 @@ def _likeness(example: Example, answer: Answer, *, cut: bool) -> float:
 
 
 def _code(answer: Answer) -> str:
-    """The answer's code: its blocks, else the texts of its tool calls, else all of it.
+    """The answer's code: its blocks, else what its tool calls write, else all of it.
 
     All of it, because a raw completion is code without a fence.
     """
-    blocks = code_blocks(answer.text)
-    return "\n".join(b.text for b in blocks) if blocks else answer.tool_text or answer.text
+    if blocks := code_blocks(answer.text):
+        return "\n".join(block.text for block in blocks)
+    return "\n".join(tool_codes(answer)) if answer.calls else answer.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ class Answer:
     answer_tokens: int
     seconds: float
     """Spent generating: measured by the server, else the whole wait for the answer."""
-    tool_texts: tuple[str, ...] = ()
-    """The texts in the arguments of tool calls, if the model answered with those."""
+    calls: tuple[Mapping[str, Any], ...] = ()
+    """The calls of tools, in Ollama's form."""
 
     @property
     def tool_text(self) -> str:
-        """Those texts, one behind the other."""
-        return "\n".join(self.tool_texts)
+        """The texts in their arguments, at any depth, one behind the other."""
+        arguments = [(call.get("function") or {}).get("arguments") for call in self.calls]
+        return "\n".join(_texts(arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,19 @@ def read_answer(answer: Mapping[str, Any], waited: float) -> Answer:
     """An answer as the server wrote it, after `waited` seconds."""
     message = answer.get("message") or {}
     text = message.get("content", "") if "message" in answer else answer.get("response", "")
-    arguments = [
-        call.get("function", {}).get("arguments") or {} for call in message.get("tool_calls") or []
-    ]
-    tool_texts = (value for call in arguments for value in call.values() if isinstance(value, str))
     return Answer(
         str(text),
         str(answer.get("done_reason", "")),
         int(answer.get("prompt_eval_count", 0)),
         int(answer.get("eval_count", 0)),
         answer.get("eval_duration", 0) / 1e9 or waited,
-        tuple(tool_texts),
+        tuple(message.get("tool_calls") or ()),
     )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)

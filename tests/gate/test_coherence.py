@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -32,8 +33,17 @@ MIDDLE = example("a + b", "a + b", prompt="def add(a, b):\n    return (", suffix
 BROKEN = example("```python\ndef add(a, b:\n```", "def add(a, b:\n")
 
 
-def answer(text: str = "", *tool_texts: str, reason: str = "stop") -> Answer:
-    return Answer(text, reason, 5, 5, 1.0, tool_texts)
+def answer(text: str = "", *calls: Mapping[str, Any], reason: str = "stop") -> Answer:
+    return Answer(text, reason, 5, 5, 1.0, calls)
+
+
+def writes(content: str) -> Mapping[str, Any]:
+    return {"function": {"name": "write_file", "arguments": {"path": "a.py", "content": content}}}
+
+
+def edits(old: str, new: str, name: str = "Edit") -> Mapping[str, Any]:
+    arguments = {"file_path": "a.py", "old_string": old, "new_string": new}
+    return {"function": {"name": name, "arguments": arguments}}
 
 
 def test_where_the_kept_code_stands() -> None:
@@ -50,7 +60,7 @@ def test_where_the_kept_code_stands() -> None:
         (FENCE, answer(ADD), False),
         (FENCE, answer("class Color:\ndef from_rgb(r, g, b):\n"), False),
         (FENCE, answer("I cannot do that."), False),
-        (FENCE, answer("", "a.py", ADD), False),
+        (FENCE, answer("", writes(ADD)), False),
         (FENCE, answer(f"```python\n{ADD}"), False),
         (FENCE, answer("```python\ndef add(a, b:\n```"), False),
         (GO_FENCE, answer(f"```go\n{GO}```"), True),
@@ -58,11 +68,15 @@ def test_where_the_kept_code_stands() -> None:
         (RAW, answer(ADD), True),
         (RAW, answer("def add(a, b:\n"), False),
         (RAW, answer(f"```python\n{ADD}```"), False),
-        (TOOL, answer("", "a.py", ADD), True),
-        (TOOL, answer("I write it.", "a.py", ADD), True),
+        (TOOL, answer("", writes(ADD)), True),
+        (TOOL, answer("I write it.", writes(ADD)), True),
+        (TOOL, answer("", edits("pass\n", ADD)), True),
+        (TOOL, answer("", edits(ADD, "")), False),
+        (TOOL, answer("", edits(ADD, ADD)), False),
+        (TOOL, answer("", edits(ADD, "def add(a, b:\n    return\n")), False),
+        (TOOL, answer("", edits(ADD, ADD, "Delete")), False),
         (TOOL, answer(f"```python\n{ADD}```"), False),
-        (TOOL, answer("", "a.py", "def add(a, b:\n    return\n"), False),
-        (TOOL, answer("", "a.py", "    else:\n        return", ADD), True),
+        (TOOL, answer("", writes("def add(a, b:\n    return\n")), False),
         (TALK, answer("It does."), True),
         (TALK, answer(f"```python\n{ADD}```"), True),
         (MIDDLE, answer("b + a"), True),

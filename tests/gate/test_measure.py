@@ -185,6 +185,7 @@ def test_what_is_said_in_a_tool_call_is_part_of_the_answer() -> None:
         serving.shutdown()
         thread.join()
     assert behaviour.answers == (f"I write it.\na.py\n{ADD}",)
+    assert behaviour.similarity == (1.0,), "the path is no code"
 
 
 def test_an_answer_that_is_cut_is_a_fault_unless_the_reference_is_as_long(
@@ -349,3 +350,35 @@ def test_what_more_models_are_asked_for_the_first_time_they_share(
     assert len(many.behaviour.ids) > len(few.behaviour.ids) > 1
     assert newcomers(server, ["m:1"], asked, sizes) == 0
     assert newcomers(server, ["m:1"], asked, replace(sizes, context=1024)) == 1
+
+
+class Short(BaseHTTPRequestHandler):
+    """A server whose context one question does not fit into."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        long = "long" in asked["messages"][-1]["content"]
+        body = {"error": "too long"} if long else {"message": {"content": FENCED}, "done": True}
+        told = json.dumps(body).encode()
+        self.send_response(400 if long else 200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing on the terminal."""
+
+
+def test_a_question_that_does_not_fit_into_the_context_is_left_out() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Short) as serving:
+        thread = threading.Thread(target=serving.serve_forever, args=(0.02,))
+        thread.start()
+        asked = [example(n, question=n) for n in ("a", "long", "b")]
+        allowance = Purse(100).share(1.0)
+        with Ollama(f"http://127.0.0.1:{serving.server_port}") as client:
+            behaviour = measure_behaviour(
+                client, "m:1", asked, answer_tokens=50, allowance=allowance
+            )
+        serving.shutdown()
+        thread.join()
+    assert behaviour.ids == ("a", "b")
