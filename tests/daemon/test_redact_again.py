@@ -49,6 +49,7 @@ KEPT = {
     *("kind", "author", "state", "endpoint", "learning_type", "complexity", "domain", "split"),
     *("said", "sign", "inferred", "fate", "mark", "command_id", "reply", "lines"),
     *("action", "what", "digest", "model_digest", "base_digest", "adapter_digest"),
+    *("live", "pair_id"),
 }
 """Columns that are not looked at: ids, hashes, places and words of this program."""
 
