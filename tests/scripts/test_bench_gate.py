@@ -31,5 +31,6 @@ def test_adversaries_and_useful_updates_go_through_the_gate() -> None:
     assert 0.0 <= result["type1_chain30"] <= 1.0
     assert "nothing, 12 sessions: " in done.stderr
     assert 0 < result["tokens_generated"] <= 3000
-    assert 10_000 < result["tokens_read"] <= 20_000
-    assert result["whole_gate"]["suites"] == 13
+    assert 10_000 < result["tokens_read"] <= 60_000
+    few = "python_stdlib, two of spill-over, and the others as one"
+    assert result["whole_gate"]["suites"] == 4, few

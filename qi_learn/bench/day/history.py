@@ -22,6 +22,7 @@ from itertools import pairwise
 from qi_learn.code_text import indentation, reindent
 from qi_learn.errors import NotFound
 from qi_learn.lexer import code_tokens
+from qi_learn.outside.installation import how_to_add
 from qi_learn.stats import evenly
 from qi_learn.syntax import language_of
 from qi_learn.track.definitions import Definition, definitions
@@ -109,8 +110,8 @@ def written(
     if not made:
         raise NotFound(
             "The history changes no function of 3 to 40 lines in a language known here.",
-            "Give a repository with code, or releases of a package; for other languages than "
-            "Python install `qi-learn[languages]`.",
+            "Give a repository with code, or releases of a package. Other languages than Python: "
+            f"{how_to_add('languages')}.",
         )
     return made
 

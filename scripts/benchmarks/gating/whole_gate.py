@@ -52,7 +52,7 @@ class WholeGate:
 
     cost: Cost
     suites: int
-    """General suites that were read."""
+    """General suites that were judged: those with few texts are one."""
     examples: int
     """Of fresh work."""
     seconds: float
