@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from qi_learn.bench.tasks import BenchTask
 from qi_learn.dataset.examples import Tokenizer
 from qi_learn.gate.reading import suite_of
-from qi_learn.gate.suite import SHOTS, with_shots
+from qi_learn.gate.suite import likest_shots, with_shots
 from qi_learn.gate.temperature import TemperatureFit
 from qi_learn.outside.llama_cpp_nll import Scorer, SequenceNll, Text, TokenVisitor
 from qi_learn.records import Example, SuiteNll
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTEXT = 2048
+BETWEEN = 32
+"""Tokens that may come between the examples of a prompt."""
 Value = TypeVar("Value")
 
 
@@ -130,12 +132,18 @@ def measure_tasks(scorer: Scorer, tasks: Sequence[BenchTask]) -> TaskMeasurement
 def measure_in_context(
     scorer: Scorer, tasks: Sequence[BenchTask], vocabulary: Tokenizer
 ) -> FileFigures:
-    """The base with two examples of the task in its prompt: what needs no training."""
-    with_examples = [
-        replace(task, test=tuple(_with_shots(e, task.train[:SHOTS], vocabulary) for e in task.test))
-        for task in tasks
-    ]
-    return measure_tasks(scorer, with_examples).served
+    """The base with two examples of the task in its prompt: what needs no training.
+
+    Those that were asked most alike, as the gate takes them.
+    """
+    return measure_tasks(scorer, [_in_context(task, scorer, vocabulary) for task in tasks]).served
+
+
+def _in_context(task: BenchTask, scorer: Scorer, vocabulary: Tokenizer) -> BenchTask:
+    room = scorer.context - max(len(e.target_ids) for e in task.test) - BETWEEN
+    shots = likest_shots(task.train, task.test, room=room)
+    asked = zip(task.test, shots, strict=True)
+    return replace(task, test=tuple(_with_shots(e, own, vocabulary) for e, own in asked))
 
 
 def _with_shots(example: Example, shots: Sequence[Example], vocabulary: Tokenizer) -> Example:

@@ -93,19 +93,33 @@ def with_few_shots(
     They are what a person would look up and put into the prompt instead of training. A question has
     `room` tokens in all; one that leaves none for an example is left out.
     """
-    train = [e for e in snapshot.split("train") if _question(e.ask)]
+    shots = likest_shots(snapshot.split("train"), questions, room=room)
+    return tuple(
+        replace(question, ask=with_shots(question.ask, own))
+        for question, own in zip(questions, shots, strict=True)
+        if own
+    )
+
+
+def likest_shots(
+    examples: Sequence[Example], questions: Sequence[Example], *, room: int
+) -> list[list[Example]]:
+    """For each question the two examples that were asked most alike, the most alike last.
+
+    Each question has `room` tokens in all; of one that leaves none for an example there are none.
+    """
+    train = [e for e in examples if _question(e.ask)]
     words = [_words(e) for e in train]
     seen_in = Counter(word for own in words for word in own)
     weight = {word: math.log(1 + len(train) / count) for word, count in seen_in.items()}
-    helped = []
+    chosen = []
     for question in questions:
         asked = _words(question)
         alike = [_alike(asked, own, weight) for own in words]
         order = sorted(range(len(train)), key=lambda i: (-alike[i], -i))
         ranked = [train[i] for i in order if train[i].ask["endpoint"] == question.ask["endpoint"]]
-        if shots := _fitting(ranked, room - len(question.prompt_ids)):
-            helped.append(replace(question, ask=with_shots(question.ask, shots)))
-    return tuple(helped)
+        chosen.append(_fitting(ranked, room - len(question.prompt_ids)))
+    return chosen
 
 
 def _fitting(ranked: Sequence[Example], room: int) -> list[Example]:

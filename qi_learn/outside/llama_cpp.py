@@ -238,6 +238,9 @@ class Model:
         self.context = context  # llama.cpp rounds up to a multiple of 256; the asked size counts
         self._memory = self._api.llama_get_memory(self._context)
         self._abort: object = None
+        if (stop := library.take_stop()) is not None:
+            self.close()
+            raise stop
 
     def _refuse_without_room(self, context: int) -> None:
         """Raise ModelError if the machine has no memory for the context.
@@ -308,6 +311,8 @@ class Model:
             logits=logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
         code = self._api.llama_decode(self._context, batch)
+        if (stop := load_library().take_stop()) is not None:
+            raise stop
         if code not in (0, 2):
             reason = load_library().reason()
             raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {reason}")

@@ -12,6 +12,8 @@ import functools
 import logging
 import os
 import re
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +37,18 @@ class Library:
     complaints: deque[str]
     keep_alive: object
     """The log callback: llama.cpp calls it as long as the process lives."""
+
+    stops: deque[BaseException]
+    """What the handlers of signals raised while llama.cpp called back (`take_stop`)."""
+
+    def take_stop(self) -> BaseException | None:
+        """What a signal's handler raised while llama.cpp called back, for the caller to raise.
+
+        Python cannot raise it through C, and would lose it: a Ctrl-C that stops nothing.
+        """
+        if self.stops and threading.current_thread() is threading.main_thread():
+            return self.stops.popleft()
+        return None
 
     def reason(self) -> str:
         """llama.cpp's last complaints, on one line."""
@@ -70,7 +84,23 @@ def load_library() -> Library:
     callback = llama_cpp.llama_log_callback(listen)
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
-    return Library(llama_cpp, complaints, callback)
+    return Library(llama_cpp, complaints, callback, _caught_in_callbacks())
+
+
+def _caught_in_callbacks() -> deque[BaseException]:
+    """Will hold what is raised in callbacks of llama.cpp; other hooks see the rest as before."""
+    caught: deque[BaseException] = deque()
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        module = getattr(unraisable.object, "__module__", "") or ""
+        if module.startswith("qi_learn.outside.llama_cpp") and unraisable.exc_value is not None:
+            caught.append(unraisable.exc_value)
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    return caught
 
 
 @contextlib.contextmanager
@@ -131,6 +161,10 @@ def open_file(
         params.n_gpu_layers = gpu_layers
     library.complaints.clear()
     model = library.api.llama_model_load_from_file(os.fsencode(path), params)
+    if (stop := library.take_stop()) is not None:
+        if model:
+            library.api.llama_model_free(model)
+        raise stop
     if model:
         return model
     reason = library.reason()

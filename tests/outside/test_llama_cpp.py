@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
+import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -286,3 +289,29 @@ def test_a_stop_that_comes_while_the_library_is_loaded_stays_a_stop() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 75, done.stderr
+
+
+def test_a_stop_that_comes_while_the_library_calls_back_is_not_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C within its log: the handler runs there, and nothing can be raised through C."""
+    path = write_tiny_model(tmp_path / "tiny.gguf")
+
+    class Stopping(logging.Handler):
+        told = 0
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.told += 1
+            if self.told == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    stopping, log = Stopping(), logging.getLogger("qi_learn.outside.llama_cpp_library")
+    log.addHandler(stopping)
+    try:
+        with caplog.at_level(logging.DEBUG, log.name), pytest.raises(KeyboardInterrupt):
+            Model(path, context=64)
+    finally:
+        log.removeHandler(stopping)
+    assert stopping.told > 0
+    with closing(Model(path, context=64)) as model:
+        assert model.context == 64, "it was raised once"

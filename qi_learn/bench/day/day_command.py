@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
-from qi_learn.bench.cells import SOURCES, WHOLE, Cell, FinishedCells, Slice, code_version, slice_of
+from qi_learn.bench.cells import WHOLE, Cell, FinishedCells, Slice, code_version, slice_of
 from qi_learn.bench.day.answering import ANSWER_TOKENS, QUICK_TOKENS
 from qi_learn.bench.day.commits import steps_of_commits
 from qi_learn.bench.day.day_figures import DayFigures, DayReport
@@ -41,8 +41,8 @@ QUICK_A_SESSION = 6
 """Of one session: a few sessions are needed before a cycle can start."""
 ANSWERS, QUICK_ANSWERS = 24, 3
 """Of them those that the models answer themselves."""
-DEPENDS_ON = (*SOURCES, "gate", "cycle", "score", "track")
-"""Packages that the figures depend on."""
+DEPENDS_ON = (".",)
+"""A day is played by all of the package."""
 QUICK: Mapping[str, Mapping[str, object]] = {
     "train": {"min_interactions": 6, "max_steps": 4, "lambda_general": 0.0},
     "gate": {"min_examples": 4, "answer_tokens": 16, "max_read": 60000, "execute": 1},

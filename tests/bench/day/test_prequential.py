@@ -137,6 +137,7 @@ def versions_with(changed: str, tmp_path: Path) -> tuple[str, str]:
     [
         ("bench/day/play.py", False),
         ("gate/ledger.py", False),
+        ("settings.py", False),
         ("gate/temperature.py", True),
         ("dataset/suites/go.toml", True),
         ("outside/llama_cpp_nll.py", True),
