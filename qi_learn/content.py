@@ -15,7 +15,7 @@ page, so that what is stored, rendered again and learned is what the server read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,15 @@ class Content:
 
     text: str = ""
     images: int = 0
+
+
+def texts_within(value: object) -> Iterator[str]:
+    """Every text in an argument of a tool's call, at any depth (tools take lists of edits)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_within(inner)
 
 
 def contents_of(endpoint: str, content: Any) -> tuple[Content, ...]:

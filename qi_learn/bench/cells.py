@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qi_learn import codec
+from qi_learn.errors import SettingsError
 
 Figures = TypeVar("Figures")
 SOURCES = (
@@ -74,6 +75,16 @@ def slice_of(text: str) -> Slice:
     if not 1 <= made.number <= made.of:
         raise ValueError(f"{text} is no part of a whole")
     return made
+
+
+def part_asked(text: str | None) -> Slice:
+    """The part that `--slice` asks for. Raises SettingsError if it is none."""
+    try:
+        return slice_of(text) if text else WHOLE
+    except ValueError:
+        raise SettingsError(
+            f"`--slice {text}` is no part of a whole.", "Give for one `--slice 2/5`."
+        ) from None
 
 
 class FinishedCells:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn.bench import figures, learning, methods, tables
-from qi_learn.bench.cells import WHOLE, Slice, slice_of
+from qi_learn.bench.cells import part_asked
 from qi_learn.bench.streams import STREAMS
 from qi_learn.deploy import model_server
 from qi_learn.errors import NotFound, SettingsError
@@ -94,13 +94,13 @@ def run_learning(options: LearningOptions, out: Callable[[Any], None], *, as_jso
         long=options.long,
         cache=options.cache,
         finished=options.resume,
-        part=_part(options.part),
+        part=part_asked(options.part),
         quick=options.quick,
     )
     os.environ.update(ENVIRONMENT)  # read by torch when it is imported, which is not yet
     report = figures.Report()
     try:
-        learning.run(request, report, say=_say)
+        learning.run(request, report, say=say)
     finally:
         if report.references or report.outcomes or report.long:
             _print(report, out, as_json=as_json)
@@ -127,15 +127,7 @@ def _shots(text: str | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(shots))
 
 
-def _part(text: str | None) -> Slice:
-    try:
-        return slice_of(text) if text else WHOLE
-    except ValueError:
-        raise SettingsError(
-            f"`--slice {text}` is no part of a whole.", "Give for one `--slice 2/5`."
-        ) from None
-
-
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Report a step: on stderr, at once."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

@@ -10,6 +10,13 @@ from click.exceptions import Exit
 from qi_learn.cli.listed import Listed
 from qi_learn.cli.output import FILE, print_json, with_json
 
+_base = click.option("--base", type=FILE, help="The base model's GGUF (default: the embedded one).")
+_quick = click.option(
+    "--quick",
+    is_flag=True,
+    help="A few minutes that show that everything works; the figures mean little.",
+)
+
 
 @click.command()
 @click.option(
@@ -106,7 +113,7 @@ def bench() -> None:
     multiple=True,
     help="Real git repositories instead of conventions; one task each, repeat it.",
 )
-@click.option("--base", type=FILE, help="The base model's GGUF (default: the embedded one).")
+@_base
 @click.option(
     "--cache",
     type=FILE,
@@ -116,11 +123,7 @@ def bench() -> None:
     "--resume", type=FILE, help="Go on from the finished cells in this file, and keep them there."
 )
 @click.option("--slice", "part", help="Only a part of the cells: 2/5 is the second of five.")
-@click.option(
-    "--quick",
-    is_flag=True,
-    help="A few minutes that show that everything works; the figures mean little.",
-)
+@_quick
 @with_json
 def bench_learning(
     seeds: int | None,
@@ -202,7 +205,7 @@ def bench_learning(
     type=click.IntRange(min=1),
     help="Examples of the person's own that start a cycle (default: as train.min_interactions).",
 )
-@click.option("--base", type=FILE, help="The base model's GGUF (default: the embedded one).")
+@_base
 @click.option(
     "--cache", type=FILE, help="Keep the base's Fisher here for the next run, and finished runs."
 )
@@ -210,11 +213,7 @@ def bench_learning(
     "--resume", type=FILE, help="Go on from the finished runs in this file, and keep them there."
 )
 @click.option("--slice", "part", help="Only a part of the runs: 2/5 is the second of five.")
-@click.option(
-    "--quick",
-    is_flag=True,
-    help="A few minutes that show that everything works; the figures mean little.",
-)
+@_quick
 @with_json
 def bench_day(
     repo: tuple[Path, ...],

@@ -11,10 +11,11 @@ returned; if that does not help, the turn is not used.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qi_learn.content import texts_within
 from qi_learn.records import LearningInteraction, Suggestion
 
 Call = dict[str, Any]
@@ -43,7 +44,7 @@ def calls_of(turn_extra: Mapping[str, Any]) -> list[Call]:
 
 def suggested(interaction: LearningInteraction, calls: Sequence[Call]) -> list[Suggestion]:
     """The suggestions that are an argument of these calls, or a text within one."""
-    texts = {text for call in calls for text in _texts(call["function"]["arguments"])}
+    texts = {text for call in calls for text in texts_within(call["function"]["arguments"])}
     return [s for s in interaction.suggestions if s.text in texts]
 
 
@@ -61,15 +62,6 @@ def with_arguments(calls: Sequence[Call], kept: Mapping[str, str]) -> list[Call]
     return [
         {"function": {"name": f["name"], "arguments": replaced(f["arguments"])}} for f in functions
     ]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in an argument, at any depth (editing tools take lists of edits)."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)
 
 
 def asked_with_answer(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from qi_learn.content import texts_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Answer:
     def tool_text(self) -> str:
         """The texts in their arguments, at any depth, one behind the other."""
         arguments = [(call.get("function") or {}).get("arguments") for call in self.calls]
-        return "\n".join(_texts(arguments))
+        return "\n".join(texts_within(arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,3 @@ def read_answer(answer: Mapping[str, Any], waited: float) -> Answer:
         answer.get("eval_duration", 0) / 1e9 or waited,
         tuple(message.get("tool_calls") or ()),
     )
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)

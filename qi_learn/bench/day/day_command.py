@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from qi_learn import codec
-from qi_learn.bench.cells import WHOLE, Cell, FinishedCells, Slice, code_version, slice_of
+from qi_learn.bench.cells import Cell, FinishedCells, code_version, part_asked
+from qi_learn.bench.command import say
 from qi_learn.bench.day.answering import ANSWER_TOKENS, QUICK_TOKENS
 from qi_learn.bench.day.commits import steps_of_commits
 from qi_learn.bench.day.day_figures import DayFigures, DayReport
@@ -89,7 +89,7 @@ def run_day(options: DayOptions, out: Callable[[Any], None], *, as_json: bool) -
 def _run(options: DayOptions, report: DayReport) -> None:
     base = options.base or model_server.embedded_file()
     most = options.most or (QUICK_MOST if options.quick else MOST)
-    part, cells = _part(options.part), _cells(options)
+    part, cells = part_asked(options.part), _cells(options)
     a_session = QUICK_A_SESSION if options.quick else MOST_A_SESSION
     histories = {
         _name(path): history_of(path, most=most, a_session=a_session)
@@ -194,18 +194,3 @@ def _finished(options: DayOptions, base: Path, written: Sequence[WrittenCode]) -
             "quick": options.quick,
         },
     )
-
-
-def _part(text: str | None) -> Slice:
-    try:
-        return slice_of(text) if text else WHOLE
-    except ValueError:
-        raise SettingsError(
-            f"`--slice {text}` is no part of a whole.", "Give for one `--slice 2/5`."
-        ) from None
-
-
-def say(text: str) -> None:
-    """Report a step."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
