@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Exit
@@ -17,6 +18,9 @@ from qi_learn.cli.output import (
     with_json,
 )
 from qi_learn.paths import Paths
+
+if TYPE_CHECKING:
+    from qi_learn.commands.train import CycleOutcome
 
 
 @click.command()
@@ -46,6 +50,17 @@ def _train_now() -> None:
     paths, settings = open_settings()
     with progress_view.view(echo) as view:
         ended = train_now(paths, settings, view)
+    _leave(ended)
+
+
+def _leave(ended: CycleOutcome) -> None:
+    """Say which rules of the gate refused, if it did, and end with the code of the outcome."""
+    if ended.run is not None and ended.state == "refused":
+        from qi_learn.report.verdict_lines import refusal_lines
+
+        if lines := refusal_lines(ended.run):
+            more = f"    all of it: `qi-learn explain {ended.run.run_id}`"
+            echo("\n".join((*lines, more)))
     if ended.exit_code:
         raise Exit(ended.exit_code)
 
@@ -77,8 +92,7 @@ def bootstrap(path: Path) -> None:
     paths, settings = open_settings()
     with progress_view.view(echo) as view:
         _, ended = learn(paths, settings, absolute(path), view, now=time.time())
-    if ended.exit_code:
-        raise Exit(ended.exit_code)
+    _leave(ended)
 
 
 @click.command()

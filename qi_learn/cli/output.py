@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _ALARM = re.compile(r"(fault|lost|problem|set aside)  |recording +OFF|MEND  ")
 """How a line begins that needs attention."""
-_INDENT = re.compile(r" *(?:\w+(?: \w+)? {2,}|- |-> )?")
-"""What stands before a line's text: blanks, a first column, or the sign of an item."""
+_INDENT = re.compile(r" *(?:\w+(?: \w+)? {2,}|(?:yes|NO|--) +|- |-> )?")
+"""What stands before a line's text: blanks, a first column, the word of a rule, or the sign of an
+item.
+"""
 _QUOTED = re.compile(r" *\| ")
 _COMMAND = r"(`[^`]+`)"
 _HELD = "\0"

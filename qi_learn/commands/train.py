@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -27,9 +27,11 @@ from qi_learn.errors import (
     EXIT_TRY_AGAIN,
     DaemonError,
     NotFound,
+    QiError,
 )
 from qi_learn.outside.disk_room import refuse_full_home
 from qi_learn.paths import Paths
+from qi_learn.records import Verdict
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.settings import Settings
 from qi_learn.spool import Spool
@@ -70,6 +72,8 @@ class CycleOutcome:
 
     state: str
     reason: str
+    run: RunDirectory | None = None
+    """The cycle's, if it ended."""
 
     @property
     def exit_code(self) -> int:
@@ -162,7 +166,7 @@ def follow(run: RunDirectory, view: View, pressed: list[float], host: CycleHost)
         host.tick()
         history = run.history()
         for line in history[shown:]:
-            view.say(journal_text(line))
+            view.say(journal_text(line, _refused_by(run, line)))
         shown = len(history)
         view.show(run)
         if run.ended:
@@ -214,21 +218,35 @@ class _Leaving:
         )
 
 
-def journal_text(line: dict[str, Any]) -> str:
-    """A line of the run's journal, for people."""
+def journal_text(line: Mapping[str, Any], refused_by: Sequence[str] = ()) -> str:
+    """A line of the run's journal, for people.
+
+    `refused_by`: the rules of the gate that refused, instead of all their reasons.
+    """
     told = ("ts", "step", "state", "reason")
-    details = ", ".join(f"{key} {value}" for key, value in line.items() if key not in told)
+    known = {key: value for key, value in line.items() if key not in told and value is not None}
+    details = ", ".join(f"{key} {value}" for key, value in known.items())
     reason = str(line.get("reason") or "")
     return (
         f"{line['step']}: {line['state']}"
         + (f" ({details})" if details else "")
-        + (f": {reason}" if reason else "")
+        + (f" by {', '.join(refused_by)}" if refused_by else f": {reason}" if reason else "")
     )
+
+
+def _refused_by(run: RunDirectory, line: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rules of the gate that refused, if that is how the line says that the run ended."""
+    if line.get("step") != "end" or line.get("state") != "refused":
+        return ()
+    try:
+        return run.read(run.verdict, Verdict).refused_by
+    except (QiError, OSError, ValueError):
+        return ()
 
 
 def _outcome(run: RunDirectory) -> CycleOutcome:
     outcome = json.loads(run.outcome.read_text())
-    return CycleOutcome(outcome["state"], outcome["reason"])
+    return CycleOutcome(outcome["state"], outcome["reason"], run)
 
 
 # --- `--cancel` -----------------------------------------------------------------------------------

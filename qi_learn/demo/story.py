@@ -32,6 +32,7 @@ from qi_learn.outside.ollama import Ollama
 from qi_learn.records import Example, Verdict
 from qi_learn.records.suites import ORDINARY
 from qi_learn.report import status
+from qi_learn.report.verdict_lines import rule_lines
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.stats import evenly
 from qi_learn.terminal_text import harmless
@@ -217,12 +218,10 @@ class Story:
 
     def _say_verdict(self, verdict: Verdict) -> None:
         self.say("The gate said:")
-        for check in verdict.checks:
-            self.say(f"  {'yes' if check.passed else 'NO '} {check.name}: {check.reason}")
+        for line in rule_lines(verdict.checks, verdict.helps):
+            self.say(line.removeprefix("  "))
         for note in verdict.notes:
-            self.say(f"      {note}")
-        for words in verdict.helps:
-            self.say(f"      would have helped: {words}")
+            self.say(f"  - {note}")
 
     def _live(self) -> str:
         return str(json.loads(self._home.paths.routes.read_text())["live"])

@@ -20,18 +20,24 @@ from qi_learn.stats import t_quantile
 OFTEN = 0.8
 """How often the number of examples that is named would have been enough."""
 NEXT = (
-    "the next cycle that starts by itself waits until there are a quarter more new examples; "
-    "`qi-learn train --now` does not wait, but each look must be surer than the one before"
+    "a quarter more new examples start the next cycle; `qi-learn train --now` does not wait, but "
+    "each look must be surer than the one before"
 )
 MOST_TIMES = 10
 """An effect that takes more than so many times the examples is called too small."""
+JUDGING = 0.2
+"""The share of the new examples that is kept to judge by (dataset/split.py)."""
 
 
-def helps_of(checks: Mapping[str, Check], changes: Changes) -> Iterator[str]:
-    """A sentence for each rule that refused and can be helped, and when the next cycle comes."""
+def helps_of(checks: Mapping[str, Check], changes: Changes, own: int = 0) -> Iterator[str]:
+    """A sentence for each rule that refused and can be helped, and when the next cycle comes.
+
+    The general suites and earlier work have one together. `own`: new examples that the person
+    changed or wrote, of all that the data set has; 0 if that is not known.
+    """
     failed = [name for name, check in checks.items() if not check.passed]
     if "domain_relevance" in failed:
-        yield _better(changes.superiority)
+        yield _better(changes.superiority, own)
     if "accuracy" in failed and changes.likeness is not None:
         yield (
             "your changes are copied less well than before: more answers of that kind that you "
@@ -46,7 +52,7 @@ def helps_of(checks: Mapping[str, Check], changes: Changes) -> Iterator[str]:
     yield NEXT
 
 
-def _better(found: Superiority | None) -> str:
+def _better(found: Superiority | None, own: int) -> str:
     if found is None:
         return (
             "answers that you changed, or code that you wrote yourself, among the fresh work: what "
@@ -66,11 +72,24 @@ def _better(found: Superiority | None) -> str:
             f"a larger effect: at {fall.mean:.3f} nat a token more than {MOST_TIMES} times the "
             f"{fall.examples} examples would be needed to be sure"
         )
+    judging, units = math.ceil(times * fall.examples), math.ceil(times * fall.units)
     return (
-        f"at this effect ({fall.mean:.3f} nat a token) about {math.ceil(times * fall.examples)} "
-        f"examples with your changes to judge by, from about {math.ceil(times * fall.units)} "
-        f"sessions, would be enough for the next look in 4 of 5 cases; there were {fall.examples} "
-        f"from {fall.units} (of what is new, a fifth is kept to judge by)"
+        f"at this effect ({fall.mean:.3f} nat a token) about {judging} examples with your changes "
+        f"to judge by, from about {units} sessions, would be enough for the next look in 4 of 5 "
+        f"cases; there were {fall.examples} from {fall.units}. {_to_expect(judging, own)}"
+    )
+
+
+def _to_expect(judging: int, own: int) -> str:
+    """How much work it takes until so many judge."""
+    total = math.ceil(judging / JUDGING)
+    if not own:
+        return f"A fifth of what is new judges, so that takes some {total} new ones in all"
+    if total <= own:
+        return f"Of the {own} new ones there are, a larger gate.max_read may let as many judge"
+    return (
+        f"A fifth of what is new judges, so that takes some {total - own} more answers that you "
+        f"change or write yourself, beside the {own} there are"
     )
 
 
@@ -93,13 +112,12 @@ def _suites(failed: list[str], rises: Rises) -> Iterator[str]:
     risen = [
         rise for name in failed if (rise := rises.get(name)) is not None and rise.since.mean > 0
     ]
-    for rise in risen:
-        smaller = rise.since.mean / RISE
-        yield (
-            f"it is {rise.what} that got worse ({rise.since.mean:+.3f} nat a token): "
-            + (
-                f"a change {smaller:.1f} times smaller would have stayed within the limit"
-                if smaller > 1
-                else "a smaller change, or more of such text among what is replayed"
-            )
-        )
+    if not risen:
+        return
+    what = ", ".join(f"{rise.what} ({rise.since.mean:+.3f})" for rise in risen)
+    smaller = max(rise.since.mean for rise in risen) / RISE
+    yield f"what got worse, in nat a token, is {what}: " + (
+        f"a change {smaller:.1f} times smaller would have stayed within the limit"
+        if smaller > 1
+        else "a smaller change, or more of such text among what is replayed"
+    )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qi_learn.records import Check, Execution
+from qi_learn.records.gating import NOT_RUN
 from qi_learn.stats import mcnemar_mid_p, wilson_interval
 
 EVIDENT, EVIDENT_FROM_BASE = 0.05, 0.01
@@ -28,7 +29,7 @@ def mcnemar_rule(candidate: Execution, live: Execution, base: Execution) -> Chec
     common = [task for task in candidate.ids if task in old and task in first]
     problem = candidate.problem or live.problem or base.problem
     if not common:
-        reason = f"not run: no answer was executed, because {problem}"
+        reason = f"{NOT_RUN}: no answer was executed, because {problem}"
         return Check("execution", True, None, None, None, None, reason)
     lost, gained = _changes(common, old, new)
     faults = "; ".join(evident_losses((lost, gained), _changes(common, first, new)))

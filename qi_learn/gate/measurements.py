@@ -82,6 +82,8 @@ class ReportedOnly:
     """For the id of each example of earlier work the run that it was fresh work of."""
     fixed: Mapping[str, SuiteNll] = field(default_factory=dict)
     """What every version is measured on, by `candidate`, `live` and `base`."""
+    own: int = 0
+    """New examples of the data set that the person changed or wrote; 0 if that is not known."""
 
 
 def together(own: Behaviour, aside: Behaviour) -> Behaviour:

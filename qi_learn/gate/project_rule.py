@@ -14,13 +14,14 @@ from qi_learn.gate.advice import NEXT
 from qi_learn.gate.execution_rule import changed_tasks, evident_losses
 from qi_learn.gate.project_tests import ProjectResults
 from qi_learn.records import Check, Verdict
+from qi_learn.records.gating import NOT_RUN
 
 NAME = "project_tests"
 HELP = (
     "answers that pass your projects' tests as those of the live version do: `qi-learn run -- ` in "
     "front of the tests tells more such cases to learn from"
 )
-REFUSED = "not run: the other rules refuse it already"
+REFUSED = f"{NOT_RUN}: the other rules refuse it already"
 
 
 def project_tests_check(results: ProjectResults, candidate: str, live: str, base: str) -> Check:
@@ -31,7 +32,7 @@ def project_tests_check(results: ProjectResults, candidate: str, live: str, base
     new, old, first = (results.by_model[model] for model in (candidate, live, base))
     since_live, since_base = changed_tasks(new, old), changed_tasks(new, first)
     if since_live is None or since_base is None:
-        return Check(NAME, True, None, None, None, None, f"not run: {new.problem}")
+        return Check(NAME, True, None, None, None, None, f"{NOT_RUN}: {new.problem}")
     (lost, gained), count = since_live, len(new.ids)
     faults = "; ".join(evident_losses(since_live, since_base))
     reason = (

@@ -21,11 +21,14 @@ CYCLES = 20
 
 
 def notes_of(
-    models: Comparison, regressions: Mapping[str, Regression], reported: ReportedOnly
+    checks: Mapping[str, Check],
+    models: Comparison,
+    regressions: Mapping[str, Regression],
+    reported: ReportedOnly,
 ) -> Iterator[str]:
     """What does not decide and is worth knowing."""
     candidate, base = models.candidate, models.base
-    yield from _surely_worse(regressions)
+    yield from _surely_worse(checks, regressions)
     yield from _few_shot_is_better(candidate.behaviour, reported.few_shot)
     yield from _slower(candidate.behaviour, base.behaviour)
     yield from _thin_earlier_work(candidate.old, models.earlier)
@@ -33,13 +36,23 @@ def notes_of(
     yield from _scales_tried(reported.dev_by_scale)
 
 
-def _surely_worse(regressions: Mapping[str, Regression]) -> Iterator[str]:
-    for claim in regressions.values():
-        if claim.sure:
-            yield (
-                f"surely worse on {claim.words} ({p_words(claim.p)}, adjusted for "
-                f"{len(regressions)} suites)"
-            )
+def _surely_worse(
+    checks: Mapping[str, Check], regressions: Mapping[str, Regression]
+) -> Iterator[str]:
+    """A sentence on all that is refused for it, and one on what is allowed all the same."""
+    sure = {name: claim for name, claim in regressions.items() if claim.sure}
+    allowed = [name for name in sure if checks[_RULES.get(name, name)].passed]
+    for words, names in (
+        ("surely worse", [name for name in sure if name not in allowed]),
+        ("surely a little worse, by less than a rule refuses", allowed),
+    ):
+        if names:
+            claims = "; ".join(f"{sure[n].words} ({p_words(sure[n].p)})" for n in names)
+            yield f"{words} (p adjusted for {len(regressions)} claims): {claims}"
+
+
+_RULES = {"answers": "accuracy"}
+"""The rule that a claim belongs to, if its name is another."""
 
 
 def _few_shot_is_better(candidate: Behaviour, few_shot: Behaviour | None) -> Iterator[str]:

@@ -107,8 +107,10 @@ def _certainty(found: Superiority) -> str:
     fall, look = found.fall, found.look
     if not math.isfinite(fall.error):
         return "one session is too few to be sure"
+    low = fall.low(look.level)
+    bound = f"at least {low:.3f}" if low >= 0 else f"it may have risen by {-low:.3f}"
     return (
-        f"at least {fall.low(look.level):.3f} with {1 - look.level:.2%} confidence, as look "
-        f"{look.number} against this version takes; {fall.examples} examples in {fall.units} "
-        f"sessions; evidence of all looks {found.evidence:.3g}, enough would be {ENOUGH:g}"
+        f"{bound} at the {100 * (1 - look.level):.4g} % confidence that look {look.number} against "
+        f"this version takes; {fall.examples} examples in {fall.units} sessions; evidence of all "
+        f"looks {found.evidence:.3g}, enough would be {ENOUGH:g}"
     )

@@ -87,7 +87,7 @@ def give_verdict(
     return Verdict(
         ships=ships,
         checks=checks,
-        notes=tuple(notes_of(models, regressions, reported)),
+        notes=tuple(notes_of(by_name, models, regressions, reported)),
         risk=risk_of(by_name, changes.rises, findings.scale)
         if ships
         else "none: what was live stays live",
@@ -97,7 +97,7 @@ def give_verdict(
         scale=findings.scale,
         compared_with=compared_with,
         numbers=numbers_of(by_name, changes, regressions, models, reported),
-        helps=() if ships else tuple(helps_of(by_name, changes)),
+        helps=() if ships else tuple(helps_of(by_name, changes, reported.own)),
     )
 
 

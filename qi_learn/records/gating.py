@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from qi_learn.record_class import dataclass
 
+NOT_RUN = "not run"
+"""How the reason of a check begins that had nothing to go by, and so passes."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorGain:
@@ -151,6 +154,11 @@ class Check:
     reason: str
     """What was found, as a sentence."""
 
+    @property
+    def ran(self) -> bool:
+        """False if the rule had nothing to go by here, which its reason says first."""
+        return not self.reason.startswith(NOT_RUN)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -184,6 +192,11 @@ class Verdict:
     def reasons(self) -> tuple[str, ...]:
         """Why it does not ship; empty if it does."""
         return tuple(c.reason for c in self.checks if not c.passed)
+
+    @property
+    def refused_by(self) -> tuple[str, ...]:
+        """The names of the rules that refuse it; empty if it ships."""
+        return tuple(c.name for c in self.checks if not c.passed)
 
 
 @dataclass(frozen=True, slots=True)

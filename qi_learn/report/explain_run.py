@@ -13,11 +13,11 @@ from typing import Any
 from qi_learn import codec
 from qi_learn.dataset.replay import why
 from qi_learn.errors import QiError
-from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.plan.fallback import read_rungs
 from qi_learn.plan.reasons import reasons
 from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
+from qi_learn.report.verdict_lines import verdict_lines
 from qi_learn.report.words import by_reason, clock, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import SPLITS, load_snapshot, read_manifest, snapshot_ready
@@ -184,7 +184,7 @@ def _verdict(run: RunDirectory, records: Records) -> Iterator[str]:
     if run.verdict.exists():
         verdict = run.read(run.verdict, Verdict)
         records["verdict"] = codec.plain(verdict)
-        yield from _verdict_lines(verdict)
+        yield from verdict_lines(verdict)
 
 
 def _end(run: RunDirectory, records: Records) -> Iterator[str]:
@@ -193,27 +193,13 @@ def _end(run: RunDirectory, records: Records) -> Iterator[str]:
         return
     outcome = codec.read_object(run.outcome)
     records["outcome"] = outcome
-    yield f"  ended: {outcome.get('state')}" + (
-        f", {one_line(str(outcome['reason']))}" if outcome.get("reason") else ""
-    )
+    yield f"  ended: {outcome.get('state')}{_because(outcome.get('reason'), records)}"
 
 
-def _verdict_lines(verdict: Verdict) -> list[str]:
-    return [
-        *(
-            f"  the gate {'passed' if earlier.ships else 'refused'} it against "
-            f"{earlier.compared_with}, but another version went live meanwhile"
-            for earlier in verdict.earlier
-        ),
-        f"  the gate {'passed' if verdict.ships else 'refused'} it against "
-        f"{verdict.compared_with}, at scale {verdict.scale:g}:",
-        *(
-            f"    {'yes' if c.passed else 'NO '} {c.name}: {one_line(c.reason)}"
-            for c in verdict.checks
-        ),
-        *(f"    {note}" for note in verdict.notes),
-        *([f"    the gate {cost_sentence(cost)}"] if (cost := cost_of(verdict.numbers)) else []),
-        *(f"    would have helped: {one_line(words)}" for words in verdict.helps),
-        f"    risk: {verdict.risk}",
-        f"    way back: {verdict.rollback_plan}",
-    ]
+def _because(reason: object, records: Records) -> str:
+    """Why it ended so; what the gate refused has its reasons among the rules already."""
+    checks = records.get("verdict", {}).get("checks", ())
+    failed = [check for check in checks if not check["passed"]]
+    if failed and reason == "; ".join(check["reason"] for check in failed):
+        return f" by {', '.join(check['name'] for check in failed)}"
+    return f", {one_line(str(reason))}" if reason else ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from qi_learn.codec import read_object
 from qi_learn.daemon.lock import locked
+from qi_learn.errors import QiError
 from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
+from qi_learn.records import Verdict
 from qi_learn.report.gpu_use import GpuUse, gpu_use
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
@@ -44,6 +46,10 @@ class RunLine:
     """The number of texts that its data set left out, by reason."""
     helps: tuple[str, ...] = ()
     """What would have made it pass, if the gate refused it and its numbers tell."""
+    refused_by: Mapping[str, str] = field(default_factory=dict)
+    """The rules of the gate that refused it, each with its reason."""
+    held: int = 0
+    """How many rules held, if one refused it."""
 
 
 def newest_run(paths: Paths, waiting: str) -> RunLine | None:
@@ -57,8 +63,8 @@ def newest_run(paths: Paths, waiting: str) -> RunLine | None:
         ended = read_object(run.outcome)
         reason = str(ended.get("reason") or "")
         state = str(ended.get("state"))
-        helps = _helps(run) if state == "refused" else ()
-        return RunLine(run.run_id, state, reason, short=short, helps=helps, cost=_gate_cost(run))
+        line = RunLine(run.run_id, state, reason, short=short, cost=_gate_cost(run))
+        return _refusal(run, line) if state == "refused" else line
     state, reason = _under_way(
         run, str(read_object(run.request).get("reason") or ""), waiting, locked=locked(paths)
     )
@@ -82,13 +88,20 @@ def _gate_cost(run: RunDirectory) -> str:
     return cost_sentence(cost) if cost is not None else ""
 
 
-def _helps(run: RunDirectory) -> tuple[str, ...]:
-    """What the verdict says would have helped; nothing if there is none, or it cannot be read."""
+def _refusal(run: RunDirectory, line: RunLine) -> RunLine:
+    """The line with what the verdict says; without, if there is none or it cannot be read."""
     try:
-        found = read_object(run.verdict).get("helps") if run.verdict.exists() else None
-    except (OSError, ValueError):
-        return ()
-    return tuple(map(str, found)) if isinstance(found, list) else ()
+        verdict = run.read(run.verdict, Verdict)
+    except (QiError, OSError, ValueError):
+        return line
+    if line.reason != "; ".join(verdict.reasons):
+        return replace(line, helps=verdict.helps)
+    return replace(
+        line,
+        helps=verdict.helps,
+        refused_by=dict(zip(verdict.refused_by, verdict.reasons, strict=True)),
+        held=sum(check.passed and check.ran for check in verdict.checks),
+    )
 
 
 def _under_way(run: RunDirectory, reason: str, waiting: str, *, locked: bool) -> tuple[str, str]:

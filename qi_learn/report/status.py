@@ -248,7 +248,10 @@ def as_text(s: Status) -> str:
     ]
     if s.run is not None:
         told = s.run.progress or s.run.reason
-        lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
+        if s.run.refused_by:
+            lines += status_lines.refused_run(s.run.short, s.run.refused_by, s.run.held)
+        else:
+            lines += status_lines.last_run(s.run.short, s.run.state, s.run.step, told)
         lines += status_lines.dropped(s.run.dropped)
         lines += status_lines.would_have_helped(s.run.helps)
         lines += [f"trains on   {gpu_text(gpu)}" for gpu in s.run.gpus]

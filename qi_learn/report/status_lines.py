@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.errors import SettingsError
+from qi_learn.gate.advice import NEXT
 from qi_learn.report.words import by_reason, clock, counted, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
@@ -13,6 +14,8 @@ from qi_learn.store.client_rates import ClientRates
 
 COLUMNS = 80
 """What a terminal has at least."""
+SHOWN = 2
+"""How many rules that refused, and how many sentences on what would have helped, are shown."""
 
 
 def requests(answers: bool, seen: int, recorded: int) -> list[str]:
@@ -93,9 +96,26 @@ def last_run(short: str, state: str, step: str, told: str) -> list[str]:
     return [shown] if shown == line else [shown, f"{'':<12}all of it: `qi-learn explain {short}`"]
 
 
+def refused_run(short: str, refused_by: Mapping[str, str], held: int) -> list[str]:
+    """The newest run, if rules of the gate refused it: their names, and the first of them."""
+    names = list(refused_by)
+    line = f"last run    {short} refused by {', '.join(map(one_line, names))}"
+    more = len(names) - SHOWN
+    rest = f"{counted(more, 'more rule')} that refused, and " if more > 0 else ""
+    return [
+        fitted(line, COLUMNS),
+        *(f"{'':<12}NO  {one_line(refused_by[name])}" for name in names[:SHOWN]),
+        f"{'':<12}{rest}{counted(held, 'rule')} that held: `qi-learn explain {short}`",
+    ]
+
+
 def would_have_helped(helps: Sequence[str]) -> list[str]:
-    """What would have made the newest run pass, if the gate refused it."""
-    return [f"would help  {one_line(words)}" for words in helps]
+    """What would have made the newest run pass, if the gate refused it.
+
+    When the next cycle comes is said by the line on learning.
+    """
+    shown = [words for words in helps if words != NEXT] or helps
+    return [f"would help  {one_line(words)}" for words in shown[:SHOWN]]
 
 
 def clients(rates: Sequence[ClientRates]) -> list[str]:

@@ -63,7 +63,8 @@ def test_an_error_is_cut_between_words(past: Terminal) -> None:
 
 def test_a_refused_cycle_is_told_without_inner_names() -> None:
     line = {"ts": 1.0, "step": "end", "state": "refused", "version": None, "reason": "too few"}
-    assert journal_text(line) == "end: refused (version None): too few"
+    assert journal_text(line) == "end: refused: too few"
+    assert journal_text(line, ("accuracy", "old_work")) == "end: refused by accuracy, old_work"
     assert journal_text({"ts": 1.0, "step": "freeze", "state": "begun"}) == "freeze: begun"
     assert "one session: at least 1 more" in one_sided(["turns-from-01M8H8H4SS8269T4MQN6E73706"])
     assert "one session (s1): at least 1 more" in one_sided(["s1"])
@@ -85,6 +86,14 @@ def test_a_line_goes_on_below_its_own_text(past: Terminal) -> None:
     shown = lines[next(n for n, line in enumerate(lines) if line.startswith("projects")) :][:4]
     assert [line[:12].strip() for line in shown] == ["projects", "", "", ""]
     assert [line[12:].startswith("/src/project-") for line in shown] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("sign", ["yes", "NO ", "-- "])
+def test_a_rule_of_the_gate_goes_on_below_its_own_text(sign: str) -> None:
+    lines = wrapped(f"    {sign} accuracy: " + "likeness to the kept code " * 6, 60)
+    assert len(lines) > 2
+    assert all(line.startswith(" " * 8 + "l") or line[8] != " " for line in lines[1:])
+    assert all(line[:8].strip() == "" for line in lines[1:])
 
 
 def test_what_is_quoted_has_its_sign_on_each_of_its_lines() -> None:

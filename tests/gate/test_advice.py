@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from qi_learn.gate.advice import NEXT, times_needed
+from qi_learn.dataset.split import GATE_SHARE, assign
+from qi_learn.gate.advice import JUDGING, NEXT, times_needed
 from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.mixed_model import Estimate, correlation_of, estimate
@@ -36,6 +38,28 @@ def test_an_effect_that_is_not_sure_says_how_many_examples_would_show_it() -> No
     assert helps[-1] == NEXT
 
 
+def test_it_says_how_much_work_that_takes_as_a_fifth_judges() -> None:
+    """What is new is counted, and of it whole sessions judge until they have a fifth."""
+    candidate = falling(0.06, 0.2)
+    live = replace(BEFORE, gate=suite("gate", [2.0] * N, units=candidate.gate.units))
+    words = {
+        own: verdict_on(candidate, live, live, look=KNOWN, own=own).helps[0]
+        for own in (0, 100, 9999)
+    }
+    found = re.search(r"about (\d+) examples", words[100])
+    assert found is not None
+    total = 5 * int(found[1])
+    assert words[100].endswith(
+        f"so that takes some {total - 100} more answers that you change or write yourself, beside "
+        "the 100 there are"
+    )
+    assert words[0].endswith(f"so that takes some {total} new ones in all")
+    assert "gate.max_read" in words[9999]
+    kept = assign([f"s{n // 5}" for n in range(total)], [True] * total, min_gate=25)
+    assert abs(kept.count("gate") - int(found[1])) < 5
+    assert JUDGING == GATE_SHARE
+
+
 def test_what_is_hardly_better_needs_more_to_learn_from() -> None:
     assert refused(falling(0.0, 0.001)).helps[0].startswith("more to learn from")
 
@@ -62,8 +86,19 @@ def test_the_suite_that_got_worse_is_named_with_how_much_less_would_do() -> None
     still = {"python_stdlib": suite("python_stdlib", spread(1.0)), "go": suite("go", spread(1.0))}
     live = replace(BEFORE, general=still)
     helps = verdict_on(replace(model(gate=1.8), general=worse), live, live).helps
-    assert helps[0].startswith("it is go that got worse (+0.100 nat a token): a change 2.0 times")
+    assert helps[0].startswith("what got worse, in nat a token, is go (+0.100): a change 2.0 times")
     assert len(helps) == 2
+
+
+def test_suites_that_got_worse_have_one_sentence_together() -> None:
+    worse = {"prose": suite("prose", spread(1.3)), "go": suite("go", spread(1.1))}
+    still = {name: suite(name, spread(1.0)) for name in worse}
+    live = replace(BEFORE, general=still)
+    helps = verdict_on(replace(model(gate=1.8), general=worse), live, live).helps
+    assert helps[0].startswith(
+        "what got worse, in nat a token, is prose (+0.300), go (+0.100): a change 6.0 times smaller"
+    )
+    assert helps[1:] == (NEXT,)
 
 
 def test_answers_that_break_point_to_their_length() -> None:

@@ -86,14 +86,15 @@ def test_what_got_surely_worse_within_its_limit_is_said() -> None:
     assert [
         note
         for note in verdict.notes
-        if "surely worse on python stdlib" in note and "adjusted for 3 suites" in note
+        if note.startswith("surely a little worse, by less than a rule refuses (p adjusted for 3 claims)")
+        and ": python stdlib: +0.017 nat a token (p = " in note
     ]
     assert verdict.numbers["p_worse_old_work"] == 1.0
     slight = stdlib([a + 0.004 + (0.02 if i % 3 else -0.04) for i, a in enumerate(spread(1.0))])
     assert not [
         note
         for note in verdict_on(replace(model(gate=1.8), general={"python_stdlib": slight})).notes
-        if "surely worse" in note
+        if "surely" in note
     ]
 
 
@@ -114,7 +115,8 @@ def test_tasks_that_the_code_no_longer_solves_are_a_claim_like_the_others(
     assert verdict.numbers["p_worse_execution"] == pytest.approx(4 * 0.5 ** (lost + 1))
     assert (
         any(
-            f"surely worse on tasks solved by code that was run: {lost} lost, 0 gained" in note
+            note.startswith("surely worse (p adjusted for 4 claims)")
+            and f": tasks solved by code that was run: {lost} lost, 0 gained" in note
             for note in verdict.notes
         )
         is reported
@@ -126,9 +128,19 @@ def test_answers_that_are_surely_less_like_the_kept_code_are_said_within_their_l
     verdict = verdict_on(model(gate=1.8, similarity=0.785))
     assert verdict.ships
     assert any(
-        "surely worse on answers' likeness to the kept code: -0.015" in note
+        note.startswith("surely a little worse, by less than a rule refuses")
+        and ": answers' likeness to the kept code: -0.015" in note
         for note in verdict.notes
     )
+
+
+def test_all_that_got_surely_worse_is_one_sentence() -> None:
+    worse = {name: suite(name, spread(1.1)) for name in ("go", "prose", "sql")}
+    still = {name: suite(name, spread(1.0)) for name in worse}
+    live = replace(BEFORE, general=still)
+    notes = verdict_on(replace(model(gate=1.8), general=worse), live, live).notes
+    (note,) = [note for note in notes if "surely" in note]
+    assert note.count("+0.100 nat a token") == 3
 
 
 def standard_error(after: SuiteNll, before: SuiteNll) -> float:

@@ -60,6 +60,18 @@ def test_better_on_the_persons_tokens_passes() -> None:
     assert "24 examples in 4 sessions" in passed.reason
 
 
+def test_a_bound_below_nothing_is_said_to_be_a_rise() -> None:
+    """"Fell by 0.05, at least -0.07" is no sentence."""
+    unsure = check(work(falling(0.05, spread=0.4)))
+    assert unsure.low is not None
+    assert unsure.low < 0
+    risen = f"fell by 0.050 nat a token (it may have risen by {-unsure.low:.3f} at the 98 % "
+    assert risen in unsure.reason
+    assert "at least" not in unsure.reason
+    sure = check(work(falling(0.1)))
+    assert f"(at least {sure.low:.3f} at the 98 % confidence that look 1 against" in sure.reason
+
+
 def test_a_model_that_is_only_surer_of_its_own_words_does_not() -> None:
     """All logits times 1.05: all target tokens look better, those of the person do not."""
     sharper = replace(work(LIVE, own=0.9), temperature=1.05)

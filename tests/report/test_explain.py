@@ -128,7 +128,7 @@ def test_explain_says_what_would_have_helped_a_run_that_was_refused(past: Paths)
     verdict = replace(run.read(run.verdict, Verdict), helps=("more sessions", "a smaller change"))
     run.write(run.verdict, verdict)
     told = as_text(explain(past, Settings(), RUN))
-    assert "    would have helped: more sessions\n    would have helped: a smaller change" in told
+    assert "    would have helped:\n      - more sessions\n      - a smaller change\n" in told
 
 
 def test_all_numbers_of_a_verdict_are_in_the_records_by_cycle_too(past: Paths) -> None:
@@ -145,7 +145,7 @@ def test_explain_says_which_verdict_came_to_nothing(past: Paths) -> None:
     run.write(run.verdict, replace(verdict, compared_with="1.1.0", earlier=(verdict,)))
     told = as_text(explain(past, Settings(), RUN))
     meanwhile = f"it against {verdict.compared_with}, but another version went live meanwhile"
-    assert told.index(meanwhile) < told.index("it against 1.1.0, at scale 0.75")
+    assert told.index(meanwhile) < told.index("it against v1.1.0, at scale 0.75")
 
 
 def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
