@@ -33,9 +33,9 @@ class ServeSettings:
     reach.
     """
     context: int = 2048
-    """Context length of the embedded engine, tokens."""
+    """Context length of the embedded engine, tokens; at least 256."""
     keep: int = 3
-    """How many versions of the live chain stay."""
+    """How many versions of the live chain stay; at least 1."""
 
     @property
     def embedded(self) -> bool:
@@ -200,23 +200,27 @@ class GateSettings:
     """Sizes of what the gate measures; its limits are not settings."""
 
     min_examples: int = 25
-    """Fewer held-out examples than this of which you wrote or changed something: refused."""
+    """Fewer held-out examples than this of which you wrote or changed something: refused. At least
+    2; with few examples hardly anything is sure enough to ship.
+    """
     answer_tokens: int = 96
-    """Longest greedy answer."""
+    """Longest greedy answer, in tokens; at least 8."""
     max_read: int = 120000
     """Tokens that one gate reads at most, all models and suites together, prompts included. What
     was measured before costs nothing. At least 60000: with less too little of a suite would be read
     to judge by.
     """
     max_generated: int = 6000
-    """Tokens that one gate has the models generate at most, all together."""
+    """Tokens that one gate has the models generate at most, all together. At least 2000: with less
+    too few questions could be asked to judge by.
+    """
     execute: int = 48
     """Tasks of the suite whose answers are run in the sandbox, at most; 0: none is. Your projects'
     tests run answers too, if `project_tests` is true.
     """
     night_tokens: int = 40000
     """Tokens that are read in a night at most, to compare the live version with the one before it
-    on what you wrote since it is live; 0: they are not compared.
+    on what you wrote since it is live; 0: they are not compared, else at least 5000.
     """
     project_tests: bool = False
     """True: the tests of your projects judge answers too. They run in a sandbox, on a copy of your

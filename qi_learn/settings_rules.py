@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from qi_learn.loopback import WITHOUT_CREDENTIALS, holds_credentials
-from qi_learn.settings import HIGHEST_RANK, IdleSettings, Settings, TrainSettings
+from qi_learn.settings import HIGHEST_RANK, GateSettings, IdleSettings, Settings, TrainSettings
 
 LEAST_READ = 60_000
 """What one gate needs: 8 texts of every suite, 96 tokens long behind prompts of 256, under three
 models of which none was measured before (29,691 tokens for the general suites alone, as the
 embedded base cuts them).
 """
+LEAST_GENERATED = 2_000
+"""Tokens of the answers that one gate has the models generate at least."""
+LEAST_NIGHT = 5_000
+"""Tokens of a night at least, if any are read at night."""
 RETIRED: Mapping[str, str] = MappingProxyType(
     {"gate.max_tokens": "gate.max_read is what counts, and it counts everything that is read"}
 )
@@ -33,15 +37,7 @@ def out_of_range(s: Settings) -> list[str]:
             min(s.keep.raw_days, s.keep.scores_days, s.keep.size_gb) >= 0,
             "keep.raw_days, keep.scores_days and keep.size_gb must not be negative (0: no limit)",
         ),
-        (s.gate.min_examples >= 2, "gate.min_examples must be at least 2"),
-        (s.gate.max_read >= LEAST_READ, f"gate.max_read must be at least {LEAST_READ}"),
-        (s.gate.answer_tokens >= 8, "gate.answer_tokens must be at least 8"),
-        (s.gate.max_generated >= 2000, "gate.max_generated must be at least 2000"),
-        (
-            s.gate.night_tokens == 0 or s.gate.night_tokens >= 5000,
-            "gate.night_tokens must be 0 or at least 5000",
-        ),
-        (s.gate.execute >= 0, "gate.execute must not be negative (0: no task is run)"),
+        *_gate_rules(s.gate),
     )
     return [problem for holds, problem in rules if not holds]
 
@@ -75,6 +71,35 @@ def _capture_rules(s: Settings) -> tuple[Rule, ...]:
             "capture.window and capture.settle must be above 0",
         ),
         (0 < s.capture.placed_similarity <= 1, "capture.placed_similarity must be in (0, 1]"),
+    )
+
+
+def _gate_rules(g: GateSettings) -> tuple[Rule, ...]:
+    return (
+        (
+            g.min_examples >= 2,
+            f"gate.min_examples must be at least 2, and is {g.min_examples}",
+        ),
+        (
+            g.max_read >= LEAST_READ,
+            f"gate.max_read must be at least {LEAST_READ}, and is {g.max_read}: with less too "
+            "little of a suite would be read to judge by",
+        ),
+        (
+            g.answer_tokens >= 8,
+            f"gate.answer_tokens must be at least 8, and is {g.answer_tokens}",
+        ),
+        (
+            g.max_generated >= LEAST_GENERATED,
+            f"gate.max_generated must be at least {LEAST_GENERATED}, and is {g.max_generated}: "
+            "with less too few questions could be asked to judge by",
+        ),
+        (
+            g.night_tokens == 0 or g.night_tokens >= LEAST_NIGHT,
+            f"gate.night_tokens must be 0 (versions are not compared at night) or at least "
+            f"{LEAST_NIGHT}, and is {g.night_tokens}",
+        ),
+        (g.execute >= 0, "gate.execute must not be negative (0: no task is run)"),
     )
 
 

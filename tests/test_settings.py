@@ -187,6 +187,28 @@ def test_a_gate_that_could_read_too_little_is_no_setting(tmp_path: Path) -> None
         load_settings(_file(tmp_path, "[gate]\nmax_read = 59999\n"), env={})
 
 
+@pytest.mark.parametrize(
+    ("key", "least"),
+    [
+        ("min_examples", 2),
+        ("answer_tokens", 8),
+        ("max_read", 60_000),
+        ("max_generated", 2_000),
+        ("night_tokens", 5_000),
+    ],
+)
+def test_the_least_value_of_a_setting_of_the_gate_is_on_its_page_and_in_its_error(
+    tmp_path: Path, key: str, least: int
+) -> None:
+    load_settings(_file(tmp_path, f"[gate]\n{key} = {least}\n"), env={})
+    with pytest.raises(SettingsError) as caught:
+        load_settings(_file(tmp_path, f"[gate]\n{key} = {least - 1}\n"), env={})
+    assert f"at least {least}, and is {least - 1}" in caught.value.what
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "settings.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{key}` |")]
+    assert f"at least {least}" in row.lower()
+
+
 def test_the_environment_cannot_break_on_a_wrong_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"\[train\] must be a table"):
         load_settings(_file(tmp_path, "train = 3\n"), env={"QI_LEARN__TRAIN__SEED": "4"})

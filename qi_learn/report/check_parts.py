@@ -114,24 +114,39 @@ def sandbox(paths: Paths, settings: Settings) -> Iterator[Finding]:
     """The sandbox for generated code.
 
     Learning works without it, and the gate says each time that no code was run: a remark and not a
-    fault.
+    fault. That the projects' tests judge was asked for, so it is a fault if they cannot.
     """
-    if settings.gate.execute == 0 and not settings.gate.project_tests:
-        yield Finding("sandbox", True, "The gate runs no generated code (gate.execute = 0).")
-        return
+    yield (
+        _tasks_sandbox()
+        if settings.gate.execute
+        else Finding("sandbox", True, "The gate runs no tasks of its own (gate.execute = 0).")
+    )
+    if settings.gate.project_tests:
+        yield from _project_tests()
+
+
+def _tasks_sandbox() -> Finding:
     try:
-        if settings.gate.execute:
-            open_sandbox()
-        if settings.gate.project_tests:
-            open_project_sandbox()
+        open_sandbox()
     except ToolMissing as error:
-        yield Finding("sandbox", True, f"{error.what} {error.hint}")
-    else:
+        return Finding("sandbox", True, f"{error.what} {error.hint}")
+    what = "bubblewrap works: the gate runs generated code in it, and nowhere else."
+    return Finding("sandbox", True, what)
+
+
+def _project_tests() -> Iterator[Finding]:
+    try:
+        open_project_sandbox()
+    except ToolMissing as error:
         yield Finding(
-            "sandbox",
-            True,
-            "bubblewrap works: the gate runs generated code in it, and nowhere else.",
+            "project_tests",
+            False,
+            "gate.project_tests is true, and your projects' tests will not run without bubblewrap "
+            f"that works. {error.what}",
+            f"{error.hint} Or set gate.project_tests = false.",
         )
+    else:
+        yield Finding("project_tests", True, "Your projects' tests judge, in bubblewrap.")
 
 
 def sqlite(paths: Paths, settings: Settings) -> Iterator[Finding]:

@@ -86,7 +86,9 @@ def test_what_got_surely_worse_within_its_limit_is_said() -> None:
     assert [
         note
         for note in verdict.notes
-        if note.startswith("surely a little worse, by less than a rule refuses (p adjusted for 3 claims)")
+        if note.startswith(
+            "surely a little worse, by less than a rule refuses (p adjusted for 3 claims)"
+        )
         and ": python stdlib: +0.017 nat a token (p = " in note
     ]
     assert verdict.numbers["p_worse_old_work"] == 1.0

@@ -61,7 +61,7 @@ def test_better_on_the_persons_tokens_passes() -> None:
 
 
 def test_a_bound_below_nothing_is_said_to_be_a_rise() -> None:
-    """"Fell by 0.05, at least -0.07" is no sentence."""
+    """ "Fell by 0.05, at least -0.07" is no sentence."""
     unsure = check(work(falling(0.05, spread=0.4)))
     assert unsure.low is not None
     assert unsure.low < 0

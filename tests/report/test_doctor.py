@@ -48,6 +48,29 @@ def test_the_doctor_says_which_languages_are_followed_by_lines(
     assert "`languages`" in found.what
 
 
+@pytest.mark.parametrize("bwrap", [None, "echo 'setting up uid map: denied' >&2; exit 1"])
+def test_the_doctor_says_that_a_projects_tests_will_not_run(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bwrap: str | None
+) -> None:
+    """Asked for and impossible is a fault; nothing else says so before a cycle is over."""
+    paths.ensure()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    if bwrap is not None:
+        (programs / "bwrap").write_text(f"#!/bin/sh\n{bwrap}\n")
+        (programs / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    assert "project_tests" not in examined(paths)
+    paths.settings_file.write_text("[gate]\nproject_tests = true\n")
+    found = examined(paths)
+    assert found["sandbox"].ok, "learning works without it"
+    assert not found["project_tests"].ok
+    assert "your projects' tests will not run" in found["project_tests"].what
+    assert "without bubblewrap" in found["project_tests"].what
+    assert "bwrap" in found["project_tests"].hint or "apt install" in found["project_tests"].hint
+    assert "gate.project_tests = false" in found["project_tests"].hint
+
+
 def test_the_doctor_looks_for_what_unsloth_needs(paths: Paths, tmp_path: Path) -> None:
     assert "backend" not in examined(paths)  # not asked for, and not installed
     about = tmp_path / "site" / "unsloth-2026.10.9.dist-info"

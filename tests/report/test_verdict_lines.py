@@ -160,7 +160,9 @@ def test_what_ships_has_every_rule_and_the_way_back(home: Terminal) -> None:
     assert lines[3].startswith("    yes domain_relevance: NLL on what you wrote yourself fell by")
     assert lines[4].startswith("        token (at least 0."), "below its own text"
     assert any(line.startswith("    way back: `qi-learn rollback`") for line in lines)
-    assert "speed 1.00, " in " ".join(" ".join(lines).split()), "a number of the file itself is not left out"
+    assert "speed 1.00, " in " ".join(" ".join(lines).split()), (
+        "a number of the file itself is not left out"
+    )
     assert len(lines) <= 45
 
 
