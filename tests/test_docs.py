@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,22 @@ from qi_learn.commands.import_request import ImportReport
 from qi_learn.commands.launch import ToolFound
 from qi_learn.commands.rollback import RollbackReport
 from qi_learn.demo.figures import Figures
-from qi_learn.records import MarkedVersion, Monitored, Receipt, SetAside, VersionPair, WatchState
+from qi_learn.gate.cost import Cost
+from qi_learn.gate.measurements import Measurements
+from qi_learn.gate.project_rule import with_project_tests
+from qi_learn.gate.project_tests import ProjectResults
+from qi_learn.records import (
+    Check,
+    Execution,
+    Leak,
+    MarkedVersion,
+    Monitored,
+    Receipt,
+    SetAside,
+    Verdict,
+    VersionPair,
+    WatchState,
+)
 from qi_learn.report.daemon_status import DaemonStatus, Process
 from qi_learn.report.explain import Explanation
 from qi_learn.report.finding import Finding
@@ -46,6 +62,7 @@ from qi_learn.rundir.progress import Progress
 from qi_learn.settings import Settings, settings_table
 from qi_learn.store.client_rates import ClientRates
 from qi_learn.store.turn_lines import TurnLine
+from tests.support.gate_models import BEFORE, answers, model, suite, verdict_on
 from tests.support.pages import lines_by_hand
 
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "pyproject.toml").exists())
@@ -85,12 +102,8 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
     ),
     "export data": ((ExampleReport,), {"--format"}),
     "explain": (
-        (Explanation,),
-        {
-            *("monitored", "known", "qi-learn status", "records.verdict.numbers"),
-            *("gate_", "old_", "general_nll_candidate", "_live", "_base"),
-            *("old_nll_candidate_of_RUN", "fixed_nll_candidate"),
-        },
+        (Explanation, Verdict, Check),
+        {"monitored", "known", "qi-learn status", "records.verdict"},
     ),
     "versions": ((VersionLine,), {"versions"}),
     "rollback": ((RollbackReport,), set()),
@@ -171,6 +184,49 @@ def test_the_json_fields_are_the_documented_ones(command: str) -> None:
     records, more = DOCUMENTED[command]
     known = {key for record in records for key in keys_of(record)} | more
     assert set(re.findall(r"`([^`]+)`", section(command))) == known
+
+
+def test_every_number_of_a_verdict_is_in_the_list_and_no_other() -> None:
+    """Of a verdict on everything that there can be."""
+    page = (DOCS / "reference" / "json.md").read_text().split("## The numbers of a verdict\n")[1]
+    listed = set(
+        re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))
+    )
+    forms = {
+        name: name.replace("WHO", "(candidate|live|base)")
+        .replace("SUITE", "[a-z_]+")
+        .replace("RUN", "[A-Z0-9]+")
+        .replace("SCALE", "[0-9.]+")
+        for name in listed
+    }
+    tasks = Execution(("t0",), (True,))
+    fits = {
+        number: {name for name, form in forms.items() if re.fullmatch(form, number)}
+        for number in whole_verdict(replace(model(gate=1.8), execution=tasks)).numbers
+    }
+    assert [number for number, names in fits.items() if not names] == []
+    assert set().union(*fits.values()) == listed
+
+
+def whole_verdict(candidate: Measurements) -> Verdict:
+    """With every number that there can be."""
+    before = replace(BEFORE, execution=candidate.execution)
+    leak = Leak("key", "an answer", 1.0)
+    fixed = {who: suite("fixed", [1.0]) for who in ("candidate", "live", "base")}
+    verdict = verdict_on(
+        candidate,
+        before,
+        before,
+        leaks=(leak,),
+        dev_by_scale={0.5: 1.0},
+        few_shot=answers(0.9),
+        packing_cost=0.01,
+        cycles={"old0": "R1"},
+        fixed=fixed,
+    )
+    cost = Cost(1, 1, 1, 1.0, 1.0, 1).numbers()
+    check, ran = Check("project_tests", True, None, None, None, None, ""), ProjectResults({}, {}, 3)
+    return with_project_tests(replace(verdict, numbers={**verdict.numbers, **cost}), check, ran)
 
 
 def test_every_command_that_prints_json_is_documented() -> None:
