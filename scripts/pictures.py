@@ -28,6 +28,8 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
+from qi_learn.cli.output import wrapped
+
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 COLUMNS = 100
 QUESTIONS = (
@@ -206,7 +208,8 @@ def draw(file: Path, command: Sequence[str], output: str) -> None:
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         console.print(prompt)
-        console.print(Text(output.rstrip("\n")), overflow="fold")
+        for line in output.rstrip("\n").split("\n"):
+            console.print(Text("\n".join(wrapped(line, COLUMNS))), overflow="fold")
         console.print()  # the last line's descenders would be cut off
     picture = console.export_svg(
         title="qi-learn", theme=MONOKAI, code_format=SVG, unique_id=f"qi-learn-{file.stem}"
