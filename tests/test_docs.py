@@ -54,6 +54,7 @@ from qi_learn.report.finding import Finding
 from qi_learn.report.gpu_use import GpuUse
 from qi_learn.report.keeping import KeptState
 from qi_learn.report.listing import VersionLine
+from qi_learn.report.refused_runs import RefusedRun
 from qi_learn.report.shipped import ShippedState
 from qi_learn.report.status import RunLine, Status
 from qi_learn.report.why import LinesLeft, Why, WhyBlock
@@ -105,7 +106,7 @@ DOCUMENTED: dict[str, tuple[tuple[type, ...], set[str]]] = {
         (Explanation, Verdict, Check),
         {"monitored", "known", "qi-learn status", "records.verdict"},
     ),
-    "versions": ((VersionLine,), {"versions"}),
+    "versions": ((VersionLine, RefusedRun), {"versions", "refused"}),
     "rollback": ((RollbackReport,), set()),
     "backup": ((BackupReport,), set()),
     "forget": (

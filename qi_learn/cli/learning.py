@@ -98,14 +98,21 @@ def bootstrap(path: Path) -> None:
 @click.command()
 @with_json
 def versions(as_json: bool) -> None:
-    """List the versions of the model: which one is live, which ones can be gone back to."""
-    from qi_learn.report import listing
+    """List the versions of the model: which one is live, which ones can be gone back to.
 
-    lines = listing.versions(readable_home())
+    Below them the cycles whose candidate the gate refused.
+    """
+    from qi_learn.report import listing
+    from qi_learn.report.refused_runs import refused_runs, refused_text
+
+    paths = readable_home()
+    lines, refused = listing.versions(paths), refused_runs(paths)
     if as_json:
-        print_json({"versions": lines})
-    else:
-        echo(listing.versions_text(lines))
+        print_json({"versions": lines, "refused": refused})
+        return
+    echo(listing.versions_text(lines))
+    if refused:
+        echo(refused_text(refused))
 
 
 @click.command()

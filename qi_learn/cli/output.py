@@ -27,6 +27,8 @@ item.
 """
 _QUOTED = re.compile(r" *\| ")
 _COMMAND = r"(`[^`]+`)"
+_NUMBER = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)")
+"""The blanks within `95 %` and `p < 0.001`, which stand on one line."""
 _HELD = "\0"
 """Stands for a blank that is no place to cut; it is in no text that was made harmless."""
 
@@ -152,6 +154,7 @@ def _cut(text: str, width: int, indent: str, *, begins: bool) -> list[str]:
     import textwrap
 
     whole = re.sub(_COMMAND, lambda command: command[0].replace(" ", _HELD), text)
+    whole = _NUMBER.sub(_HELD, whole)
     cut = textwrap.wrap(
         whole if begins else whole.strip(),
         width,

@@ -76,7 +76,7 @@ def _better(found: Superiority | None, own: int) -> str:
     return (
         f"at this effect ({fall.mean:.3f} nat a token) about {judging} examples with your changes "
         f"to judge by, from about {units} sessions, would be enough for the next look in 4 of 5 "
-        f"cases; there were {fall.examples} from {fall.units}. {_to_expect(judging, own)}"
+        f"cases; there were {fall.examples} from {fall.units} sessions. {_to_expect(judging, own)}"
     )
 
 

@@ -96,6 +96,15 @@ def test_a_rule_of_the_gate_goes_on_below_its_own_text(sign: str) -> None:
     assert all(line[:8].strip() == "" for line in lines[1:])
 
 
+def test_a_share_and_a_chance_are_not_cut() -> None:
+    for width in range(30, 60):
+        lines = wrapped(
+            "  at most +0.005 with 95 % confidence (p < 0.001), at 98 % (p = 0.04)", width
+        )
+        assert " ".join(map(str.strip, lines)).count("95 %") == 1
+        assert [line for line in lines if re.search(r"^ *[%<=]|\bp$|[<=]$|\d$", line)] == []
+
+
 def test_what_is_quoted_has_its_sign_on_each_of_its_lines() -> None:
     lines = wrapped("    |     " + "return a long line of an answer " * 4, 60)
     assert len(lines) > 2

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qi_learn.commands.train import CycleHost, follow
 from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.project_rule import REFUSED, project_tests_check
 from qi_learn.gate.project_tests import ProjectResults
 from qi_learn.records import Check, Execution, SuiteNll, Verdict
-from qi_learn.report.verdict_lines import rule_lines, verdict_lines
+from qi_learn.report.verdict_lines import refusal_lines, rule_lines, verdict_lines
+from qi_learn.report.words import clock
 from qi_learn.rundir.directory import RunDirectory
 from tests.support.command_line import Terminal
 from tests.support.gate_models import N, answers, model, spread, suite, verdict_on
@@ -172,3 +175,53 @@ def test_what_ended_otherwise_than_by_the_gate_keeps_its_reason(home: Terminal) 
     run.write(run.outcome, {"state": "failed", "reason": "The disk is full.", "version": None})
     assert "  ended: failed, The disk is full." in home.screen("explain", RUN)
     assert "last run    01HZXW00 failed: The disk is full." in home.screen("status")
+
+
+def test_cycles_that_were_refused_are_listed_below_the_versions(home: Terminal) -> None:
+    """They came to no version, so that no other list names them."""
+    assert home.qi("versions").out.count("\n") == 2
+    end(home, judged(tried(fall=0.1, apart=0.3)))
+    out = home.qi("versions").out.splitlines()
+    assert out[-2:] == [
+        f"   refused  {clock(80.0)}  run 01HZXW00, by domain_relevance",
+        "`qi-learn explain 01HZXW00` says why.",
+    ]
+    (told,) = home.qi("versions", "--json").json["refused"]
+    assert (told["run"], told["compared_with"]) == (RUN, "1.0.0")
+    for n in range(6):
+        newer = RunDirectory(home.paths.runs / f"01J{n}{RUN[4:]}")
+        shutil.copytree(home.paths.runs / RUN, newer.path)
+    out = home.qi("versions").out.splitlines()
+    assert (out[2], len(out)) == ("   (2 more were refused before)", 9)
+    run = RunDirectory(home.paths.runs / RUN)
+    run.verdict.write_bytes(b"\x00")
+    assert len(home.qi("versions", "--json").json["refused"]) == 6
+
+
+def test_a_refused_cycle_that_one_waited_for_says_why_at_its_end(home: Terminal) -> None:
+    end(home, judged(tried(fall=0.1, apart=0.3)))
+    run = RunDirectory(home.paths.runs / RUN)
+    lines = refusal_lines(run)
+    assert lines[0].startswith("    NO  domain_relevance: NLL on what you wrote yourself")
+    assert lines[1].startswith("    would have helped: at this effect")
+    run.journal(82.0, "end", "refused", reason="one; two", version=None)
+    view = Said()
+    host = CycleHost(alive=lambda: True, cancel=lambda: None, left="")
+    ended = follow(run, view, [], host)
+    assert view.said[-1] == "end: refused by domain_relevance"
+    assert (ended.state, ended.run) == ("refused", run)
+    run.verdict.unlink()
+    assert refusal_lines(run) == []
+
+
+class Said:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def show(self, run: RunDirectory) -> None:
+        """Shows nothing."""
