@@ -11,7 +11,6 @@ from qi_learn.errors import QiError
 from qi_learn.gate.cost import cost_of, cost_sentence
 from qi_learn.paths import Paths
 from qi_learn.record_class import dataclass
-from qi_learn.records import Verdict
 from qi_learn.report.gpu_use import GpuUse, gpu_use
 from qi_learn.rundir.directory import RunDirectory, run_directories
 from qi_learn.rundir.progress import Progress, progress_text, read_progress
@@ -90,6 +89,8 @@ def _gate_cost(run: RunDirectory) -> str:
 
 def _refusal(run: RunDirectory, line: RunLine) -> RunLine:
     """The line with what the verdict says; without, if there is none or it cannot be read."""
+    from qi_learn.records import Verdict  # most homes have no refused run to tell of
+
     try:
         verdict = run.read(run.verdict, Verdict)
     except (QiError, OSError, ValueError):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qi_learn.errors import SettingsError
-from qi_learn.gate.advice import NEXT
 from qi_learn.report.words import by_reason, clock, counted, fitted, one_line
 from qi_learn.rundir.lost_turns import Lost
 from qi_learn.rundir.progress import span
@@ -114,6 +113,10 @@ def would_have_helped(helps: Sequence[str]) -> list[str]:
 
     When the next cycle comes is said by the line on learning.
     """
+    if not helps:
+        return []
+    from qi_learn.gate.advice import NEXT  # most homes have no refused run to tell of
+
     shown = [words for words in helps if words != NEXT] or helps
     return [f"would help  {one_line(words)}" for words in shown[:SHOWN]]
 
