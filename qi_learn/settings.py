@@ -204,7 +204,9 @@ class GateSettings:
     2; with few examples hardly anything is sure enough to ship.
     """
     answer_tokens: int = 96
-    """Longest greedy answer, in tokens; at least 8."""
+    """Longest greedy answer, in tokens; at least 8. The longer, the fewer questions does
+    `max_generated` pay for.
+    """
     max_read: int = 120000
     """Tokens that one gate reads at most, all models and suites together, prompts included. What
     was measured before costs nothing. At least 60000: with less too little of a suite would be read
@@ -215,8 +217,9 @@ class GateSettings:
     too few questions could be asked to judge by.
     """
     execute: int = 48
-    """Tasks of the suite whose answers are run in the sandbox, at most; 0: none is. Your projects'
-    tests run answers too, if `project_tests` is true.
+    """Tasks of the suite whose answers are run in the sandbox, at most; 0: none is. By default
+    `max_generated` pays for 20 of them. Your projects' tests run answers too, if `project_tests` is
+    true.
     """
     night_tokens: int = 40000
     """Tokens that are read in a night at most, to compare the live version with the one before it
