@@ -74,9 +74,9 @@ def _better(found: Superiority | None, own: int) -> str:
         )
     judging, units = math.ceil(times * fall.examples), math.ceil(times * fall.units)
     return (
-        f"at this effect ({fall.mean:.3f} nat a token) about {judging} examples with your changes "
-        f"to judge by, from about {units} sessions, would be enough for the next look in 4 of 5 "
-        f"cases; there were {fall.examples} from {fall.units} sessions. {_to_expect(judging, own)}"
+        f"at this effect ({fall.mean:.3f} nat a token) about {judging} examples with your changes, "
+        f"from about {units} sessions, would be enough in 4 of 5 cases; there were {fall.examples} "
+        f"from {fall.units}. {_to_expect(judging, own)}"
     )
 
 
@@ -89,7 +89,7 @@ def _to_expect(judging: int, own: int) -> str:
         return f"Of the {own} new ones there are, a larger gate.max_read may let as many judge"
     return (
         f"A fifth of what is new judges, so that takes some {total - own} more answers that you "
-        f"change or write yourself, beside the {own} there are"
+        f"change or write, beside the {own} there are"
     )
 
 

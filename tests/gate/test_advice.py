@@ -50,8 +50,8 @@ def test_it_says_how_much_work_that_takes_as_a_fifth_judges() -> None:
     assert found is not None
     total = 5 * int(found[1])
     assert words[100].endswith(
-        f"so that takes some {total - 100} more answers that you change or write yourself, beside "
-        "the 100 there are"
+        f"so that takes some {total - 100} more answers that you change or write, beside the 100 "
+        "there are"
     )
     assert words[0].endswith(f"so that takes some {total} new ones in all")
     assert "gate.max_read" in words[9999]
