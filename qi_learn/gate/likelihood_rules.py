@@ -24,6 +24,7 @@ from qi_learn.gate.measurements import Comparison, Likelihoods
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation, Estimate, estimate, variances_of
 from qi_learn.gate.regressions import Rise
 from qi_learn.records import Check, SuiteNll
+from qi_learn.records.gating import NOT_RUN
 from qi_learn.records.suites import FEW, SPILL_OVER
 from qi_learn.stats import holm
 
@@ -106,7 +107,7 @@ def earlier_work_check(
         )
         return without_number("old_work", RISE, reason)
     if not suite.ids:
-        reason = "there is no earlier work to compare on yet"
+        reason = f"{NOT_RUN}: there is no earlier work to compare on yet"
         return without_number("old_work", RISE, reason, passes=True)
     if rise is None or rise.since_base is None:
         return without_number("old_work", RISE, f"{EARLIER} could not be measured")

@@ -154,6 +154,16 @@ def test_a_rule_that_was_not_run_is_no_yes() -> None:
     ]
 
 
+def test_where_there_is_no_earlier_work_its_rule_is_no_yes() -> None:
+    first, none = tried(fall=0.5, apart=0.1), suite("old", [])
+    before = replace(BEFORE, old=none)
+    verdict = verdict_on(replace(first, old=none), before, before)
+    assert verdict.ships
+    assert "    --  old_work: not run: there is no earlier work to compare on yet" in rule_lines(
+        verdict.checks, ()
+    )
+
+
 def test_what_ships_has_every_rule_and_the_way_back(home: Terminal) -> None:
     verdict = judged(tried(fall=0.5, apart=0.1))
     assert verdict.ships
