@@ -18,7 +18,7 @@ from qi_learn.plan.reasons import reasons
 from qi_learn.plan.strength import divergence_sentences
 from qi_learn.records import Packed, Placement, Plan, Snapshot, TrainResult, Verdict
 from qi_learn.report.verdict_lines import verdict_lines
-from qi_learn.report.words import by_reason, clock, one_line, saw_forgotten
+from qi_learn.report.words import by_reason, clock, counted, one_line, saw_forgotten
 from qi_learn.rundir.directory import RunDirectory, RunRequest
 from qi_learn.rundir.snapshot import SPLITS, load_snapshot, read_manifest, snapshot_ready
 
@@ -86,8 +86,9 @@ def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
         sources = Counter(p.source for p in snapshot.pairs)
         records["data"]["pairs"] = dict(sources)
         yield (
-            f"    preferences: {sources['edit']} edits, {sources['fork']} second answers, "
-            f"{sources['reject']} rejections"
+            f"    preferences: {counted(sources['edit'], 'edit')}, "
+            f"{counted(sources['fork'], 'second answer')}, "
+            f"{counted(sources['reject'], 'rejection')}"
         )
     if snapshot.dropped:
         yield f"    left out: {by_reason(snapshot.dropped)}"

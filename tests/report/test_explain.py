@@ -199,7 +199,7 @@ def test_explain_says_why_what_is_replayed_is_replayed(past: Paths) -> None:
     assert "of those 1 were due, 1 of them forgotten since; 1 came before their time" in text
     assert "left out: 2 (the answer is empty)" in text
     assert "text of your own" not in text, "of a data set from before, that is not known"
-    assert "preferences: 1 edits, 0 second answers, 1 rejections" in text
+    assert "preferences: 1 edit, 0 second answers, 1 rejection" in text
     assert "likelier than the suggested one in 25% of the pairs before, in 75% after" in text
     assert found.records["data"]["replay"][0]["why"] == why(Recall("R0", 2, 1, 1, True, 1.5))
     assert f"run {RUN}: learned from it" in as_text(explain(past, Settings(), "T1"))
