@@ -36,7 +36,10 @@ class RefusedRun:
 
 def refused_runs(paths: Paths) -> list[RefusedRun]:
     """All of them, oldest first; one whose files cannot be read is left out."""
-    runs = run_directories(paths.runs)
+    try:
+        runs = run_directories(paths.runs)
+    except OSError:
+        return []  # what one can go back to is listed all the same
     ids = [run.run_id for run in runs]
     return [found for run in runs if (found := _refused(run, ids)) is not None]
 
