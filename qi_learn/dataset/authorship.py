@@ -17,17 +17,18 @@ answer behind which nothing comes.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
 from qi_learn.dataset.line_ends import like_the_prompt
+from qi_learn.dataset.meaning import MeantToken, meant_tokens, moved
 from qi_learn.dataset.target import Target
 from qi_learn.dataset.tool_calls import Span, argument_places
-from qi_learn.lexer import PlacedToken, placed_tokens
 
 REWRITTEN = 0.5
 """A text that shares less than this with the one it replaced, of the shorter one's tokens, is
@@ -80,23 +81,44 @@ def _outside(target: Target) -> list[str]:
     return [target.text[a:b] for a, b in zip(ends, starts, strict=True)]
 
 
-def changed_spans(before: str, after: str) -> tuple[Span, ...]:
+def changed_spans(before: str, after: str, language: str | None = None) -> tuple[Span, ...]:
     """Where `after` differs from `before` by more than formatting, in order.
 
-    A span that begins at the end of `after` stands for what follows it.
+    A span that begins at the end of `after` stands for what follows it. `language` is as a fence or
+    the end of a file's name has it.
     """
     if before == after:
         return ()
-    old, new = placed_tokens(before), placed_tokens(after)
+    old, new = meant_tokens(before, language), meant_tokens(after, language)
     changes = _changes(old, new)
     same = len(new) - sum(change.came[1] - change.came[0] for change in changes)
     if new and same < REWRITTEN * min(len(old), len(new)):
         return ((new[0].start, new[-1].end),)
-    return _joined(
+    came = [
         _span(change, old, new, (before, after))
         for change in changes
         if not _only_around(change, old)
-    )
+    ]
+    return _joined(sorted([*came, *_moved(changes, old, new, after)]))
+
+
+def _moved(
+    changes: Sequence[_Change], old: Sequence[MeantToken], new: Sequence[MeantToken], text: str
+) -> Iterator[Span]:
+    """Where what both texts have stands at another place, with the white space before it."""
+    same = list(_same(changes, len(old)))
+    for number in moved([old[was] for was, _ in same], [new[now] for _, now in same]):
+        token = new[same[number][1]]
+        start = len(text[: token.start].rstrip())
+        yield max(start, text.rfind("\n", start, token.start)), token.end
+
+
+def _same(changes: Sequence[_Change], count: int) -> Iterator[tuple[int, int]]:
+    """The numbers of the tokens that both texts have, in the old and the new one."""
+    was = now = 0
+    for change in (*changes, _Change((count, count), (-1, -1))):
+        yield from zip(range(was, change.gone[0]), itertools.count(now), strict=False)
+        was, now = change.gone[1], change.came[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +129,7 @@ class _Change:
     came: Span
 
 
-def _changes(old: Sequence[PlacedToken], new: Sequence[PlacedToken]) -> list[_Change]:
+def _changes(old: Sequence[MeantToken], new: Sequence[MeantToken]) -> list[_Change]:
     """What differs; between two changes is at least one token that both texts have."""
     changes: list[_Change] = []
     for step in Levenshtein.opcodes([t.text for t in old], [t.text for t in new]):
@@ -121,7 +143,7 @@ def _changes(old: Sequence[PlacedToken], new: Sequence[PlacedToken]) -> list[_Ch
     return changes
 
 
-def _only_around(change: _Change, old: Sequence[PlacedToken]) -> bool:
+def _only_around(change: _Change, old: Sequence[MeantToken]) -> bool:
     """Whether a change only leaves out comments before or behind the code."""
     start, end = change.gone
     at_an_end = start == 0 or end == len(old)
@@ -131,8 +153,8 @@ def _only_around(change: _Change, old: Sequence[PlacedToken]) -> bool:
 
 def _span(
     change: _Change,
-    old: Sequence[PlacedToken],
-    new: Sequence[PlacedToken],
+    old: Sequence[MeantToken],
+    new: Sequence[MeantToken],
     texts: tuple[str, str],
 ) -> Span:
     """Where a change stands in the new text."""
