@@ -26,7 +26,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from qi_learn.dataset.line_ends import like_the_prompt
-from qi_learn.dataset.meaning import MeantToken, meant_tokens, moved
+from qi_learn.dataset.meaning import MeantToken, meant_tokens, moved, placed
 from qi_learn.dataset.target import Target
 from qi_learn.dataset.tool_calls import Span, argument_places
 
@@ -58,20 +58,41 @@ def persons_part(target: Target) -> PersonsPart:
     All of its text if what was served in its place was cut off.
     """
     served = target.served or Target("", (), arguments=("",) * len(target.arguments))
+    languages = _languages(target)
     if _outside(target) == _outside(served):
-        blocks = zip(served.spans, target.spans, strict=True)
+        blocks = zip(served.spans, target.spans, languages[: len(target.spans)], strict=True)
         text = [
             (start + a, start + b)
-            for (was, was_end), (start, end) in blocks
-            for a, b in changed_spans(served.text[was:was_end], target.text[start:end])
+            for (was, was_end), (start, end), language in blocks
+            for a, b in changed_spans(served.text[was:was_end], target.text[start:end], language)
         ]
+    elif served.text == target.text:
+        text = []
     else:
-        text = list(changed_spans(served.text, target.text))
-    arguments = zip(served.arguments, target.arguments, strict=True)
+        old, new = (_Written(each.text, _tokens_of(each)) for each in (served, target))
+        text = list(_changed(old, new))
+    arguments = zip(served.arguments, target.arguments, languages[len(target.spans) :], strict=True)
     return PersonsPart(
         tuple(span for span in text if span[0] < len(target.text)),
-        tuple(changed_spans(was, now) for was, now in arguments),
+        tuple(changed_spans(was, now, language) for was, now, language in arguments),
     )
+
+
+def _tokens_of(target: Target) -> list[MeantToken]:
+    """The tokens of a whole answer: its code by the rules of its languages."""
+    tokens: list[MeantToken] = []
+    at = 0
+    for (start, end), language in zip(target.spans, _languages(target), strict=False):
+        tokens += placed(meant_tokens(target.text[at:start]), at)
+        tokens += placed(meant_tokens(target.text[start:end], language), start)
+        at = end
+    return [*tokens, *placed(meant_tokens(target.text[at:]), at)]
+
+
+def _languages(target: Target) -> list[str | None]:
+    """Of each piece of its code, first of those in its text; None where nothing says it."""
+    pieces = len(target.spans) + len(target.arguments)
+    return [*target.languages, *[None] * pieces][:pieces]
 
 
 def _outside(target: Target) -> list[str]:
@@ -89,23 +110,33 @@ def changed_spans(before: str, after: str, language: str | None = None) -> tuple
     """
     if before == after:
         return ()
-    old, new = meant_tokens(before, language), meant_tokens(after, language)
+    old = _Written(before, meant_tokens(before, language))
+    return _changed(old, _Written(after, meant_tokens(after, language)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A text and its tokens."""
+
+    text: str
+    tokens: Sequence[MeantToken]
+
+
+def _changed(before: _Written, after: _Written) -> tuple[Span, ...]:
+    old, new = before.tokens, after.tokens
     changes = _changes(old, new)
     same = len(new) - sum(change.came[1] - change.came[0] for change in changes)
     if new and same < REWRITTEN * min(len(old), len(new)):
         return ((new[0].start, new[-1].end),)
-    came = [
-        _span(change, old, new, (before, after))
-        for change in changes
-        if not _only_around(change, old)
-    ]
-    return _joined(sorted([*came, *_moved(changes, old, new, after)]))
+    came = [_span(change, before, after) for change in changes if not _only_around(change, old)]
+    return _joined(sorted([*came, *_moved(changes, old, after)]))
 
 
 def _moved(
-    changes: Sequence[_Change], old: Sequence[MeantToken], new: Sequence[MeantToken], text: str
+    changes: Sequence[_Change], old: Sequence[MeantToken], after: _Written
 ) -> Iterator[Span]:
     """Where what both texts have stands at another place, with the white space before it."""
+    text, new = after.text, after.tokens
     same = list(_same(changes, len(old)))
     for number in moved([old[was] for was, _ in same], [new[now] for _, now in same]):
         token = new[same[number][1]]
@@ -151,22 +182,18 @@ def _only_around(change: _Change, old: Sequence[MeantToken]) -> bool:
     return left_out and at_an_end and all(token.in_comment for token in old[start:end])
 
 
-def _span(
-    change: _Change,
-    old: Sequence[MeantToken],
-    new: Sequence[MeantToken],
-    texts: tuple[str, str],
-) -> Span:
+def _span(change: _Change, before: _Written, after: _Written) -> Span:
     """Where a change stands in the new text."""
+    old, new = before.tokens, after.tokens
     (gone, gone_end), (first, end) = change.gone, change.came
     if first == end:  # something was left out: what follows it
-        at = new[first].start if first < len(new) else len(texts[1])
+        at = new[first].start if first < len(new) else len(after.text)
         return at, at + 1
     if gone_end - gone == end - first == 1:
         was, now = old[gone], new[first]
-        before, after = texts[0][was.start : was.end], texts[1][now.start : now.end]
-        if after[0] in "\"'" and before[0] == after[0]:
-            start, stop = _within(before, after)
+        had, has = before.text[was.start : was.end], after.text[now.start : now.end]
+        if has[0] in "\"'" and had[0] == has[0]:
+            start, stop = _within(had, has)
             return now.start + start, now.start + stop
     return new[first].start, new[end - 1].end
 

@@ -88,8 +88,13 @@ _ANY = Grammar()
 
 
 def grammar_of(language: str | None) -> Grammar:
-    """The rules of a language, as a fence or the end of a file's name calls it."""
-    return _BY_NAME.get((language or "").lower(), _ANY)
+    """The rules of a language, as a fence or the end of a file's name calls it.
+
+    Some fences name a file, alone or behind the language.
+    """
+    called, _, file = (language or "").partition(":")
+    name = called.lower() if called.lower() in _BY_NAME else named_by(file or called)
+    return _BY_NAME.get(name or "", _ANY)
 
 
 def named_by(file: str | None) -> str | None:
