@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
 # a line or behind `;{}` only: elsewhere it divides. `#include`, `#[derive]` and `this.#rows` are
@@ -43,8 +44,7 @@ _ENTRY = {",", "(", "[", ":"}
 _ENDS = _CLOSES | {",", ";", ":"}
 
 
-@dataclass(frozen=True, slots=True)
-class Lexed:
+class Lexed(NamedTuple):
     """A piece of a text, and where it stands (characters; lines from 0)."""
 
     text: str

@@ -74,14 +74,12 @@ def _of_item(code: Code, number: int) -> float:
 
 
 def _layout(code: Code, number: int, last: int | None, depths: Mapping[int, float]) -> Layout:
-    grammar = code.grammar
-    if number in code.quoted or last is None:
-        return Layout(depth=depths.get(number))
-    return Layout(
-        _begins(code, number, last) if grammar.newlines else None,
-        depths.get(number),
-        _joined(code, number, last) if grammar.spaces is not None else None,
-    )
+    grammar, depth = code.grammar, depths.get(number)
+    begins = joined = None
+    if last is not None and number not in code.quoted:
+        begins = _begins(code, number, last) if grammar.newlines else None
+        joined = _joined(code, number, last) if grammar.spaces is not None else None
+    return NOWHERE if begins is depth is joined is None else Layout(begins, depth, joined)
 
 
 def _begins(code: Code, number: int, last: int) -> bool | None:

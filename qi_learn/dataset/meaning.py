@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from qi_learn.dataset.code_pieces import Code
 from qi_learn.dataset.grammars import grammar_of
@@ -19,8 +19,7 @@ from qi_learn.lexer import lexed
 _WORD = re.compile(r"\w+")
 
 
-@dataclass(frozen=True, slots=True)
-class MeantToken:
+class MeantToken(NamedTuple):
     """A token, and where it stands in its text (characters)."""
 
     text: str
@@ -59,7 +58,7 @@ def meant_tokens(text: str, language: str | None = None) -> list[MeantToken]:
 
 def placed(tokens: Iterable[MeantToken], at: int) -> Iterator[MeantToken]:
     """The tokens of a text that begins at this place of another."""
-    return (replace(token, start=token.start + at, end=token.end + at) for token in tokens)
+    return (token._replace(start=token.start + at, end=token.end + at) for token in tokens)
 
 
 def moved(old: Sequence[MeantToken], new: Sequence[MeantToken]) -> set[int]:
