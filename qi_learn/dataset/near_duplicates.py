@@ -159,7 +159,7 @@ def _mostly(lines: Sequence[str], known: Set[str]) -> bool:
 
 
 def _telling(example: Example, pieces: Pieces) -> _Telling:
-    code = list(telling_lines(example.kept_code)) or list(telling_lines(example.target))
+    code = tuple(telling_lines(example.kept_code or example.target))
     own = plain_lines(_own_lines(example, pieces)) if example.person_wrote else ()
     return _Telling(code, tuple(own))
 
