@@ -83,13 +83,11 @@ def _layout(code: Code, number: int, last: int | None, depths: Mapping[int, floa
 
 
 def _begins(code: Code, number: int, last: int) -> bool | None:
-    on_next_line = code.pieces[number].line > code.pieces[last].line
-    before = code.words[last]
     if code.grammar.newlines == "return":
-        return on_next_line if before in LEAVES else None
+        return code.ends_line(number - 1) if code.words[number - 1] in LEAVES else None
     if code.grammar.newlines == "commands":
         return _begins_command(code, number, last)
-    if before == ":" or code.held[number] is not None or code.words[number] in CLOSES:
+    if code.words[last] == ":" or code.held[number] is not None or code.words[number] in CLOSES:
         return None  # what stands behind a colon may stand on the next line as well
     return number in code.first or code.words[number - 1] == ";"
 

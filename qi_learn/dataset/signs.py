@@ -96,7 +96,8 @@ def _divides(code: Code, number: int) -> bool:
         return True
     if code.words[number - 1] == ")" and _is_condition(code, number - 1):
         return True
-    if after == "" or code.pieces[number + 1].line == code.pieces[number].line:
+    beside = after and code.pieces[number + 1].line == code.pieces[number].line
+    if not after or (beside and number not in code.first):
         return False
     twice = number + 2 < len(code.words) and code.words[number + 2] == after
     return after in "([`/" or (after in "+-*" and not twice)
