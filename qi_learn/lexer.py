@@ -64,7 +64,7 @@ class Lexed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class FormattingTokens:
     """What a formatter puts there or takes away, by the numbers of tokens."""
 
     commas: frozenset[int]
@@ -135,7 +135,7 @@ def _spelt(token: str, kind: str | None) -> str:
     return token.lower() if token[0].isdigit() else token
 
 
-def set_aside(code: Sequence[Lexed]) -> SetAside:
+def set_aside(code: Sequence[Lexed]) -> FormattingTokens:
     """The trailing commas and the parentheses that only wrap, of the pieces that count."""
     tokens, lines = [piece.text for piece in code], [piece.line for piece in code]
     commas: set[int] = set()
@@ -152,7 +152,7 @@ def set_aside(code: Sequence[Lexed]) -> SetAside:
             group = opened.pop()
             if token == ")" and _wraps(tokens, lines, group, i):
                 pairs.append((group.at, i))
-    return SetAside(frozenset(commas), tuple(pairs))
+    return FormattingTokens(frozenset(commas), tuple(pairs))
 
 
 def _wraps(tokens: Sequence[str], places: Sequence[int], group: _Open, end: int) -> bool:

@@ -2,15 +2,16 @@
 
 The person's are the parts that differ from the answer as it was served: what stands there anew, and
 behind what was taken out, the first character that follows, because to go on there was the person's
-choice. Texts are compared token by token as the tracker does it (`lexer.py`), so what a formatter
-changes is not the person's; words of comments are compared too. A text that has little in common
-with the one it replaced is written anew: all of it is the person's.
+choice. Texts are compared token by token, by the rules of their language (`dataset/grammars.py`):
+what its formatters change is not the person's, a line that they moved into another block is, with
+the white space before it and its first token. Words of comments are compared too. A text that has
+little in common with the one it replaced is written anew: all of it is the person's.
 
 The invariant: one function says of a text what is the person's (`persons_part`). Whether a turn
 counts before it is rendered, and which tokens of its example are theirs, both follow from it.
 
-Not covered: what a formatter does that the lexer does not set aside (imports that are sorted,
-strings that are joined). A comment that is missing before or behind the code says nothing, because
+Not covered: what a formatter does beyond signs and white space (imports that are sorted, strings
+that are joined). A comment that is missing before or behind the code says nothing, because
 the place that was followed in the file may not have included it; neither does the missing end of an
 answer behind which nothing comes.
 """

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from qi_learn.dataset.code_pieces import Code
 from qi_learn.dataset.grammars import grammar_of
-from qi_learn.dataset.layout import NOWHERE, Layout, layouts
 from qi_learn.dataset.signs import aside, spelt
+from qi_learn.dataset.token_places import NOWHERE, TokenPlace, places_of
 from qi_learn.lexer import lexed
 
 _WORD = re.compile(r"\w+")
@@ -28,7 +28,7 @@ class MeantToken(NamedTuple):
     """
     start: int
     end: int
-    layout: Layout = NOWHERE
+    place: TokenPlace = NOWHERE
 
     @property
     def in_comment(self) -> bool:
@@ -44,8 +44,8 @@ def meant_tokens(text: str, language: str | None = None) -> list[MeantToken]:
     left_out = aside(code)
     kept = [number for number in range(len(code.pieces)) if number not in left_out]
     tokens = [
-        MeantToken(spelt(code, number), code.pieces[number].start, code.pieces[number].end, layout)
-        for number, layout in layouts(code, kept)
+        MeantToken(spelt(code, number), code.pieces[number].start, code.pieces[number].end, place)
+        for number, place in places_of(code, kept)
     ]
     words = [
         MeantToken(f"# {word.group()}", piece.start + word.start(), piece.start + word.end())
@@ -63,18 +63,18 @@ def placed(tokens: Iterable[MeantToken], at: int) -> Iterator[MeantToken]:
 
 def moved(old: Sequence[MeantToken], new: Sequence[MeantToken]) -> set[int]:
     """Which of these tokens, one by one the same, stand where they mean something else."""
-    depths = [_fall(was.layout, now.layout) for was, now in zip(old, new, strict=True)]
+    depths = [_fall(was.place, now.place) for was, now in zip(old, new, strict=True)]
     together = len({depth for depth in depths if depth is not None}) < 2
     return {
         number
         for number, (was, now) in enumerate(zip(old, new, strict=True))
-        if _differs(was.layout.begins, now.layout.begins)
-        or _differs(was.layout.joined, now.layout.joined)
+        if _differs(was.place.begins, now.place.begins)
+        or _differs(was.place.joined, now.place.joined)
         or (depths[number] and not together)
     }
 
 
-def _fall(was: Layout, now: Layout) -> float | None:
+def _fall(was: TokenPlace, now: TokenPlace) -> float | None:
     return None if was.depth is None or now.depth is None else now.depth - was.depth
 
 

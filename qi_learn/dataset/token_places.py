@@ -14,7 +14,7 @@ _OF_COMMANDS = {"do", "then", "else", "elif", "fi", "done", "esac", *"{})"}
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TokenPlace:
     """What a token's place says; None of anything that says nothing."""
 
     begins: bool | None = None
@@ -25,16 +25,16 @@ class Layout:
     """Whether it stands directly behind the token before it."""
 
 
-NOWHERE = Layout()
+NOWHERE = TokenPlace()
 """Of what is not code."""
 
 
-def layouts(code: Code, kept: Sequence[int]) -> Iterator[tuple[int, Layout]]:
+def places_of(code: Code, kept: Sequence[int]) -> Iterator[tuple[int, TokenPlace]]:
     """What the places of these pieces say, each with its number; others are passed over."""
     depths = dict(_depths(_lines(code)))
     last = None
     for number in kept:
-        yield number, _layout(code, number, last, depths)
+        yield number, _place(code, number, last, depths)
         last = number
 
 
@@ -73,13 +73,13 @@ def _of_item(code: Code, number: int) -> float:
     return 0.5 if code.grammar.layout == "items" and _is_item(code, number) else 0
 
 
-def _layout(code: Code, number: int, last: int | None, depths: Mapping[int, float]) -> Layout:
+def _place(code: Code, number: int, last: int | None, depths: Mapping[int, float]) -> TokenPlace:
     grammar, depth = code.grammar, depths.get(number)
     begins = joined = None
     if last is not None and number not in code.quoted:
         begins = _begins(code, number, last) if grammar.newlines else None
         joined = _joined(code, number, last) if grammar.spaces is not None else None
-    return NOWHERE if begins is depth is joined is None else Layout(begins, depth, joined)
+    return NOWHERE if begins is depth is joined is None else TokenPlace(begins, depth, joined)
 
 
 def _begins(code: Code, number: int, last: int) -> bool | None:
