@@ -10,6 +10,11 @@ from qi_learn.dataset.signs import LEAVES
 
 _BEGIN_COMMANDS = {"do", "then", "else", "elif", "in", *"{()|&!"}
 """Behind these a command begins anyway."""
+_BLOCKS = {
+    *("if", "elif", "else", "for", "while", "with", "try", "except", "finally", "def", "class"),
+    *("async", "match", "case"),
+}
+"""A statement that begins so has others in it, behind a colon."""
 _OF_COMMANDS = {"do", "then", "else", "elif", "fi", "done", "esac", *"{})"}
 
 
@@ -56,12 +61,29 @@ def _lines(code: Code) -> Iterator[tuple[int, float]]:
         if layout == "recipes":
             yield number, int(before.startswith("\t"))
             continue
-        yield number, len(before.expandtabs(8)) + _of_item(code, number)
+        column = len(before.expandtabs(8)) + _of_item(code, number)
+        yield number, column
+        if layout == "statements":
+            yield from _behind(code, number, column)
         while layout == "items" and _is_item(code, number) and not code.ends_line(number):
             number += 1
             if number >= len(code.pieces):
                 break
             yield number, code.pieces[number].start - start + _of_item(code, number)
+
+
+def _behind(code: Code, first: int, column: float) -> Iterator[tuple[int, float]]:
+    """The further statements of a line, and their columns: behind a colon they are deeper."""
+    opens = code.words[first] in _BLOCKS
+    for number in range(first + 1, len(code.words)):
+        before = code.words[number - 1]
+        if number in code.first and code.held[number] is None:
+            return
+        if code.held[number] is None and before == ":" and opens:
+            opens, column = False, column + 0.5
+            yield number, column
+        elif code.held[number] is None and before == ";":
+            yield number, column
 
 
 def _is_item(code: Code, number: int) -> bool:

@@ -5,6 +5,7 @@ The cases are a table (`authorship_cases.toml`).
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from dataclasses import replace
 from itertools import pairwise
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_learn.dataset.authorship import changed_spans, persons_part
@@ -117,6 +118,41 @@ def test_no_token_stands_twice_or_outside(text: str, language: str) -> None:
     tokens = meant_tokens(text, language)
     assert all(a.end <= b.start for a, b in pairwise(tokens))
     assert all(text[t.start : t.end].strip() for t in tokens)
+
+
+FUNCTION = """
+def find(self, rows, key=None, *, most=10):
+    found = []
+    for number, row in enumerate(rows):
+        if key and row.key != key:
+            continue
+        try:
+            value = self.parse(row); found.append(value)
+        except (ValueError, KeyError) as error:
+            self.failed[number] = error
+        else:
+            if len(found) >= most: break
+    else:
+        self.complete = True
+    with self.lock:
+        self.last = found
+    return (found or None), self.failed
+""".lstrip()
+LINES = FUNCTION.splitlines(keepends=True)
+
+
+@settings(deadline=None)
+@given(st.integers(1, len(LINES) - 1), st.integers(1, 5), st.sampled_from(["    ", ""]))
+def test_lines_that_move_are_marked_if_and_only_if_python_reads_them_otherwise(
+    first: int, count: int, deeper: str
+) -> None:
+    moved = [deeper + line if deeper else line[4:] for line in LINES[first : first + count]]
+    after = "".join([*LINES[:first], *moved, *LINES[first + count :]])
+    try:
+        same = ast.dump(ast.parse(after)) == ast.dump(ast.parse(FUNCTION))
+    except SyntaxError:
+        return
+    assert (changed_spans(FUNCTION, after, "python") == ()) == same
 
 
 # --- answers --------------------------------------------------------------------------------------
