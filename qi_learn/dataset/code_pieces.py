@@ -19,8 +19,27 @@ class Code:
         self.words = [piece.text for piece in self.pieces]
         self.held = list(_held(self.words))
         """For each the open bracket that it stands in; a closing one stands outside."""
-        self.quoted = _in_long_texts(self.pieces)
+        self.quoted = self._quoted()
+        """Those within a text of several lines: there no sign is a formatter's."""
         self.first = _first_of_lines(pieces)
+
+    def _quoted(self) -> set[int]:
+        if self.grammar.newlines == "statements":
+            return _in_long_texts(self.pieces)
+        if self.grammar.ends != "script":
+            return set()
+        marks = [number for number, word in enumerate(self.words) if word == "`"]
+        spans = zip(marks[::2], marks[1::2], strict=False)
+        return {n for a, b in spans for n in range(a + 1, b) if not self._is_expression(n)}
+
+    def _is_expression(self, number: int) -> bool:
+        """Whether a token in a template is code: in `${...}`."""
+        opened = self.held[number]
+        while opened is not None:
+            if self.words[opened - 1 : opened + 1] == ["$", "{"]:
+                return True
+            opened = self.held[opened]
+        return False
 
     def after(self, number: int) -> str:
         return self.words[number + 1] if number + 1 < len(self.words) else ""

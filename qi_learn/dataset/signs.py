@@ -17,6 +17,8 @@ _BINARY = frozenset("+-*/%@<>=!&|^.([?`") | {"and", "or", "is", "in", "not"}
 _LOOSE = frozenset("+-*/%@<>=!&|^?:,~") | {"and", "or", "is", "in", "not", "if", "else", "lambda"}
 """What binds less than a `not` in front of it may."""
 _CONDITIONS = {"if", "elif", "while", "switch", "for"}
+_SCALARS = {":", "-", "?", ",", "[", "{"}
+"""Behind these a text of YAML begins."""
 LEAVES = {"return", "break", "continue", "throw", "yield"}
 
 
@@ -33,7 +35,7 @@ def aside(code: Code) -> set[int]:
         numbers |= set(_of_arms(code))
     if grammar.layout == "statements":
         numbers |= set(_of_imports(code))
-    return numbers - code.quoted if grammar.newlines == "statements" else numbers
+    return numbers - code.quoted
 
 
 def _of_imports(code: Code) -> Iterator[int]:
@@ -193,9 +195,10 @@ def spelt(code: Code, number: int) -> str:
     if piece.kind != "text":
         return piece.text
     written = code.text[piece.start : piece.end]
-    if quotes is None or set(quotes) & set(written[1:-1]):
+    if quotes is None or set(quotes) & set(written[1:-1]) or number in code.quoted:
         return written
-    is_key = code.grammar.ends == "script" and code.after(number) == ":"
-    if is_key and _NAME.fullmatch(written[1:-1]) and code.words[number - 1 : number] != ["?"]:
-        return written[1:-1]
-    return piece.text
+    before = code.words[number - 1] if number else ""
+    if code.grammar.layout == "items" and number not in code.first and before not in _SCALARS:
+        return written  # within a text that has no quotes of its own
+    is_key = code.grammar.ends == "script" and code.after(number) == ":" and before in ("{", ",")
+    return written[1:-1] if is_key and _NAME.fullmatch(written[1:-1]) else piece.text

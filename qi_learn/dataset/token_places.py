@@ -126,6 +126,8 @@ def _begins_command(code: Code, number: int, last: int) -> bool | None:
 
 def _joined(code: Code, number: int, last: int) -> bool | None:
     free = code.grammar.spaces or ""
+    if code.grammar.layout == "items" and code.words[last] == ":" and last:
+        free = "" if code.words[last - 1][0] not in "\"'}]" else free  # a key has a space behind it
     if code.words[last] in free or code.words[number] in free or _in_sum(code, number):
         return None
     return code.pieces[last].end == code.pieces[number].start
