@@ -17,8 +17,6 @@ _BINARY = frozenset("+-*/%@<>=!&|^.([?`") | {"and", "or", "is", "in", "not"}
 _LOOSE = frozenset("+-*/%@<>=!&|^?:,~") | {"and", "or", "is", "in", "not", "if", "else", "lambda"}
 """What binds less than a `not` in front of it may."""
 _CONDITIONS = {"if", "elif", "while", "switch", "for"}
-_SCALARS = {":", "-", "?", ",", "[", "{"}
-"""Behind these a text of YAML begins."""
 LEAVES = {"return", "break", "continue", "throw", "yield"}
 
 
@@ -198,7 +196,16 @@ def spelt(code: Code, number: int) -> str:
     if quotes is None or set(quotes) & set(written[1:-1]) or number in code.quoted:
         return written
     before = code.words[number - 1] if number else ""
-    if code.grammar.layout == "items" and number not in code.first and before not in _SCALARS:
-        return written  # within a text that has no quotes of its own
+    if code.grammar.layout == "items" and not _begins_scalar(code, number):
+        return written
     is_key = code.grammar.ends == "script" and code.after(number) == ":" and before in ("{", ",")
     return written[1:-1] if is_key and _NAME.fullmatch(written[1:-1]) else piece.text
+
+
+def _begins_scalar(code: Code, number: int) -> bool:
+    """Whether a text of YAML begins here, not one that stands in another without quotes."""
+    if number in code.first:
+        return True
+    before, holder = code.words[number - 1], code.held[number]
+    in_list = holder is not None and code.words[holder] in "[{"
+    return before in (":", "-", "?") or (in_list and before in (",", "[", "{"))
