@@ -11,13 +11,14 @@ joined, imports that are sorted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Texts come first, so that a comment sign inside one is not a comment. `//` is one at the start of
 # a line or behind `;{}` only: elsewhere it divides. `#include`, `#[derive]` and `this.#rows` are
 # code, and so is `#rows = []` at the start of a line.
-_TOKEN = re.compile(
+_PATTERN = (
     r"(?P<triple>\"{3}|'{3})"
     r"|(?P<text>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')"
     r"|(?P<comment>/\*.*?\*/|(?:^|(?<=[;{}]))[ \t]*//[^\n]*"
@@ -25,9 +26,12 @@ _TOKEN = re.compile(
     r"|[\w$]+\s?[:;=(?!])[^\n]*)"
     r"|(?P<wrap>\\(?=[ \t]*(?:\n|\Z)))"
     r"|(?P<prefix>\b[rRbBuUfF]{1,2}(?=[\"']))"
-    r"|[^\W\d]\w*|\d[\w.]*|=>|[^\s\w]",
-    re.MULTILINE | re.DOTALL,
+    r"|[^\W\d]\w*|\d[\w.]*|=>|[^\s\w]"
 )
+_TOKEN = re.compile(_PATTERN, re.MULTILINE | re.DOTALL)
+_APOSTROPHES = r"'(?:\\.|[^'\\\n])*'"
+_CHARACTER = r"'(?:\\(?:u\{[^}\n]*\}|x\w\w|.)|[^'\\\n])'"
+_WITH_LIFETIMES = re.compile(_PATTERN.replace(_APOSTROPHES, _CHARACTER), re.MULTILINE | re.DOTALL)
 _OPENS = {"(": ")", "[": "]", "{": "}"}
 _CLOSES = frozenset(_OPENS.values())
 _AFTER_COMMA = _CLOSES | {">"}
@@ -40,22 +44,38 @@ _ENTRY = {",", "(", "[", ":"}
 _ENDS = _CLOSES | {",", ";", ":"}
 
 
-_WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedToken:
-    """A token, and where it stands in its text (characters)."""
+class Lexed(NamedTuple):
+    """A piece of a text, and where it stands (characters; lines from 0)."""
 
     text: str
-    """As `code_tokens` has it; of a word in a comment the word behind a `#` and a space."""
+    """As every formatter would write it; empty if it says nothing."""
+    kind: str | None
+    """`comment`, `wrap` (a backslash at a line's end), `text`, `triple`, `prefix`; None: a word, a
+    number or a sign.
+    """
+    line: int
     start: int
     end: int
 
     @property
-    def in_comment(self) -> bool:
-        """Whether it is a word of a comment."""
-        return self.text.startswith("# ")
+    def counts(self) -> bool:
+        """Whether it is code, and says something."""
+        return bool(self.text) and self.kind not in ("comment", "wrap")
+
+
+@dataclass(frozen=True, slots=True)
+class FormattingTokens:
+    """What a formatter puts there or takes away, by the numbers of tokens."""
+
+    commas: frozenset[int]
+    """Those behind the last of several."""
+    pairs: tuple[tuple[int, int], ...]
+    """Parentheses that only wrap what is between them."""
+
+    @property
+    def numbers(self) -> set[int]:
+        """Of all its tokens."""
+        return {*self.commas, *(number for pair in self.pairs for number in pair)}
 
 
 @dataclass(slots=True)
@@ -81,47 +101,27 @@ def code_tokens(text: str) -> list[str]:
 def tokens_by_line(lines: Sequence[str]) -> list[list[str]]:
     """The tokens that count in each of these lines, which are read as one text."""
     counted: list[list[str]] = [[] for _ in lines]
-    for token, line, _ in _counted("\n".join(lines), []):
-        counted[line].append(token)
+    code = [piece for piece in lexed("\n".join(lines)) if piece.counts]
+    aside = set_aside(code).numbers
+    for number, piece in enumerate(code):
+        if number not in aside and piece.text != ";":
+            counted[piece.line].append(piece.text)
     return counted
 
 
-def placed_tokens(text: str) -> list[PlacedToken]:
-    """The tokens that count, and the words of comments, each with its place, in order."""
-    comments: list[re.Match[str]] = []
-    tokens = [
-        PlacedToken(token, mark.start(), mark.end()) for token, _, mark in _counted(text, comments)
-    ]
-    words = [
-        PlacedToken(
-            f"# {word.group()}", comment.start() + word.start(), comment.start() + word.end()
-        )
-        for comment in comments
-        for word in _WORD.finditer(comment.group())
-    ]
-    return sorted([*tokens, *words], key=lambda token: token.start) if words else tokens
+def lexed(text: str, *, lifetimes: bool = False) -> list[Lexed]:
+    """All pieces of a text but its white space, in order.
 
-
-def _counted(text: str, comments: list[re.Match[str]]) -> Iterator[tuple[str, int, re.Match[str]]]:
-    """The tokens that count, each with its line and its match; `comments` takes those found."""
-    found: list[str] = []
-    places: list[int] = []
-    marks: list[re.Match[str]] = []
+    `lifetimes`: whether a quotation mark may stand for itself in front of a name, as in Rust.
+    """
+    pieces: list[Lexed] = []
     line = last = 0
-    for mark in _TOKEN.finditer(text):
-        kind, start = mark.lastgroup, mark.start()
-        line += text.count("\n", last, start)
-        last = start
-        if kind == "comment":
-            comments.append(mark)
-        elif kind != "wrap" and (token := _spelt(mark.group(), kind)):
-            found.append(token)
-            places.append(line)
-            marks.append(mark)
-    aside = _aside(found, places)
-    for i, (token, place, mark) in enumerate(zip(found, places, marks, strict=True)):
-        if i not in aside and token != ";":
-            yield token, place, mark
+    for mark in (_WITH_LIFETIMES if lifetimes else _TOKEN).finditer(text):
+        line += text.count("\n", last, mark.start())
+        last = mark.start()
+        token = _spelt(mark.group(), mark.lastgroup)
+        pieces.append(Lexed(token, mark.lastgroup, line, mark.start(), mark.end()))
+    return pieces
 
 
 def _spelt(token: str, kind: str | None) -> str:
@@ -135,9 +135,11 @@ def _spelt(token: str, kind: str | None) -> str:
     return token.lower() if token[0].isdigit() else token
 
 
-def _aside(tokens: Sequence[str], places: Sequence[int]) -> set[int]:
-    """The numbers of trailing commas and of parentheses that only wrap."""
-    aside: set[int] = set()
+def set_aside(code: Sequence[Lexed]) -> FormattingTokens:
+    """The trailing commas and the parentheses that only wrap, of the pieces that count."""
+    tokens, lines = [piece.text for piece in code], [piece.line for piece in code]
+    commas: set[int] = set()
+    pairs: list[tuple[int, int]] = []
     opened: list[_Open] = []
     for i, token in enumerate(tokens):
         if token in _OPENS:
@@ -145,12 +147,12 @@ def _aside(tokens: Sequence[str], places: Sequence[int]) -> set[int]:
         elif token == "," and opened:
             opened[-1].commas += 1
         if token in _AFTER_COMMA and i and tokens[i - 1] == ",":
-            aside.add(i - 1)
+            commas.add(i - 1)
         if token in _CLOSES and opened and _OPENS[tokens[opened[-1].at]] == token:
             group = opened.pop()
-            if token == ")" and _wraps(tokens, places, group, i):
-                aside |= {group.at, i}
-    return aside
+            if token == ")" and _wraps(tokens, lines, group, i):
+                pairs.append((group.at, i))
+    return FormattingTokens(frozenset(commas), tuple(pairs))
 
 
 def _wraps(tokens: Sequence[str], places: Sequence[int], group: _Open, end: int) -> bool:

@@ -8,6 +8,7 @@ from qi_learn.cycle.context import Cycle
 from qi_learn.dataset.disjoint import disjoint, notes_of
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.general_suites import SuiteExamples, render_general
+from qi_learn.dataset.near_duplicates import note_of
 from qi_learn.deploy.journal import load_deployment
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -31,8 +32,8 @@ def suites_for(
 ) -> tuple[SuiteExamples, tuple[str, ...]]:
     """The general suites without what these data sets train on, and notes on what is not there.
 
-    Raises ServerError if the server does not render.
+    The first data set is this cycle's. Raises ServerError if the server does not render.
     """
     general = render_general(serving_of(cycle))
     apart = disjoint(general.suites, *snapshots)
-    return apart.suites, notes_of(general, apart)
+    return apart.suites, (*note_of(snapshots[0]), *notes_of(general, apart))

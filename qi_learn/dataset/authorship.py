@@ -2,32 +2,34 @@
 
 The person's are the parts that differ from the answer as it was served: what stands there anew, and
 behind what was taken out, the first character that follows, because to go on there was the person's
-choice. Texts are compared token by token as the tracker does it (`lexer.py`), so what a formatter
-changes is not the person's; words of comments are compared too. A text that has little in common
-with the one it replaced is written anew: all of it is the person's.
+choice. Texts are compared token by token, by the rules of their language (`dataset/grammars.py`):
+what its formatters change is not the person's, a line that they moved into another block is, with
+the white space before it and its first token. Words of comments are compared too. A text that has
+little in common with the one it replaced is written anew: all of it is the person's.
 
 The invariant: one function says of a text what is the person's (`persons_part`). Whether a turn
 counts before it is rendered, and which tokens of its example are theirs, both follow from it.
 
-Not covered: what a formatter does that the lexer does not set aside (imports that are sorted,
-strings that are joined). A comment that is missing before or behind the code says nothing, because
+Not covered: what a formatter does beyond signs and white space (imports that are sorted, strings
+that are joined). A comment that is missing before or behind the code says nothing, because
 the place that was followed in the file may not have included it; neither does the missing end of an
 answer behind which nothing comes.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
 from qi_learn.dataset.line_ends import like_the_prompt
+from qi_learn.dataset.meaning import MeantToken, meant_tokens, moved, placed
 from qi_learn.dataset.target import Target
 from qi_learn.dataset.tool_calls import Span, argument_places
-from qi_learn.lexer import PlacedToken, placed_tokens
 
 REWRITTEN = 0.5
 """A text that shares less than this with the one it replaced, of the shorter one's tokens, is
@@ -57,20 +59,41 @@ def persons_part(target: Target) -> PersonsPart:
     All of its text if what was served in its place was cut off.
     """
     served = target.served or Target("", (), arguments=("",) * len(target.arguments))
+    languages = _languages(target)
     if _outside(target) == _outside(served):
-        blocks = zip(served.spans, target.spans, strict=True)
+        blocks = zip(served.spans, target.spans, languages[: len(target.spans)], strict=True)
         text = [
             (start + a, start + b)
-            for (was, was_end), (start, end) in blocks
-            for a, b in changed_spans(served.text[was:was_end], target.text[start:end])
+            for (was, was_end), (start, end), language in blocks
+            for a, b in changed_spans(served.text[was:was_end], target.text[start:end], language)
         ]
+    elif served.text == target.text:
+        text = []
     else:
-        text = list(changed_spans(served.text, target.text))
-    arguments = zip(served.arguments, target.arguments, strict=True)
+        old, new = (_Written(each.text, _tokens_of(each)) for each in (served, target))
+        text = list(_changed(old, new))
+    arguments = zip(served.arguments, target.arguments, languages[len(target.spans) :], strict=True)
     return PersonsPart(
         tuple(span for span in text if span[0] < len(target.text)),
-        tuple(changed_spans(was, now) for was, now in arguments),
+        tuple(changed_spans(was, now, language) for was, now, language in arguments),
     )
+
+
+def _tokens_of(target: Target) -> list[MeantToken]:
+    """The tokens of a whole answer: its code by the rules of its languages."""
+    tokens: list[MeantToken] = []
+    at = 0
+    for (start, end), language in zip(target.spans, _languages(target), strict=False):
+        tokens += placed(meant_tokens(target.text[at:start]), at)
+        tokens += placed(meant_tokens(target.text[start:end], language), start)
+        at = end
+    return [*tokens, *placed(meant_tokens(target.text[at:]), at)]
+
+
+def _languages(target: Target) -> list[str | None]:
+    """Of each piece of its code, first of those in its text; None where nothing says it."""
+    pieces = len(target.spans) + len(target.arguments)
+    return [*target.languages, *[None] * pieces][:pieces]
 
 
 def _outside(target: Target) -> list[str]:
@@ -80,23 +103,54 @@ def _outside(target: Target) -> list[str]:
     return [target.text[a:b] for a, b in zip(ends, starts, strict=True)]
 
 
-def changed_spans(before: str, after: str) -> tuple[Span, ...]:
+def changed_spans(before: str, after: str, language: str | None = None) -> tuple[Span, ...]:
     """Where `after` differs from `before` by more than formatting, in order.
 
-    A span that begins at the end of `after` stands for what follows it.
+    A span that begins at the end of `after` stands for what follows it. `language` is as a fence or
+    the end of a file's name has it.
     """
     if before == after:
         return ()
-    old, new = placed_tokens(before), placed_tokens(after)
+    old = _Written(before, meant_tokens(before, language))
+    return _changed(old, _Written(after, meant_tokens(after, language)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A text and its tokens."""
+
+    text: str
+    tokens: Sequence[MeantToken]
+
+
+def _changed(before: _Written, after: _Written) -> tuple[Span, ...]:
+    old, new = before.tokens, after.tokens
     changes = _changes(old, new)
     same = len(new) - sum(change.came[1] - change.came[0] for change in changes)
     if new and same < REWRITTEN * min(len(old), len(new)):
         return ((new[0].start, new[-1].end),)
-    return _joined(
-        _span(change, old, new, (before, after))
-        for change in changes
-        if not _only_around(change, old)
-    )
+    came = [_span(change, before, after) for change in changes if not _only_around(change, old)]
+    return _joined(sorted([*came, *_moved(changes, old, after)]))
+
+
+def _moved(
+    changes: Sequence[_Change], old: Sequence[MeantToken], after: _Written
+) -> Iterator[Span]:
+    """Where what both texts have stands at another place, with the white space before it."""
+    text, new = after.text, after.tokens
+    same = list(_same(changes, len(old)))
+    for number in moved([old[was] for was, _ in same], [new[now] for _, now in same]):
+        token = new[same[number][1]]
+        start = len(text[: token.start].rstrip())
+        yield max(start, text.rfind("\n", start, token.start)), token.end
+
+
+def _same(changes: Sequence[_Change], count: int) -> Iterator[tuple[int, int]]:
+    """The numbers of the tokens that both texts have, in the old and the new one."""
+    was = now = 0
+    for change in (*changes, _Change((count, count), (-1, -1))):
+        yield from zip(range(was, change.gone[0]), itertools.count(now), strict=False)
+        was, now = change.gone[1], change.came[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +161,7 @@ class _Change:
     came: Span
 
 
-def _changes(old: Sequence[PlacedToken], new: Sequence[PlacedToken]) -> list[_Change]:
+def _changes(old: Sequence[MeantToken], new: Sequence[MeantToken]) -> list[_Change]:
     """What differs; between two changes is at least one token that both texts have."""
     changes: list[_Change] = []
     for step in Levenshtein.opcodes([t.text for t in old], [t.text for t in new]):
@@ -121,7 +175,7 @@ def _changes(old: Sequence[PlacedToken], new: Sequence[PlacedToken]) -> list[_Ch
     return changes
 
 
-def _only_around(change: _Change, old: Sequence[PlacedToken]) -> bool:
+def _only_around(change: _Change, old: Sequence[MeantToken]) -> bool:
     """Whether a change only leaves out comments before or behind the code."""
     start, end = change.gone
     at_an_end = start == 0 or end == len(old)
@@ -129,22 +183,18 @@ def _only_around(change: _Change, old: Sequence[PlacedToken]) -> bool:
     return left_out and at_an_end and all(token.in_comment for token in old[start:end])
 
 
-def _span(
-    change: _Change,
-    old: Sequence[PlacedToken],
-    new: Sequence[PlacedToken],
-    texts: tuple[str, str],
-) -> Span:
+def _span(change: _Change, before: _Written, after: _Written) -> Span:
     """Where a change stands in the new text."""
+    old, new = before.tokens, after.tokens
     (gone, gone_end), (first, end) = change.gone, change.came
     if first == end:  # something was left out: what follows it
-        at = new[first].start if first < len(new) else len(texts[1])
+        at = new[first].start if first < len(new) else len(after.text)
         return at, at + 1
     if gone_end - gone == end - first == 1:
         was, now = old[gone], new[first]
-        before, after = texts[0][was.start : was.end], texts[1][now.start : now.end]
-        if after[0] in "\"'" and before[0] == after[0]:
-            start, stop = _within(before, after)
+        had, has = before.text[was.start : was.end], after.text[now.start : now.end]
+        if has[0] in "\"'" and had[0] == has[0]:
+            start, stop = _within(had, has)
             return now.start + start, now.start + stop
     return new[first].start, new[end - 1].end
 

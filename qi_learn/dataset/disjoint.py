@@ -2,10 +2,8 @@
 
 What a person works on may hold a text that models are measured with: a package of ours that they
 maintain, a snippet that everybody knows. Measured on it a training would look harmless, or good. So
-it is left out by its content, and where most of its lines are in a text that is trained on.
-
-Lines are compared without their white space, so that code is found again under another indentation.
-Short ones say nothing: every file has a `return None`.
+it is left out by its content, and where most of its lines are in what is trained on
+(`dataset/telling_lines.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples
+from qi_learn.dataset.telling_lines import MOST, telling_lines
 from qi_learn.records import Example, Snapshot
 from qi_learn.records.suites import FEW
-
-TELLING = 16
-"""Characters from which on a line can tell where it comes from."""
-MOST = 0.5
-"""Share of a text's telling characters in lines that are trained on, from which on it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,9 @@ class DisjointSuites:
 def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
     """The suites without what these data sets train on, or were steered by."""
     hashes = {example.hash for snapshot in snapshots for example in _trained(snapshot)}
-    lines = {line for snapshot in snapshots for text in _texts(snapshot) for line in _lines(text)}
+    lines = {
+        line for snapshot in snapshots for text in _texts(snapshot) for line in telling_lines(text)
+    }
     kept = {
         name: tuple(e for e in examples if e.hash not in hashes and not _known(e, lines))
         for name, examples in suites.items()
@@ -79,14 +75,7 @@ def _texts(snapshot: Snapshot) -> Iterator[str]:
         yield from (pair.chosen, pair.rejected)
 
 
-def _lines(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        plain = "".join(line.split())
-        if len(plain) >= TELLING:
-            yield plain
-
-
 def _known(example: Example, trained: set[str]) -> bool:
-    own = list(_lines(example.target))
+    own = list(telling_lines(example.target))
     known = sum(len(line) for line in own if line in trained)
     return bool(own) and known >= MOST * sum(map(len, own))

@@ -17,10 +17,11 @@ from functools import partial
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.balance import capped
 from qi_learn.dataset.examples import Serving, example_of, generic_examples
+from qi_learn.dataset.near_duplicates import LEFT_OUT, split_distinct
 from qi_learn.dataset.pairs import preferences
 from qi_learn.dataset.replay import replay
 from qi_learn.dataset.select import Learnable, select_learnables
-from qi_learn.dataset.split import refuse_thin, split
+from qi_learn.dataset.split import refuse_thin
 from qi_learn.dataset.target import Skipped
 from qi_learn.dataset.weighting import weighted
 from qi_learn.errors import Refused, StoreError
@@ -68,13 +69,20 @@ def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Se
     )
     learnables = _within_caps(evidence.learnable, request.seed, dropped)
     examples = _rendered(learnables, serving, dropped, secret)
-    _log(request.run_id, examples, dropped)
     refuse_thin(
         [e.session for e in examples],
         [e.person_wrote for e in examples],
         min_gate=settings.gate.min_examples,
     )
-    fresh = weighted(split(examples, min_gate=settings.gate.min_examples), settings.train.weights)
+    apart = split_distinct(
+        examples,
+        min_gate=settings.gate.min_examples,
+        pieces=serving.vocabulary.pieces,
+        earlier=earlier,
+    )
+    dropped[LEFT_OUT] += apart.left_out
+    _log(request.run_id, apart.examples, dropped)
+    fresh = weighted(apart.examples, settings.train.weights)
     pairs = (
         preferences(fresh, learnables, evidence, earlier, serving, secret=secret)
         if settings.train.preference

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from qi_learn.dataset.balance import refuse_one_sided
 from qi_learn.errors import Refused
 
 if TYPE_CHECKING:
-    from qi_learn.records import Example, Split
+    from qi_learn.records import Split
 
 GATE_SHARE = 0.2
 SESSIONS = 3
@@ -35,16 +34,6 @@ LEFT = 2
 DEV_SHARE = 0.1
 DEV_LIMIT = 0.2
 """A whole session is dev only while dev keeps below this share of what the gate leaves."""
-
-
-def split(examples: Sequence[Example], *, min_gate: int) -> tuple[Example, ...]:
-    """The examples in the order given, oldest first, each with its split.
-
-    Raises Refused as `assign` does.
-    """
-    own = [e.person_wrote for e in examples]
-    splits = assign([e.session for e in examples], own, min_gate=min_gate)
-    return tuple(replace(e, split=name) for e, name in zip(examples, splits, strict=True))
 
 
 def assign(sessions: Sequence[str], own: Sequence[bool], *, min_gate: int) -> list[Split]:

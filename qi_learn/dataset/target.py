@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qi_learn.code_text import Block, code_blocks, indentation, reindent, similarity, with_code
 from qi_learn.dataset.changed_edits import is_gone, is_lost, with_final_texts
+from qi_learn.dataset.grammars import named_by
 from qi_learn.dataset.tool_calls import Call, Span, calls_of, suggested, with_arguments
 from qi_learn.records import LearningInteraction, Suggestion
 
@@ -37,6 +38,10 @@ class Target:
     """The tool calls."""
     arguments: tuple[str, ...] = ()
     """The texts in the calls that are code."""
+    languages: tuple[str | None, ...] = field(default=(), compare=False)
+    """Of the code in the text, then of the arguments, as a fence or the end of a file's name says
+    it; None, or less than there is code, where nothing does.
+    """
     served: Target | None = field(default=None, compare=False)
     """The same answer with the code as it was suggested; None if the answer was cut, so that the
     two cannot be compared.
@@ -80,7 +85,9 @@ def served_of(interaction: LearningInteraction) -> Target | None:
     if calls:
         arguments = tuple(s.text for s in suggested(interaction, calls))
         return Target(turn.answer, (), tuple(calls), arguments)
-    return Target(turn.answer, tuple((b.start, b.end) for b in _blocks(interaction)))
+    blocks = _blocks(interaction)
+    languages = tuple(_language(interaction, block) for block in blocks)
+    return Target(turn.answer, tuple((b.start, b.end) for b in blocks), languages=languages)
 
 
 def taken_early(interaction: LearningInteraction) -> bool:
@@ -144,6 +151,7 @@ def _target_with_calls(interaction: LearningInteraction) -> Target | Skipped:
         (),
         calls=tuple(with_arguments(calls, kept)),
         arguments=tuple(kept[s.text] for s in suggestions),
+        languages=tuple(named_by(s.file or s.path) or s.language for s in suggestions),
         served=served_of(interaction),
     )
 
@@ -176,14 +184,20 @@ def _target_of_text(interaction: LearningInteraction) -> Target | Skipped:
             why = "a part of the answer was rejected" if rejected else "the answer was cut off"
             return Skipped(why)
         answer = answer[: _after_fence(answer, blocks[-1].end)]
-    return _with_kept(answer, blocks, kept, diffs)
+    made = _with_kept(answer, blocks, kept, diffs)
+    if isinstance(made, Skipped):
+        return made
+    return replace(made, languages=tuple(_language(interaction, block) for block in blocks))
 
 
 def _whole_correction(interaction: LearningInteraction, correction: str) -> Target:
     """A correction that is an answer of its own, fences included."""
-    served = served_of(interaction)
+    blocks = code_blocks(correction)
     return Target(
-        correction, tuple((b.start, b.end) for b in code_blocks(correction)), served=served
+        correction,
+        tuple((block.start, block.end) for block in blocks),
+        languages=tuple(block.language for block in blocks),
+        served=served_of(interaction),
     )
 
 
@@ -238,6 +252,13 @@ def _suggestion(interaction: LearningInteraction, block: Block) -> Suggestion | 
     return next(
         (s for s in interaction.suggestions if (s.start, s.end) == (block.start, block.end)), None
     )
+
+
+def _language(interaction: LearningInteraction, block: Block) -> str | None:
+    """What the file says that it is in, or what its fence calls it."""
+    suggestion = _suggestion(interaction, block)
+    named = named_by(suggestion.file or suggestion.path) if suggestion else None
+    return named or block.language
 
 
 def _kept(interaction: LearningInteraction, blocks: list[Block]) -> Mapping[int, str]:

@@ -11,8 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qi_learn.dataset.authorship import PersonsPart, changed_spans, persons_part
+from qi_learn.dataset.meaning import meant_tokens
 from qi_learn.dataset.target import Target, target_of
-from qi_learn.lexer import code_tokens, placed_tokens
+from qi_learn.lexer import code_tokens
 from qi_learn.records import LearningInteraction, Suggestion
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.dataset_world import ANSWER, CODE, interaction, suggestion, turn
@@ -114,9 +115,9 @@ def test_what_is_not_marked_was_served_in_this_order(before: str, after: str) ->
     """Every token of the text that the person changed or wrote has a mark."""
     spans = changed_spans(before, after)
     rest = [
-        t.text for t in placed_tokens(after) if not any(a < t.end and t.start < b for a, b in spans)
+        t.text for t in meant_tokens(after) if not any(a < t.end and t.start < b for a, b in spans)
     ]
-    served = iter(t.text for t in placed_tokens(before))
+    served = iter(t.text for t in meant_tokens(before))
     assert all(any(own == token for own in served) for token in rest)
     assert all(a < b for a, b in spans)
     assert all(b < c for (_, b), (c, _) in pairwise(spans))

@@ -16,6 +16,7 @@ import pytest
 
 from qi_learn.dataset.examples import RenderCache, Serving
 from qi_learn.dataset.freeze import DataSetRequest, freeze, refuse_secrets
+from qi_learn.dataset.near_duplicates import LEFT_OUT
 from qi_learn.errors import Refused
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.outside.ollama import Ollama
@@ -329,6 +330,42 @@ def test_an_earlier_snapshot_that_is_damaged_is_left_out_and_said(
     (damaged.snapshot / "train.jsonl").write_text("")
     found = freeze_it(store, server, vocabulary, earlier=[damaged, gone])
     assert (found.replay, found.dropped) == ((), {"an earlier data set that cannot be read": 2})
+
+
+def taught(store: Store, n: int, session: str, name: str) -> None:
+    """A function of some length that the person wrote in the place of the answer's."""
+    final = (
+        f"def {name}(rows):\n    totals = collections.Counter()\n    for row in rows:\n"
+        "        totals[row.customer] += row.amount\n    return totals.most_common()\n"
+    )
+    t = turn(n, session=session)
+    keep(store, t, suggestion(t, final=final))
+
+
+def test_what_is_learned_almost_word_for_word_does_not_judge(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    taught(store, 50, "e", "best_customers")
+    assert LEFT_OUT not in freeze_it(store, server, vocabulary).dropped
+    taught(store, 0, "a", "customers_by_amount")  # in the place of the oldest
+    found = freeze_it(store, server, vocabulary)
+    assert found.dropped[LEFT_OUT] == 1
+    assert turn(50).id not in {e.id for e in found.examples}, "it is new to the next cycle"
+
+
+def test_what_an_earlier_cycle_learned_almost_word_for_word_does_not_judge(
+    store: Store, server: RenderingServer, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    work(store, SESSIONS)
+    taught(store, 0, "a", "customers_by_amount")
+    before = RunDirectory(tmp_path / "before")
+    save_snapshot(before.snapshot, first := freeze_it(store, server, vocabulary))
+    work(store, MORE, first=100)
+    taught(store, 200, "t", "best_customers")
+    learned = frozenset(e.id for e in first.examples)
+    found = freeze_it(store, server, vocabulary, earlier=[before], learned=learned)
+    assert found.dropped[LEFT_OUT] == 1
 
 
 def test_thin_and_one_sided_data_is_refused(

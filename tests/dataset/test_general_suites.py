@@ -364,6 +364,23 @@ def test_at_most_12_questions_are_put_to_a_model_most_of_them_with_a_header(
     assert sum(len(e.target_ids) for e in asked) <= 600
 
 
+def test_half_of_the_questions_are_about_other_languages_than_python(
+    general: GeneralSuites,
+) -> None:
+    """The tasks that are executed are in Python alone."""
+    asked = [code_blocks(e.target)[0].language for e in spill_questions(general.suites)]
+    assert sum(language != "python" for language in asked) == 6
+    assert len(set(asked)) >= 5
+    read = [
+        block.language
+        for suite in ("chat", "spill_over_header", "spill_over_plain")
+        for question in general_texts.chat_questions(suite)
+        for block in code_blocks(question.target.text)[:1]
+    ]
+    assert sum(language != "python" for language in read) >= len(read) / 2
+    assert len(set(read)) >= 10
+
+
 @pytest.mark.parametrize("suite", ["spill_over_header", "spill_over_plain"])
 def test_ordinary_answers_are_fenced_code_in_their_languages_own_style(suite: str) -> None:
     for question in general_texts.chat_questions(suite):

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,18 +14,11 @@ from hypothesis import strategies as st
 
 from qi_learn.dataset.balance import capped, one_sided, refuse_one_sided
 from qi_learn.dataset.select import Learnable
-from qi_learn.dataset.split import assign, split
+from qi_learn.dataset.split import assign
 from qi_learn.dataset.target import Target
 from qi_learn.errors import Refused
-from qi_learn.records import Example, Split
+from qi_learn.records import Split
 from tests.support.dataset_world import interaction, turn
-
-
-def example(n: int, session: str = "s", **more: Any) -> Example:
-    values: dict[str, Any] = {"split": "train", "person_mask": (True, False), **more}
-    return Example(
-        f"t{n}", f"h{n}", "p", "t", (1,), (2, 3), (True, False), session=session, **values
-    )
 
 
 def assigned(sessions: Sequence[str], *, min_gate: int) -> list[Split]:
@@ -141,15 +133,7 @@ def test_too_few_are_refused_with_how_many_are_missing() -> None:
     with pytest.raises(Refused, match=r"sessions whole, 3 at least: 70 of 70 .*at least 2 more"):
         assigned([*["a"] * 40, *["b"] * 30], min_gate=25)
     with pytest.raises(Refused, match="at least 1 more"):
-        split(
-            [
-                example(0, "a"),
-                example(1, "b"),
-                example(2, "c"),
-                *(example(i, "d") for i in range(3, 30)),
-            ],
-            min_gate=25,
-        )
+        assigned(["a", "b", "c", *["d"] * 27], min_gate=25)
 
 
 # --- balance --------------------------------------------------------------------------------------

@@ -1,0 +1,241 @@
+"""What is learned almost word for word does not judge, nor choose; sessions stay whole."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qi_learn.dataset.examples import code_mask, content_hash
+from qi_learn.dataset.near_duplicates import (
+    LEFT_OUT,
+    DistinctSplit,
+    note_of,
+    split_distinct,
+)
+from qi_learn.dataset.split import assign
+from qi_learn.errors import Refused
+from qi_learn.records import Example, Snapshot
+
+
+def pieces(ids: Sequence[int]) -> list[bytes]:
+    """A vocabulary of bytes."""
+    return [bytes([number]) for number in ids]
+
+
+def function(name: str) -> str:
+    return (
+        f"def load_{name}(path: Path) -> list[{name}]:\n"
+        f"    with path.open() as {name}_file:\n"
+        f"        rows = csv.reader({name}_file)\n"
+        f"        return [make_{name}(row) for row in rows]\n"
+    )
+
+
+def example(n: int, session: str, text: str, own: str | None = None) -> Example:
+    """The person wrote `own` of it; all, if nothing else is said."""
+    ids = tuple(text.encode())
+    at = text.index(own) if own else 0
+    span = (at, at + len(text if own is None else own))
+    mask = code_mask(text, [span], pieces(ids))
+    hash = content_hash(str(n), text)
+    return Example(
+        f"t{n:05}",
+        hash,
+        "?",
+        text,
+        (1,),
+        ids,
+        mask,
+        session=session,
+        person_mask=mask,
+        kept_code=text,
+    )
+
+
+def work(**sessions: int) -> list[Example]:
+    """So many functions of each session, all of them different."""
+    numbered = (session for session, count in sessions.items() for _ in range(count))
+    return [example(n, session, function(f"thing{n}")) for n, session in enumerate(numbered)]
+
+
+def split(examples: Sequence[Example], *earlier: Snapshot, min_gate: int = 6) -> DistinctSplit:
+    return split_distinct(examples, min_gate=min_gate, pieces=pieces, earlier=earlier)
+
+
+def sessions_of(found: DistinctSplit) -> dict[tuple[str, str], int]:
+    return Counter((e.session, e.split) for e in found.examples)
+
+
+def test_without_copies_it_is_the_split_of_whole_sessions() -> None:
+    examples = work(a=8, b=8, c=2, d=2, e=2)
+    found = split(examples)
+    assert [e.split for e in found.examples] == assign(
+        [e.session for e in examples], [True] * len(examples), min_gate=6
+    )
+    assert found.left_out == 0
+
+
+def copied(text: str) -> str:
+    """Under another name and indentation, with a line of its own."""
+    return "".join(f"  {line}\n" for line in text.splitlines()).replace(
+        "def load_", "def read_all_of_"
+    )
+
+
+def test_what_is_mostly_in_one_that_trains_does_not_judge() -> None:
+    examples = work(a=8, b=8, c=3, d=3, e=3)
+    examples[-1] = example(90, "e", copied(examples[2].target))
+    found = split(examples)
+    assert sessions_of(found)["e", "gate"] == 2
+    assert (examples[-1].id in {e.id for e in found.examples}, found.left_out) == (False, 1)
+
+
+def test_for_those_that_are_left_out_the_gate_takes_another_session() -> None:
+    examples = work(a=8, b=8, c=2, d=2, e=2, f=2)
+    examples[-1] = example(90, "f", copied(examples[2].target))
+    assert sessions_of(split(examples)) == {
+        ("a", "train"): 8,
+        ("b", "train"): 6,
+        ("b", "dev"): 2,
+        ("c", "gate"): 2,
+        ("d", "gate"): 2,
+        ("e", "gate"): 2,
+        ("f", "gate"): 1,
+    }
+
+
+def test_a_session_of_copies_trains() -> None:
+    examples = work(a=8, b=8, c=2, d=2, e=2, f=2)
+    examples[-2:] = [example(90 + n, "f", copied(examples[n].target)) for n in (1, 2)]
+    found = split(examples)
+    assert sessions_of(found)["f", "train"] == 2
+    assert found.left_out == 0
+
+
+def test_what_was_trained_on_before_counts_as_well() -> None:
+    examples = work(a=8, b=8, c=3, d=3, e=3)
+    trained = example(90, "z", copied(examples[-1].target))
+    chose, judged = replace(trained, split="dev"), replace(trained, split="gate")
+    replayed = Snapshot("r", 0.0, "base", (judged,), replay=(trained,))
+    for before, left_out in (
+        (Snapshot("r", 0.0, "base", (trained,)), 1),
+        (Snapshot("r", 0.0, "base", (chose,)), 1),
+        (Snapshot("r", 0.0, "base", (judged,)), 0),
+        (replayed, 1),
+    ):
+        assert split(examples, before).left_out == left_out
+
+
+def test_another_change_of_a_known_function_is_work_of_its_own() -> None:
+    examples = work(a=8, b=8, c=3, d=3, e=3)
+    known = examples[2].target
+    changed = known.replace("return [", "return sorted(").replace("in rows]", "in rows)")
+    examples[-1] = example(90, "e", changed, "return sorted(")
+    assert split(examples).left_out == 0
+    examples[-1] = example(90, "e", changed, "rows = csv")
+    assert split(examples).left_out == 1, "they had written that line before"
+    short = known.replace("    with", "    x = 1\n    with")
+    examples[-1] = example(90, "e", short, "x = 1")
+    assert split(examples).left_out == 0, "a short line tells as well what is theirs"
+
+
+def test_a_habit_in_another_function_judges() -> None:
+    habit = "    logger.info('the work of this function begins')\n"
+    examples = [
+        example(n, e.session, e.target + habit, habit)
+        for n, e in enumerate(work(a=8, b=8, c=3, d=3, e=3))
+    ]
+    assert split(examples).left_out == 0
+
+
+def test_lines_that_many_have_are_no_copy_unless_one_has_most() -> None:
+    """Each line is in another function that trains."""
+    examples = work(a=8, b=8, c=3, d=3, e=3)
+    parts = [examples[n].target.splitlines(keepends=True)[n] for n in range(4)]
+    examples[-1] = example(90, "e", "".join(parts))
+    assert split(examples).left_out == 0
+    many = [example(100 + n, "a", function("same")) for n in range(100)]
+    more = [*many, *work(b=40, c=20, d=20), example(300, "d", function("same"))]
+    assert split(more).left_out == 1
+
+
+def test_a_copy_that_chooses_trains_if_others_choose() -> None:
+    examples = work(a=30, b=4, c=3, d=3, e=3)
+    examples[31] = example(90, "b", copied(examples[2].target))
+    found = split(examples)
+    assert sessions_of(found)["b", "dev"] == 3
+    assert found.left_out == 0
+    examples[30:34] = [example(90 + n, "b", copied(examples[n].target)) for n in range(4)]
+    assert sessions_of(split(examples))["b", "dev"] == 4, "better these than none"
+
+
+def test_too_few_is_said_with_how_many_were_left_out() -> None:
+    examples = work(a=8, b=8, c=3, d=3, e=3)
+    for n in range(16, 25):
+        examples[n] = example(90 + n, examples[n].session, copied(examples[n - 16].target))
+    for n in range(8):
+        examples[8 + n] = replace(examples[8 + n], session="a")
+    with pytest.raises(Refused, match="9 more say mostly what others say"):
+        split(examples)
+
+
+TEXTS = st.lists(
+    st.tuples(st.integers(0, 7), st.integers(0, 20), st.booleans()), min_size=30, max_size=80
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(TEXTS)
+def test_whatever_is_copied_sessions_are_whole_and_nothing_is_lost(
+    of: list[tuple[int, int, bool]],
+) -> None:
+    examples = [
+        example(n, f"s{session}", function(f"f{text}"))
+        if own
+        else replace(example(n, f"s{session}", function(f"f{text}")), person_mask=())
+        for n, (session, text, own) in enumerate(of)
+    ]
+    try:
+        found = split(examples, min_gate=4)
+    except Refused:
+        return
+    judging = {e.session for e in found.examples if e.split == "gate"}
+    others = {e.session for e in found.examples if e.split != "gate"}
+    assert not judging & others
+    assert len(found.examples) + found.left_out == len(examples)
+    left = {e.id for e in examples} - {e.id for e in found.examples}
+    assert all(e.session in judging for e in examples if e.id in left)
+    judged = {e.target for e in found.examples if e.split == "gate"}
+    assert not judged & {e.target for e in found.examples if e.split != "gate"}
+    assert sum(e.person_wrote for e in found.examples if e.split == "gate") >= 4
+    assert split(examples, min_gate=4) == found
+
+
+def test_ten_thousand_examples_take_seconds() -> None:
+    texts = [function(f"f{n if n % 20 else n % 9000}").encode() for n in range(10_000)]
+    mask = (True,)
+    examples = [
+        Example(f"t{n:05}", f"h{n}", "?", text.decode(), (1,), (n,), mask, person_mask=mask)
+        for n, text in enumerate(texts)
+    ]
+    examples = [replace(e, session=f"s{n // 20}") for n, e in enumerate(examples)]
+    began = time.process_time()
+    found = split_distinct(examples, min_gate=25, pieces=lambda ids: [texts[i] for i in ids])
+    assert time.process_time() - began < 5
+    assert found.left_out == 50
+
+
+def test_a_verdict_says_how_many_were_left_out() -> None:
+    snapshot = Snapshot("r", 0.0, "base", ())
+    assert note_of(snapshot) == ()
+    assert note_of(replace(snapshot, dropped={LEFT_OUT: 1})) == (
+        "1 of the new examples was left out of those that judge: it says mostly what another says "
+        "that trains, or trained before",
+    )
+    assert "7 of the new examples were" in note_of(replace(snapshot, dropped={LEFT_OUT: 7}))[0]
