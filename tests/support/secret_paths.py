@@ -40,7 +40,7 @@ from tests.support.terminals import SHELLS, Terminal, make_home
 from tests.support.world import World
 
 BASE = "base:latest"
-AT_ONCE = 4
+AT_ONCE = 2
 """So many answers wait for a file at a time: each save is compared with all that wait."""
 
 
@@ -71,7 +71,7 @@ class Sweep:
 
     def wait_for(self, sql: str, count: int) -> None:
         try:
-            wait_until(lambda: self.count(sql) >= count, 120)
+            wait_until(lambda: self.count(sql) >= count, 120, pause=0.1)
         except AssertionError:
             log = (self.paths.logs / "daemon.log").read_text()[-4000:]
             raise AssertionError(f"{self.count(sql)} of {count} {sql}\n{log}") from None
