@@ -1,6 +1,6 @@
 """What holds for every test, and what the end of a run says of those that did not run.
 
-`pytest -n 3` (scripts/test does) runs the files side by side in processes of their own. The tests
+`pytest -n 4` (scripts/test does) runs the files side by side in processes of their own. The tests
 of one file stay together and in order, and so do those of a folder that shares what takes long to
 prepare. Those that mostly wait go out one by one.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -49,16 +49,16 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def pytest_configure() -> None:
-    """What is imported and collected stays: nothing looks through it for garbage."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: nothing looks through it for garbage, now or later."""
     gc.disable()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
