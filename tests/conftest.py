@@ -1,15 +1,16 @@
 """What holds for every test, and what the end of a run says of those that did not run.
 
-`pytest -n 3` (scripts/test does) runs the files side by side in processes of their own. The tests
+`pytest -n 4` (scripts/test does) runs the files side by side in processes of their own. The tests
 of one file stay together and in order, and so do those of a folder that shares what takes long to
 prepare. Those that mostly wait go out one by one.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -46,6 +47,18 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: nothing looks through it for garbage, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

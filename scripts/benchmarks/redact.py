@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from qi_learn.redact import Redactor, catalogue_line
 from qi_learn.redact.catalogue import installed_catalogue
-from tests.support.secret_paths import SECRETS, swept_home
-from tests.support.secret_sweep import search
+from tests.support.secret_paths import swept_home
+from tests.support.secret_sweep import bundles, search, secrets_of
 from tests.support.secret_vectors import files, judge, judge_files, vectors
 
 MODULES = ("tokenize", "smtplib", "random", "urllib/request", "argparse", "typing", "getpass")
@@ -68,9 +68,10 @@ def measure(seconds: float) -> dict[str, object]:
 def search_a_home() -> dict[str, int]:
     """How many secrets were brought into a home, and how many stand in a file of it then."""
     with tempfile.TemporaryDirectory() as top, swept_home(Path(top)) as sweep:
-        found = search(sweep.world.root, SECRETS)
+        brought = secrets_of(bundles())
+        found = search(sweep.world.root, brought)
     left = {secret for secrets in found.values() for secret in secrets}
-    return {"secrets_brought": len(SECRETS), "secrets_in_home": len(left)}
+    return {"secrets_brought": len(brought), "secrets_in_home": len(left)}
 
 
 def milliseconds(redact: Callable[[str], str], seconds: float) -> float:

@@ -14,22 +14,21 @@ from qi_learn.store.ingest import drain
 from qi_learn.track.suggestions import suggestions_of
 from tests.support.command_line import wait_until
 from tests.support.cycles import DONE, REFUSED
-from tests.support.secret_sweep import bundles, search
+from tests.support.secret_sweep import bundles, search, secrets_of
 from tests.support.world import World, steps
 
 SESSIONS = {f"s{n}": 6 for n in range(6)}
-BUNDLES = bundles()[:24]
-SECRETS = {secret for bundle in BUNDLES for secret in bundle.secrets}
 
 
 def code(n: int) -> str:
     if n % 3:
         return steps(n)
-    return "\n\n".join(bundle.code for bundle in BUNDLES[n // 3 :: 12])
+    return "\n\n".join(bundle.code for bundle in bundles(24)[n // 3 :: 12])
 
 
 def test_no_file_holds_a_secret_after_a_cycle(world: World) -> None:
-    assert len(SECRETS) >= 300
+    secrets = secrets_of(bundles(24))
+    assert len(secrets) >= 300
     world.work(SESSIONS, code)
     run = world.request()
     assert world.cycle(run) in (DONE, REFUSED), run.log.read_text()
@@ -44,4 +43,4 @@ def test_no_file_holds_a_secret_after_a_cycle(world: World) -> None:
         wait_until(all_taken_in, 240)
         assert store.rows("SELECT count(*) FROM turns WHERE redacted")[0][0] == 12
     assert len(load_snapshot(run.snapshot).examples) >= 12
-    assert search(world.root, SECRETS) == {}
+    assert search(world.root, secrets) == {}

@@ -14,7 +14,7 @@ import pytest
 from qi_learn.daemon import client
 from tests.support.command_line import OFFLINE, Terminal, wait_until
 
-MANY = 20
+MANY = 10
 
 
 @pytest.fixture

@@ -35,13 +35,9 @@ from qi_learn.store.database import Store, open_store
 from qi_learn.store.followed import save_changes
 from tests.support.daemon_process import daemon, free_port
 from tests.support.redacted import as_before
-from tests.support.secret_sweep import Bundle, bundles, search
+from tests.support.secret_sweep import Bundle, bundles, search, secrets_of
 from tests.support.stored_turns import a_turn
 from tests.support.world import World
-
-BUNDLES = bundles()[:6]
-SECRETS = {secret for bundle in BUNDLES for secret in bundle.secrets}
-
 
 KEPT = {
     *("id", "turn_id", "run_id", "hash", "parent", "tip", "previous", "shape", "key", "head"),
@@ -117,37 +113,37 @@ def paths(tmp_path: Path) -> Paths:
 def filled(paths: Paths) -> Iterator[Store]:
     """The older home: database, a copy of an older schema, bad lines, a data set, logs."""
     with open_store(paths.database) as store:
-        for bundle in BUNDLES:
+        for bundle in bundles(6):
             fill(store, bundle)
-        damage_journal(store, BUNDLES[0].text)
+        damage_journal(store, bundles(6)[0].text)
         audit.append(store, 10.0, "after it", {})
         copy_aside(store.conn, paths.database.with_name("qi-learn.db.schema-3.backup"))
         bad = paths.spool / "bad"
         bad.mkdir()
-        kept = {"at": 0, "problem": BUNDLES[1].text, "sha256": "ab", "text": BUNDLES[1].line}
+        kept = {"at": 0, "problem": bundles(6)[1].text, "sha256": "ab", "text": bundles(6)[1].line}
         (bad / "hook-1-1.jsonl.abcd").write_text(f"{json.dumps(kept)}\nno JSON\n")
         run = RunDirectory(paths.runs / "01RUN")
         run.snapshot.mkdir(parents=True)
         (run.path / "run.json").write_text("{}")
         run.outcome.write_text("{}")
-        (run.path / "rendered.jsonl").write_text(json.dumps(["k", BUNDLES[2].text]) + "\n")
-        (run.snapshot / "train.jsonl").write_text(json.dumps({"prompt": BUNDLES[3].text}) + "\n")
+        (run.path / "rendered.jsonl").write_text(json.dumps(["k", bundles(6)[2].text]) + "\n")
+        (run.snapshot / "train.jsonl").write_text(json.dumps({"prompt": bundles(6)[3].text}) + "\n")
         (run.snapshot / "manifest.json").write_text("{}")
         for name in ("daemon.log", "daemon.log.1", "gateway.log.2"):
-            (paths.logs / name).write_text(f"begins\n{BUNDLES[4].text}\nends\n")
+            (paths.logs / name).write_text(f"begins\n{bundles(6)[4].text}\nends\n")
         yield store
 
 
 def test_what_an_older_version_stored_is_found_nowhere_afterwards(
     paths: Paths, filled: Store
 ) -> None:
-    assert set(search(paths.data.parent, SECRETS)) >= {
+    assert set(search(paths.data.parent, secrets_of(bundles(6)))) >= {
         *("data/qi-learn.db-wal", "data/qi-learn.db.schema-3.backup", "state/logs/daemon.log"),
         *("data/runs/01RUN/rendered.jsonl", "state/spool/bad/hook-1-1.jsonl.abcd"),
     }
     for _ in look_through(paths, filled, time.time()):
         pass
-    assert search(paths.data.parent, SECRETS) == {}
+    assert search(paths.data.parent, secrets_of(bundles(6))) == {}
     assert turns.verify(filled) == audit.verify(filled) == []
     receipt = read_receipt(paths)
     assert receipt is not None
@@ -164,10 +160,10 @@ def test_what_an_older_version_stored_is_found_nowhere_afterwards(
 
 
 def test_a_turn_is_the_same_conversation_with_placeholders(paths: Paths, filled: Store) -> None:
-    before = {f"T{b.number}": turns.load_turn(filled, f"T{b.number}") for b in BUNDLES}
+    before = {f"T{b.number}": turns.load_turn(filled, f"T{b.number}") for b in bundles(6)}
     for _ in look_through(paths, filled, time.time()):
         pass
-    for bundle in BUNDLES:
+    for bundle in bundles(6):
         turn, short = (turns.load_turn(filled, f"{x}{bundle.number}") for x in "TU")
         old = before[turn.id]
         assert [m.role for m in turn.messages] == [m.role for m in old.messages]
@@ -180,7 +176,7 @@ def test_a_turn_is_the_same_conversation_with_placeholders(paths: Paths, filled:
         assert turns.was_redacted(filled, short.id)
         assert has_placeholder(json.dumps(dict(turn.request)))
         assert has_placeholder(json.dumps(dict(turn.context)))
-    assert {f"T{b.number}" for b in BUNDLES} <= set(feedback.dirty_turns(filled))
+    assert {f"T{b.number}" for b in bundles(6)} <= set(feedback.dirty_turns(filled))
 
 
 def test_two_that_differed_in_their_secret_alone_become_one(filled: Store, paths: Paths) -> None:
@@ -234,7 +230,7 @@ def test_one_that_is_stopped_half_way_is_begun_again(paths: Paths, filled: Store
     assert turns.verify(filled) == []
     assert read_receipt(paths) is None
     look_until_done(RedactAgain(paths), filled)
-    assert search(paths.data.parent, SECRETS) == {}
+    assert search(paths.data.parent, secrets_of(bundles(6))) == {}
     paths.redaction_rules.write_text(json.dumps({"rules": "older", "at": 1.0}))
     look_until_done(RedactAgain(paths), filled)  # another version's rules
     known = read_receipt(paths)
@@ -265,7 +261,7 @@ def test_what_is_damaged_holds_nothing_up(paths: Paths, filled: Store) -> None:
     paths.database.with_name("qi-learn.db.schema-4.backup").write_bytes(b"SQLite format 3\0" * 99)
     for _ in look_through(paths, filled, time.time()):
         pass
-    assert search(paths.data.parent, {*SECRETS, secret}) == {}
+    assert search(paths.data.parent, {*secrets_of(bundles(6)), secret}) == {}
     assert read_receipt(paths) is not None
     kept = "SELECT 1 FROM shapes WHERE hash = 'damaged not'"
     assert len(filled.rows(kept)) == 1
@@ -277,14 +273,14 @@ def test_it_waits_for_what_is_being_forgotten(paths: Paths, filled: Store) -> No
     again = RedactAgain(paths)
     again.step(filled, time.time())
     paths.forgetting.write_text("{}")
-    before = turns.load_turn(filled, f"T{BUNDLES[-1].number}")
+    before = turns.load_turn(filled, f"T{bundles(6)[-1].number}")
     again.step(filled, time.time())
     assert not again.left, "and the daemon sleeps meanwhile"
     assert turns.load_turn(filled, before.id) == before
     paths.forgetting.unlink()
     for _ in look_through(paths, filled, time.time()):
         pass
-    assert search(paths.data.parent, SECRETS) == {}
+    assert search(paths.data.parent, secrets_of(bundles(6))) == {}
 
 
 def look_until_done(again: RedactAgain, store: Store) -> None:
@@ -319,14 +315,14 @@ def test_the_command_alone_and_by_the_daemon(tmp_path: Path) -> None:
     world.tables["keep"] = {"raw_days": 0, "scores_days": 0}  # the rows are of 1970
     world.change("keep")
     with open_store(world.paths.database) as store:
-        fill(store, BUNDLES[0])
+        fill(store, bundles(6)[0])
     alone = qi(world.root, "--again")["receipt"]
     assert alone["rewritten"]["messages"] >= 2
-    assert search(world.root, BUNDLES[0].secrets) == {}
+    assert search(world.root, bundles(6)[0].secrets) == {}
     with open_store(world.paths.database) as store:
-        fill(store, BUNDLES[1])
+        fill(store, bundles(6)[1])
     with daemon(world):
         asked = qi(world.root, "--again")["receipt"]
         assert asked["rewritten"]["messages"] >= 2
-        assert search(world.root, [s for b in BUNDLES[:2] for s in b.secrets]) == {}
+        assert search(world.root, [s for b in bundles(2) for s in b.secrets]) == {}
         assert qi(world.root, "--again")["receipt"]["rewritten"] == {}

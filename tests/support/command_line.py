@@ -159,9 +159,9 @@ def _said(code: int, out: bytes, err: bytes) -> Said:
     return said
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until `holds()`; fail if it does not in time."""
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0, *, pause: float = 0.02) -> None:
+    """Wait until `holds()`, asked after each `pause`; fail if it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
+        time.sleep(pause)

@@ -10,7 +10,7 @@ import json
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,15 +31,17 @@ from tests.support.secret_sweep import (
     DIALECTS,
     REDACTOR,
     Answering,
+    Bundle,
     asked,
     bundles,
+    secrets_of,
 )
 from tests.support.terminals import SHELLS, Terminal, make_home
 from tests.support.world import World
 
 BASE = "base:latest"
-BUNDLES = bundles()
-SECRETS = {secret for bundle in BUNDLES for secret in bundle.secrets}
+AT_ONCE = 2
+"""So many answers wait for a file at a time: each save is compared with all that wait."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Sweep:
 
     def wait_for(self, sql: str, count: int) -> None:
         try:
-            wait_until(lambda: self.count(sql) >= count, 120)
+            wait_until(lambda: self.count(sql) >= count, 120, pause=0.1)
         except AssertionError:
             log = (self.paths.logs / "daemon.log").read_text()[-4000:]
             raise AssertionError(f"{self.count(sql)} of {count} {sql}\n{log}") from None
@@ -91,12 +93,12 @@ class Sweep:
 
 def through_the_gateway(sweep: Sweep) -> None:
     """Each bundle in every dialect: in all texts of the request, and in the streamed answer."""
-    for bundle in BUNDLES:
+    for bundle in bundles():
         for path in DIALECTS:
             sweep.answering.text = bundle.text
             sweep.ask(path, asked(path, BASE, bundle.text), x_qi_learn_session=f"s-{bundle.number}")
     sweep.answering.refuses = True
-    for bundle in BUNDLES:
+    for bundle in bundles():
         sweep.answering.text = bundle.text
         sweep.ask("/api/chat", asked("/api/chat", BASE, bundle.text))
     sweep.answering.refuses = False
@@ -107,7 +109,7 @@ def beside_the_body(sweep: Sweep) -> None:
     running = client.running(sweep.paths)
     assert running is not None
     assert running.gateway is not None
-    for word in (secret for secret in sorted(SECRETS) if known_alone(secret)):
+    for word in (secret for secret in sorted(secrets_of(bundles())) if known_alone(secret)):
         sweep.answering.text = "ok"
         body = {"model": BASE, "messages": [{"role": "user", "content": "Hi."}]}
         name = f"api_key={word}"
@@ -123,27 +125,33 @@ def known_alone(secret: str) -> bool:
 
 def in_files(sweep: Sweep) -> None:
     """Each bundle in code that was suggested, pasted, edited, and committed with a message."""
-    before = sweep.count("turns")
-    for bundle in BUNDLES:
+    every = bundles()
+    for at in range(0, len(every), AT_ONCE):
+        _in_files(sweep, every[at : at + AT_ONCE], before=at)
+    sweep.wait_for("scores WHERE target_text IS NOT NULL", len(every) // 2)
+
+
+def _in_files(sweep: Sweep, some: Sequence[Bundle], *, before: int) -> None:
+    """Some of the bundles, after so many others."""
+    turns, count = sweep.count("turns"), before + len(some)
+    for bundle in some:
         sweep.answering.text = f"Here:\n\n```python\n{bundle.code}```\n"
         body = {"model": BASE, "messages": [{"role": "user", "content": f"Note {bundle.number}."}]}
         sweep.ask("/api/chat", body, x_qi_learn_session=f"code-{bundle.number % 4}")
-    sweep.wait_for("turns", before + len(BUNDLES))
+    sweep.wait_for("turns", turns + len(some))
     placed = "(SELECT DISTINCT file FROM suggestions WHERE {})"
-    for bundle in BUNDLES:
+    for bundle in some:
         sweep.project.write(f"note_{bundle.number}.py", f'"""Notes."""\n\n\n{bundle.code}')
-    sweep.wait_for(placed.format("placed_at IS NOT NULL"), len(BUNDLES))
-    other = [*BUNDLES[1:], BUNDLES[0]]
-    for bundle, next_one in zip(BUNDLES, other, strict=True):
+    sweep.wait_for(placed.format("placed_at IS NOT NULL"), count)
+    for bundle, next_one in zip(some, [*some[1:], some[0]], strict=True):
         code = bundle.code.replace("retries=", "attempts=")
         text = f'"""Notes."""\n\n\nMORE = r"""{next_one.text}"""\n\n\n{code}'
         sweep.project.write(f"note_{bundle.number}.py", text)
-    sweep.wait_for(placed.format("region LIKE '%attempts=%'"), len(BUNDLES))
-    for bundle in BUNDLES:
+    sweep.wait_for(placed.format("region LIKE '%attempts=%'"), count)
+    for bundle in some:
         sweep.project.git("add", f"note_{bundle.number}.py")
         sweep.project.git("commit", "-q", "-m", f"Note {bundle.number}\n\n{bundle.text}")
-    sweep.wait_for(placed.format('"commit" IS NOT NULL'), len(BUNDLES))
-    sweep.wait_for("scores WHERE target_text IS NOT NULL", len(BUNDLES) // 2)
+    sweep.wait_for(placed.format('"commit" IS NOT NULL'), count)
 
 
 def from_shells(sweep: Sweep) -> None:
@@ -154,13 +162,13 @@ def from_shells(sweep: Sweep) -> None:
             continue
         home = make_home(sweep.elsewhere / shell)
         terminal = Terminal(shell, home)
-        for line in (line for bundle in BUNDLES for line in bundle.typed if line):
+        for line in (line for bundle in bundles() for line in bundle.typed if line):
             terminal.type(f"pytest 0 {line}")
             sweep.commands += 1
         terminal.close()
         for file in spool_files(home / "state/spool"):
             shutil.copyfile(file, sweep.paths.spool / file.name)
-    for bundle in BUNDLES[:: len(BUNDLES) // 3]:
+    for bundle in bundles()[:: len(bundles()) // 3]:
         words = [part for vector in bundle.vectors for part in vector.text.split("\n")]
         qi(sweep.world, "run", "--kind", "test", "--", "false", *words, place=sweep.project.root)
         sweep.commands += 1
@@ -169,7 +177,7 @@ def from_shells(sweep: Sweep) -> None:
 def by_the_person(sweep: Sweep) -> None:
     """Ratings with comments and corrections, on the command line and as an editor sends them."""
     spool = Spool(sweep.paths.spool, "editor")
-    for bundle in BUNDLES:
+    for bundle in bundles():
         said = {"turn": "last", "rating": 2, "comment": bundle.text, "correction": bundle.code}
         spool.append("rating", said, author="person", project=sweep.root)
         told = {"payload": {"text": bundle.text, bundle.text: [bundle.text]}}
@@ -182,15 +190,15 @@ def by_the_person(sweep: Sweep) -> None:
             assert qi(sweep.world, "log", "--event", str(place)).returncode == 0
     spool.close()
     place = sweep.elsewhere / "correction.py"
-    place.write_text(BUNDLES[0].code)
-    words = ("rate", "last", "4", "--comment", BUNDLES[0].text, "--correction", str(place))
+    place.write_text(bundles()[0].code)
+    words = ("rate", "last", "4", "--comment", bundles()[0].text, "--correction", str(place))
     assert qi(sweep.world, *words, place=sweep.project.root).returncode == 0
 
 
 def by_cycles(sweep: Sweep) -> None:
     """What a learning cycle reports of its end, and lines of it that are none."""
     spool = Spool(sweep.paths.spool, "cycle")
-    for bundle in BUNDLES:
+    for bundle in bundles():
         reported = {"run": f"R{bundle.number}", "state": "failed", "reason": bundle.text}
         spool.append("cycle", reported)
         spool.append("cycle", {"run": bundle.text, "state": bundle.text})
@@ -201,7 +209,7 @@ def by_cycles(sweep: Sweep) -> None:
 def not_understood(sweep: Sweep) -> None:
     """Lines that are torn, no JSON, or of a kind or a form that nobody foresaw."""
     lines = b""
-    for number, bundle in enumerate(BUNDLES):
+    for number, bundle in enumerate(bundles()):
         torn = frame(
             Event(f"torn-{number}", "hook", 1.0, "x", {"text": f"{bundle.text}\n\nThe end."})
         )

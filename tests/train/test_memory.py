@@ -75,7 +75,7 @@ network = Network(
     tiny_plan(dtype="float32", first_layer=0, layer_count=16, gradient_checkpointing=twice),
 )
 network.attach()
-batch = network.batch([Sample(str(n), tuple(range(64)) * 4, 8) for n in range(8)])
+batch = network.batch([Sample(str(n), tuple(range(64)) * 4, 8) for n in range(2)])
 # what imports left free must not be taken for growth that did not happen
 ctypes.CDLL(None).malloc_trim(0)
 # the peak begins anew from what is held now (proc(5)): imports had one of their own

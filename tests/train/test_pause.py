@@ -60,7 +60,7 @@ def test_a_worker_that_paused_ends_with_the_same_numbers(tmp_path: Path) -> None
         return (paused / "result.json").exists()
 
     wait(worker, asked_for_two_seconds)
-    _, err = worker.communicate(timeout=600)
+    _, err = worker.communicate()
     assert worker.returncode == 0, err
     assert {p.paused for p in seen} == {"answering"}
     assert len({(p.phase, p.step) for p in seen if p.at < seen[-1].at}) < 4  # it stood still

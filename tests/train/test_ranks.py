@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -22,10 +21,10 @@ from qi_learn.train.adapter import load_adapter
 from qi_learn.train.fisher import load_fisher
 from qi_learn.train.loop import Trained
 from qi_learn.train.preference import Choice
-from qi_learn.train.ranks import ALONE, Ranks
+from qi_learn.train.ranks import ALONE, Ranks, join_group
 from qi_learn.train.supervise import LOOPBACK, runs_in_parts
 from tests.support.tiny_training import one_thread, tiny_examples, tiny_plan  # noqa: F401 - a fixture
-from tests.support.training_runs import DIGEST, start_worker, wait, work, write_run
+from tests.support.training_runs import DIGEST, loaded, start_worker, wait, work, write_run
 from tests.train.test_loop import DATA, _train
 
 SNAPSHOT = Snapshot(
@@ -81,52 +80,31 @@ def numbers(trained: Trained) -> list[float]:
     return [state.loss, state.best, state.general, state.tokens, state.preference]
 
 
-RANK = """
-import sys
-from pathlib import Path
-import torch
-from qi_learn.train.ranks import join_group
-from tests.train.test_loop import _train
-from tests.train.test_ranks import PREFERRING, numbers
-from tests.support.tiny_training import tiny_plan
-
-torch.set_num_threads(1)
-ranks = join_group(Path(sys.argv[1]), "cpu")
-run = Path(sys.argv[2]) / str(ranks.rank)
-run.mkdir()
-plan = tiny_plan(max_steps=4, preference_weight=0.1)
-trained, weights, _ = _train(plan, run, data=PREFERRING, ranks=ranks)
-torch.save({"weights": weights, "state": numbers(trained)}, run / "end.pt")
-"""
+def one_of_two(rank: int, directory: Path) -> None:
+    """This process as one of the two, which leaves behind what it came to."""
+    one, two = (str(number) for number in (rank, 2))
+    os.environ |= {"RANK": one, "WORLD_SIZE": two, "LOCAL_RANK": one, "LOCAL_WORLD_SIZE": two}
+    os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
+    torch.set_num_threads(1)
+    ranks = join_group(directory / "meeting", "cpu")
+    run = directory / one
+    run.mkdir()
+    plan = tiny_plan(max_steps=4, preference_weight=0.1)
+    trained, weights, _ = _train(plan, run, data=PREFERRING, ranks=ranks)
+    torch.save({"weights": weights, "state": numbers(trained)}, run / "end.pt")
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     """Weights, losses, penalties and a preference, in float64; the second writes nothing."""
-    ranks = []
-    for rank in ("0", "1"):
-        env = {
-            **os.environ,
-            "RANK": rank,
-            "WORLD_SIZE": "2",
-            "LOCAL_RANK": rank,
-            "LOCAL_WORLD_SIZE": "2",
-            "OMP_NUM_THREADS": "1",
-            "GLOO_SOCKET_IFNAME": LOOPBACK,
-        }
-        ranks.append(
-            subprocess.Popen(
-                [sys.executable, "-c", RANK, str(tmp_path / "meeting"), str(tmp_path)],
-                env=env,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+    ranks = [loaded().Process(target=one_of_two, args=(rank, tmp_path)) for rank in (0, 1)]
+    for process in ranks:
+        process.start()
     trained, expected, _ = _train(
         tiny_plan(max_steps=4, preference_weight=0.1), tmp_path / "alone", data=PREFERRING
     )
     for process in ranks:
-        _, err = process.communicate(timeout=600)
-        assert process.returncode == 0, err
+        process.join(600)
+        assert process.exitcode == 0
     state = numbers(trained)
     assert state[-1] > 0
     for rank in ("0", "1"):
@@ -152,7 +130,7 @@ def test_one_killed_ends_both_and_the_run_goes_on(base: Path, tmp_path: Path) ->
     ranks = _children(worker.pid, "--part fit")
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
-    _, err = worker.communicate(timeout=600)
+    _, err = worker.communicate()
     # a process that the system has no memory for dies like this
     assert worker.returncode == EXIT_NO_MEMORY, err
     assert "killed by signal 9" in (run / "error.json").read_text()
@@ -205,7 +183,7 @@ def test_asked_to_stop_both_stop_and_none_outlives_who_started_it(
         wait(worker, partial(_is_training, run, before))
         ranks = _children(worker.pid, "--part fit")
         worker.send_signal(end)
-        _, err = worker.communicate(timeout=600)
+        _, err = worker.communicate()
         assert worker.returncode == (75 if end == signal.SIGTERM else -signal.SIGKILL), err
         wait(None, partial(_none_alive, ranks))
     assert any((run / "checkpoints").glob("*/state.json"))
