@@ -69,7 +69,6 @@ def suites_of(
         questions,
         helped,
         exercise,
-        fitting(snapshot.split("dev")),
         tuple(aside),
         fitting(fixed),
     )

@@ -15,7 +15,7 @@ from qi_learn.gate.best import past_versions
 from qi_learn.gate.cache import digest_of
 from qi_learn.gate.reading import FileReader, build_of, measure_nll
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.outside.llama_cpp_nll import Scorer, Text, score_sequences
 from qi_learn.records import Example
 from tests.support.tiny_models import write_tiny_model
 
@@ -128,7 +128,7 @@ def test_numbers_of_another_llama_cpp_are_not_taken(
     assert build_of(0) != build_of(99)
 
 
-def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None:
+def test_the_persons_tokens_are_known_at_every_temperature(tmp_path: Path) -> None:
     path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
     one = example("one", person_mask=(False, True, True, False, False, False))
     plain = measure_nll(path, "gate", [one], context=64, cache=cache)
@@ -140,8 +140,13 @@ def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None
         assert reader.nll("gate", [one], 1.25) == at
         assert reader.nll("old", [one]).nll == plain.nll
         assert reader.evaluated == 0
-        reader.nll("gate", [one], 1.5)
-        assert reader.evaluated == 9
+        assert reader.nll("gate", [one], 1.5).person_nll != at.person_nll
+        assert reader.evaluated == 0
+    text = one.prompt_ids, one.target_ids, one.code_mask, one.person_mask
+    with Scorer(path, context=64) as scorer:
+        for factor, known in ((1.25, at), (1.5, reader.nll("gate", [one], 1.5))):
+            (direct,) = scorer.score([Text(*text)], temperature=factor)
+            assert known.person_nll[0] == pytest.approx(direct.person_nll, abs=2e-5)
     cold = measure_nll(path, "gate", [one], context=64, temperature=1.0)
     assert 0 < cold.person_nll[0] < cold.nll[0]
 
@@ -156,6 +161,27 @@ def test_a_temperature_is_fitted_once_and_what_it_read_is_known(tmp_path: Path) 
         assert reader.to_read(dev) == 0
         reader.nll("dev", dev)
         assert reader.evaluated == 0
+
+
+def test_an_example_has_the_temperature_of_the_sessions_that_are_not_its_own(
+    tmp_path: Path,
+) -> None:
+    """And what is kept of it depends on the file and the example alone, not on the set."""
+    path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
+    gate = [example(str(n), person_mask=(True,) * 6, session=f"s{n % 3}") for n in range(6)]
+    beside = [example("ordinary", target=20)]
+    with FileReader(path, context=64, cache=cache) as reader:
+        whole = reader.nll_of_other_sessions("gate", gate, beside)
+        read = reader.evaluated
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.nll_of_other_sessions("gate", gate, beside) == whole
+        for session in range(3):
+            others = [e for e in gate if e.session != f"s{session}"]
+            at = reader.nll_of_other_sessions("gate", others, beside).temperature
+            assert reader.nll("gate", gate, at).person_nll[session] == whole.person_nll[session]
+        assert (reader.evaluated, read) == (0, 6 * 9 + 23)
+        alone = reader.nll_of_other_sessions("gate", gate[:1], ())
+    assert alone.person_nll == measure_nll(path, "g", gate[:1], context=64, temperature=1).person_nll
 
 
 def test_an_example_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
