@@ -6,9 +6,8 @@ session is measured once it has rested for a day. What a night may read (`gate.n
 to the oldest sessions; the others wait. Every number that was read is kept (`gate/cache.py`), so
 that a process that was killed anywhere goes on.
 
-The first token of each part that the person wrote is left out: the person began there because of
-what the live version had answered. Where it answered otherwise it finds that token unlikely, and a
-version as good would not: that one would look better without being so (decision 0070).
+The first token of each part that the person wrote is left out, as the gate does
+(`gate/compared_tokens.py`).
 
 It runs in a process of its own (`monitor_process.py`), which reports to the daemon a session at a
 time, and writes nothing but numbers.

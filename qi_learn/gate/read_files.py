@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn.gate.budget import Readable, allot
+from qi_learn.gate.compared_tokens import as_compared
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.reading import FileReader, NotLoaded, marked_whole
 from qi_learn.records import Example, SuiteNll
@@ -93,7 +94,7 @@ def _measure(
     beside = ordinary_texts(suites.general)
     readable = allot(
         limits.read,
-        gate=suites.gate,
+        gate=as_compared(suites.gate),
         old=_unmarked(suites.old),
         general={name: _unmarked(suite) for name, suite in suites.general.items()},
         fixed=_unmarked(suites.fixed),

@@ -43,7 +43,8 @@ class Text:
 def known(rng: np.random.Generator, text: Text, knowledge: float) -> Rows:
     """The logits of a model that knows so much of a text, and is as sure as if it knew all."""
     wrong = 3 * rng.standard_normal(text.logits.shape)
-    return (knowledge * text.logits + np.sqrt(1 - knowledge**2) * wrong).astype(np.float32)
+    logits: NDArray[np.float64] = knowledge * text.logits + np.sqrt(1 - knowledge**2) * wrong
+    return logits.astype(np.float32)
 
 
 def moved(rng: np.random.Generator, logits: Rows) -> Rows:

@@ -181,7 +181,9 @@ def test_an_example_has_the_temperature_of_the_sessions_that_are_not_its_own(
             assert reader.nll("gate", gate, at).person_nll[session] == whole.person_nll[session]
         assert (reader.evaluated, read) == (0, 6 * 9 + 23)
         alone = reader.nll_of_other_sessions("gate", gate[:1], ())
-    assert alone.person_nll == measure_nll(path, "g", gate[:1], context=64, temperature=1).person_nll
+    assert (
+        alone.person_nll == measure_nll(path, "g", gate[:1], context=64, temperature=1).person_nll
+    )
 
 
 def test_an_example_that_is_there_twice_is_read_once(tmp_path: Path) -> None:

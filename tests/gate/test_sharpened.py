@@ -29,7 +29,7 @@ CONTEXT = 128
 
 @dataclass(frozen=True)
 class Surer:
-    """The base, one less sure and two surer copies of it, measured on the base's answers with a person's edits."""
+    """The base, a less sure copy and two surer ones, on the base's answers as a person edited them."""
 
     answers: dict[float, list[list[int]]]
     gate: dict[float, SuiteNll]
@@ -39,7 +39,8 @@ class Surer:
 def surer(tmp_path_factory: pytest.TempPathFactory) -> Surer:
     base, directory = embedded_base(), tmp_path_factory.mktemp("surer")
     files = {1.0: base} | {
-        factor: sharpened(base, directory / f"{factor:.3f}.gguf", factor) for factor in (LESS, ONE, SIX)
+        factor: sharpened(base, directory / f"{factor:.3f}.gguf", factor)
+        for factor in (LESS, ONE, SIX)
     }
     with load_vocabulary(base) as vocabulary:
         texts = generic_examples(reference_code.probes(), vocabulary)
