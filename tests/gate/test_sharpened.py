@@ -29,7 +29,7 @@ CONTEXT = 128
 
 @dataclass(frozen=True)
 class Surer:
-    """The base, a less sure copy and two surer ones, on the base's answers as a person edited them."""
+    """The base, a less sure copy and two surer ones, on its answers as a person edited them."""
 
     answers: dict[float, list[list[int]]]
     gate: dict[float, SuiteNll]
