@@ -24,13 +24,15 @@ from qi_learn.records import Example
 
 logger = logging.getLogger(__name__)
 FORMAT = 2
+_BUILD = "build "
+"""Before the name of a build, as the key of a line without values."""
 
 
 class NllCache:
     """The numbers of one GGUF file, kept in `directory`.
 
     `build`: what else they depend on (`reading.build_of`). Numbers of another build are not paired
-    with these, and count as missing.
+    with these, and count as missing; the file says of which builds it has any.
     """
 
     def __init__(self, directory: Path, digest: str, build: str) -> None:
@@ -38,13 +40,21 @@ class NllCache:
         self._build = build
         self._cached = read_cache(self._file)
 
-    def text(self, example: Example) -> SequenceNll | None:
-        """What was measured of an example's target; None if it has to be read (again)."""
-        return _number(self._cached.get(self._text_key(example), ()))
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The builds under which something was measured, the newest last."""
+        return tuple(key.removeprefix(_BUILD) for key in self._cached if key.startswith(_BUILD))
+
+    def text(self, example: Example, build: str | None = None) -> SequenceNll | None:
+        """What was measured of an example's target; None if it has to be read (again).
+
+        `build`: another one than this, to compare within it.
+        """
+        return _number(self._cached.get(_text_key(build or self._build, example), ()))
 
     def put_text(self, example: Example, number: SequenceNll) -> None:
         """Keep what was measured."""
-        self._put({self._text_key(example): _values(number)})
+        self._put({_text_key(self._build, example): _values(number)})
 
     def curve(self, example: Example) -> Curve | None:
         """NLL of the person's tokens at every temperature; None if they have to be read (again)."""
@@ -64,11 +74,10 @@ class NllCache:
         self._put({self._fit_key(examples): [temperature]})
 
     def _put(self, fresh: Mapping[str, list[Any]]) -> None:
+        named = _BUILD + self._build
+        fresh = fresh if named in self._cached else {named: [], **fresh}
         append_cache(self._file, fresh)
         self._cached |= fresh
-
-    def _text_key(self, example: Example) -> str:
-        return cache_key(self._build, example.prompt_ids, example.target_ids, example.code_mask)
 
     def _curve_key(self, example: Example) -> str:
         ids = example.prompt_ids, example.target_ids
@@ -77,6 +86,10 @@ class NllCache:
     def _fit_key(self, examples: Sequence[Example]) -> str:
         texts = [(e.prompt_ids, e.target_ids, e.person_mask) for e in examples]
         return cache_key("temperature", self._build, GRID, OTHERS, texts)
+
+
+def _text_key(build: str, example: Example) -> str:
+    return cache_key(build, example.prompt_ids, example.target_ids, example.code_mask)
 
 
 def digest_of(gguf: Path) -> str:
