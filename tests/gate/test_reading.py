@@ -271,14 +271,14 @@ def test_a_version_measured_under_another_build_is_known_by_its_difference_to_th
 
 
 def test_who_updates_llama_cpp_in_every_cycle_does_not_forget_for_ever(tmp_path: Path) -> None:
-    """Each version is worse by 0.045 nat a token than the one before, and so is the candidate."""
+    """Each version is worse by 0.018 nat a token than the one before, and so is the candidate."""
     old = [example(str(n), session=f"s{n % 10}") for n in range(60)]
     rng, lost, lived = random.Random(1), 0.0, list[str]()
     for cycle in range(12):
         build = f"llama.cpp {cycle}"
         noise = [rng.gauss(0, 0.05) for _ in old]
 
-        worse = {"base": 0.4, f"v{len(lived)}": lost, "new": lost + 0.045}
+        worse = {"base": 0.4, f"v{len(lived)}": lost, "new": lost + 0.018}
         measured = {
             name: [6 * (2.0 + by + n + rng.gauss(0, 0.01)) for n in noise]
             for name, by in worse.items()
@@ -300,8 +300,8 @@ def test_who_updates_llama_cpp_in_every_cycle_does_not_forget_for_ever(tmp_path:
         rise = earlier_work_rise(*models, past=past.nll)
         if earlier_work_check(models[0].old, rise).passed:
             lived.append(f"v{len(lived)}")
-            lost += 0.045
-    assert lost < 0.1, "what was wrong: the best began anew under each build"
+            lost += 0.018
+    assert lost < 0.05, "what was wrong: the best began anew under each build"
 
 
 def _likelihoods(old: list[Example], nll: list[float]) -> Likelihoods:
