@@ -196,4 +196,6 @@ class PastLook:
     examples: tuple[str, ...]
     """Ids of the fresh work that was looked at."""
     sessions: tuple[str, ...] = ()
+    version: str = ""
+    """That it led to; empty if to none."""
     """The sessions that it is of."""
