@@ -31,8 +31,8 @@ BY_TOKENS = (((3, 60), MEASURED), ((10, 60), MEASURED), ((20, 30), WHOLE), ((40,
 of whole answers; texts written whole.
 """
 TEXT_SPREADS = (0.04, 0.055, 0.07, 0.1, 0.15)
-"""Standard deviations of a general text, nats a token. Updates by the product's recipe had 0.02 to
-0.07 on suites that they left alone, and 0.13 to 0.18 on suites that they damaged by 0.1 and more.
+"""Standard deviations of a general text, nats a token. Two updates by the product's recipe had 0.02
+to 0.06 on suites that moved by less than 0.02, and 0.03 to 0.14 on those that rose by 0.03 to 0.1.
 """
 RISES, RISEN = (0.06, 0.1), "spill_over_header"
 MORE = 5
