@@ -43,7 +43,7 @@ _FIELDS = ("before", "after", "answers", "spread", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AnswerMeans:
     """What the answers of one look say of the live version and its candidate."""
 
     before: float
@@ -77,11 +77,11 @@ class LineLook:
     """Place of the version that was live, in the line."""
     after: int | None
     """Of the one that the look led to; None if it led to none of the line."""
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, AnswerMeans]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Lineage:
     """The versions that led to the live one, and what looks at them kept."""
 
     live: int = 0
@@ -89,7 +89,7 @@ class Line:
     looks: tuple[LineLook, ...] = ()
 
 
-NO_LINE = Line()
+NO_LINEAGE = Lineage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Decline:
         return self.fall <= allowed + ERRORS * self.error
 
 
-def standing_of(before: Sequence[float], after: Sequence[float]) -> Standing | None:
+def standing_of(before: Sequence[float], after: Sequence[float]) -> AnswerMeans | None:
     """Of paired answers; None if they are fewer than two, or a number is none."""
     n = len(before)
     if n < 2 or not all(map(math.isfinite, (*before, *after))):
@@ -117,18 +117,18 @@ def standing_of(before: Sequence[float], after: Sequence[float]) -> Standing | N
     change = means[1] - means[0]
     paired = math.fsum((b - a - change) ** 2 for a, b in zip(before, after, strict=True))
     spread = math.sqrt(squares / (2 * (n - 1)))
-    return Standing(*means, n, spread, math.sqrt(paired / (n - 1) / n))
+    return AnswerMeans(*means, n, spread, math.sqrt(paired / (n - 1) / n))
 
 
-def standing_in(numbers: Mapping[str, float], name: str) -> Standing | None:
+def standing_in(numbers: Mapping[str, float], name: str) -> AnswerMeans | None:
     """What a verdict kept; None if it is of before it kept that."""
     if not all(f"{name}_{field}" in numbers for field in _FIELDS):
         return None
     before, after, answers, spread, error = (numbers[f"{name}_{field}"] for field in _FIELDS)
-    return Standing(before, after, int(answers), spread, error)
+    return AnswerMeans(before, after, int(answers), spread, error)
 
 
-def line_of(past: Sequence[PastLook], live: str) -> Line:
+def line_of(past: Sequence[PastLook], live: str) -> Lineage:
     """The looks at the versions that led to `live`, and at itself, oldest first.
 
     Of a long line the newest `MOST` versions.
@@ -143,15 +143,15 @@ def line_of(past: Sequence[PastLook], live: str) -> Line:
         for look in past
         if look.verdict.compared_with in places and (standings := _standings_of(look))
     )
-    return Line(len(line) - 1, looks)
+    return Lineage(len(line) - 1, looks)
 
 
-def _standings_of(look: PastLook) -> dict[str, Standing]:
+def _standings_of(look: PastLook) -> dict[str, AnswerMeans]:
     found = {name: standing_in(look.verdict.numbers, name) for name in PRIOR}
     return {name: standing for name, standing in found.items() if standing is not None}
 
 
-def decline_of(name: str, line: Line, now: Standing | None) -> Decline | None:
+def decline_of(name: str, line: Lineage, now: AnswerMeans | None) -> Decline | None:
     """How far the candidate of this look is below a version before the live one.
 
     None if there is none of which anything is known.
@@ -180,7 +180,7 @@ def decline_of(name: str, line: Line, now: Standing | None) -> Decline | None:
 
 
 def _fitted(
-    name: str, rows: Sequence[tuple[int, int | None, Standing]], versions: int
+    name: str, rows: Sequence[tuple[int, int | None, AnswerMeans]], versions: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each version's number, and their covariance; those of no row mean nothing."""
     import numpy as np

@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from qi_learn.gate.decline import NO_LINE, Line, line_of
+from qi_learn.gate.decline import NO_LINEAGE, Lineage, line_of
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation
 from qi_learn.records import PastLook
 
@@ -58,7 +58,7 @@ class NextLook:
     """Examples and sessions that a verdict against this version was on, by whatever rules: ids."""
     correlation: Correlation = CAUTIOUS
     """What is believed of the sessions' correlation, from every earlier look at any version."""
-    line: Line = NO_LINE
+    line: Lineage = NO_LINEAGE
     """What earlier looks kept of the versions that led to the live one."""
 
 

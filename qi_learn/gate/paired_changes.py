@@ -14,8 +14,8 @@ from qi_learn.gate.answer_rules import (
 from qi_learn.gate.decline import (
     COHERENCE,
     LIKENESS,
+    AnswerMeans,
     Decline,
-    Standing,
     decline_of,
     standing_of,
 )
@@ -34,7 +34,7 @@ class Changes:
     likeness: PairedChange | None
     earlier: Rise | None
     general: Rises
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, AnswerMeans]
     """By name, what the answers say of the live version and the candidate."""
     declines: Mapping[str, Decline]
     """By name, how far the candidate is below an earlier version of its line, if that is known."""

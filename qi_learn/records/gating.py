@@ -68,8 +68,8 @@ class SuiteNll:
     """
     person_tokens: tuple[int, ...] = ()
     temperature: float = 1.0
-    """What the logits are divided by for `person_nll`, each model's own. If that differs by session,
-    what is fitted on all of them.
+    """What the logits are divided by for `person_nll`, each model's own. Where that differs by
+    session, what is fitted on all of them.
     """
 
     @property

@@ -12,7 +12,7 @@ import pytest
 from qi_learn.gate.decline import (
     COHERENCE,
     LIKENESS,
-    Standing,
+    AnswerMeans,
     decline_of,
     line_of,
     standing_in,
@@ -26,7 +26,7 @@ ANSWERS, ANEW = 25, 1 / 3
 
 
 @dataclass
-class Line:
+class Lineage:
     """Versions one after another, judged by their answers alone through the real verdict."""
 
     rng: np.random.Generator
@@ -72,7 +72,7 @@ def after_twelve(*, remembers: bool) -> float:
     """The share of coherent answers that is left when each cycle tries to lose 5 %."""
     left = []
     for seed in range(8):
-        line = Line(np.random.default_rng(seed), 0.95, 0.7, remembers)
+        line = Lineage(np.random.default_rng(seed), 0.95, 0.7, remembers)
         for _ in range(12):
             line.cycle(0.05)
         left.append(line.share)
@@ -88,7 +88,7 @@ def test_coherence_does_not_go_five_percent_at_a_time() -> None:
 def test_a_great_loss_in_two_steps_is_seen_at_the_second_or_soon_after() -> None:
     first = []
     for seed in range(8):
-        line = Line(np.random.default_rng(seed), 0.95, 0.4)
+        line = Lineage(np.random.default_rng(seed), 0.95, 0.4)
         for _ in range(3):
             line.cycle(0.0)
         first.append(sum(line.cycle(0.12) for _ in range(6)))
@@ -101,7 +101,7 @@ def test_versions_that_are_as_good_are_not_refused(share: float) -> None:
     refused = [0, 0]
     for remembers in (False, True):
         for seed in range(6):
-            line = Line(np.random.default_rng(seed), share, share - 0.1, remembers)
+            line = Lineage(np.random.default_rng(seed), share, share - 0.1, remembers)
             refused[remembers] += sum(not line.cycle(0.0) for _ in range(20))
     assert refused[1] <= refused[0] + 3
 
@@ -109,14 +109,14 @@ def test_versions_that_are_as_good_are_not_refused(share: float) -> None:
 # --- the parts ------------------------------------------------------------------------------------
 
 
-def standing(before: float, after: float, n: int = ANSWERS) -> Standing:
+def standing(before: float, after: float, n: int = ANSWERS) -> AnswerMeans:
     made = standing_of([before] * (n - 1) + [before - 0.1], [after] * (n - 1) + [after - 0.2])
     assert made is not None
     return made
 
 
 def look(
-    live: str, version: str = "", standings: Mapping[str, Standing] = MappingProxyType({})
+    live: str, version: str = "", standings: Mapping[str, AnswerMeans] = MappingProxyType({})
 ) -> PastLook:
     numbers = {k: v for name, one in standings.items() for k, v in one.numbers(name).items()}
     return PastLook(Verdict(bool(version), (), (), "", "", 1.0, live, numbers), (), version=version)
