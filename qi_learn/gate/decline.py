@@ -11,7 +11,8 @@ are easier or harder by (the same for both versions of the look), and chance of 
 The numbers are found by generalised least squares over all looks at a version of the live version's
 own line, this one included. The candidate may be below none of the others by more than what one
 cycle may lose, and `ERRORS` standard errors of that difference: so many that over thirty cycles, in
-which all pairs of versions get compared, a line of equally good ones is refused once in twenty or so.
+which all pairs of versions get compared, about one in twenty lines of equally good ones meets a
+refusal.
 
 Not covered: what verdicts of before this kept nothing of; a line whose versions are all worse than
 any answer was ever good enough to show.
