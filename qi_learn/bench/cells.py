@@ -26,7 +26,7 @@ from qi_learn.errors import SettingsError
 Figures = TypeVar("Figures")
 SOURCES = (
     *("bench", "dataset", "plan", "train", "pack"),
-    *("gate/reading.py", "gate/spill_over.py", "gate/temperature.py"),
+    *("gate/likelihood_curve.py", "gate/reading.py", "gate/spill_over.py", "gate/temperature.py"),
     *("outside/llama_cpp.py", "outside/llama_cpp_nll.py", "outside/chat_template.py"),
     *("code_text.py", "lexer.py"),
 )

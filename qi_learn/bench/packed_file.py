@@ -104,7 +104,7 @@ def token_nll(logits: NDArray[np.float32], token: int) -> float:
 
 def fit_temperature(scorer: Scorer, examples: Sequence[Example]) -> float:
     """The temperature at which the file finds the person's tokens of the examples likeliest."""
-    fit = TemperatureFit.of(examples)
+    fit = TemperatureFit()
     visit: TokenVisitor = fit.take
     for _ in scorer.score_each([text_of(e) for e in examples], each=visit):
         pass

@@ -5,7 +5,6 @@ The suites are the same for both, for the base, and for the base with examples i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from qi_learn.cycle.account import earlier_verdicts, look_at
@@ -87,7 +86,7 @@ def compare(cycle: Cycle, snapshot: Snapshot, packed: Packed, live: Release) -> 
     )
     if looks_slow(of_candidate, of_base, terms):
         of_candidate, of_base = speeds_again(cycle, base, (of_candidate, of_base), terms)
-    past = _past(cycle, read, (live.digest, base.digest))
+    past = _past(cycle, read, live, base)
     verdict = give_verdict(
         Comparison(
             of_candidate,
@@ -174,15 +173,16 @@ def _smoke(cycle: Cycle, live: Release) -> Smoke:
     return smoke
 
 
-def _past(cycle: Cycle, read: FilesRead, now: Sequence[str]) -> PastVersions:
-    """What other versions that were live had on earlier work. `now`: digests measured now."""
+def _past(cycle: Cycle, read: FilesRead, live: Release, base: Release) -> PastVersions:
+    """What other versions than these two that were live had on earlier work."""
     deployment = load_deployment(cycle.paths)
     return past_versions(
         read.suites.old,
         directory=cycle.paths.known,
         digests=(release.digest for release in deployment.releases),
-        but=now,
+        but=(live.digest, base.digest),
         build=build_of(read.gpu_layers),
+        base=base.base_digest,
     )
 
 

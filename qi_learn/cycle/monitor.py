@@ -6,9 +6,8 @@ session is measured once it has rested for a day. What a night may read (`gate.n
 to the oldest sessions; the others wait. Every number that was read is kept (`gate/cache.py`), so
 that a process that was killed anywhere goes on.
 
-The first token of each part that the person wrote is left out: the person began there because of
-what the live version had answered. Where it answered otherwise it finds that token unlikely, and a
-version as good would not: that one would look better without being so (decision 0070).
+The first token of each part that the person wrote is left out, as the gate does
+(`gate/compared_tokens.py`).
 
 It runs in a process of its own (`monitor_process.py`), which reports to the daemon a session at a
 time, and writes nothing but numbers.
@@ -31,7 +30,7 @@ from qi_learn.dataset.examples import RenderCache, Serving, Tokenizer, generic_e
 from qi_learn.deploy.journal import Deployment, load_deployment
 from qi_learn.errors import StoreError
 from qi_learn.gate.budget import shortened
-from qi_learn.gate.read_files import ORDINARY_TEXTS, fitting_texts
+from qi_learn.gate.read_files import ORDINARY_TEXTS
 from qi_learn.gate.reading import FileReader
 from qi_learn.outside.llama_cpp import load_vocabulary
 from qi_learn.outside.ollama import Ollama, served_file
@@ -45,7 +44,6 @@ from qi_learn.records import (
     SuiteNll,
     VersionPair,
 )
-from qi_learn.records.suites import ORDINARY
 from qi_learn.rundir.directory import RunDirectory
 from qi_learn.rundir.snapshot import load_snapshot
 from qi_learn.settings import Settings
@@ -188,7 +186,7 @@ def _texts_to_read(
 def _fitted_on(
     terms: Terms, run_id: str | None, vocabulary: Tokenizer, cost: Callable[..., int]
 ) -> tuple[Example, ...]:
-    """As the gate has it: the dev set of the live version's run, and a little ordinary code.
+    """The dev set of the live version's run, and a little ordinary code.
 
     If that data set cannot be read any more, ordinary code alone.
     """
@@ -200,7 +198,7 @@ def _fitted_on(
             logger.warning("temperatures are fitted without dev: %s", error.what)
     ordinary = generic_examples(reference_code.library_texts()[:ORDINARY_TEXTS], vocabulary)
     most = int(FITTED * terms.settings.gate.night_tokens)
-    return fitting_texts(shortened(dev, most, cost), {ORDINARY: ordinary})
+    return (*shortened(dev, most, cost), *ordinary)
 
 
 def _temperatures(known: Monitored | None) -> tuple[float | None, float | None]:

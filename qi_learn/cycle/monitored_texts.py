@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from qi_learn.dataset.examples import Serving, example_of
 from qi_learn.dataset.select import select_learnables
 from qi_learn.dataset.target import Skipped
 from qi_learn.errors import NotFound
 from qi_learn.gate.budget import shortened, within
+from qi_learn.gate.compared_tokens import as_compared
 from qi_learn.records import Example
 from qi_learn.store.database import Store
 from qi_learn.store.learnables import LearnableTurns, TurnEvidence, load_turn_evidence
@@ -71,17 +71,12 @@ def rendered(
         if not isinstance(example, Skipped):
             longest = min(context, LONGEST_PROMPT + len(example.target_ids))
             cut = within([example], context=longest)
-            examples += [replace(e, person_mask=compared_mask(e.person_mask)) for e in cut]
+            examples += as_compared(cut)
     told = tuple(example for example in examples if any(example.person_mask))
     read = {example.id for example in told}
     return SessionTexts(
         evidence.session, told, tuple(t.id for t in evidence.turns if t.id not in read)
     )
-
-
-def compared_mask(person: Sequence[bool]) -> tuple[bool, ...]:
-    """The person's tokens without the first of each part that they wrote."""
-    return tuple(own and before for before, own in pairwise((False, *person)))
 
 
 def for_a_night(

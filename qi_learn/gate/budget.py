@@ -7,8 +7,7 @@ Fresh and earlier work is read from the newest `PROMPT` tokens of its prompts on
 there is to read: what is fresh work now is earlier work of the next cycle, and only a text that was
 cut the same has a number by every version that was measured on it. If that is not enough, examples
 are left out, evenly from the whole sequence, so that neither old nor new ones are lost; of each
-suite FEW are kept first, as far as `LEAST_GENERAL` pays for that. Dev is never compared over
-cycles: its prompts are cut to whatever length can be paid for.
+suite FEW are kept first, as far as `LEAST_GENERAL` pays for that.
 
 The invariant: one answer for all models of a comparison, so that differences can be paired.
 """
@@ -36,9 +35,9 @@ a gate set of 50 texts fits beside the general suites, under three models.
 """
 PROMPTS = (4096, 2048, 1024, 512, 256, 128)
 """Tokens that prompts of dev are cut to, tried in turn."""
-GENERAL, DEV, GATE = 0.5, 0.1, 0.7
+GENERAL, GATE = 0.5, 0.7
 """Largest shares: of everything for the general suites; of what is left beside FEW texts of each of
-them for dev, and behind it for fresh work. Earlier work gets the rest.
+them for fresh work. Earlier work gets the rest.
 """
 LEAST_GENERAL = 0.6
 """The share of everything that FEW texts of each general suite may take."""
@@ -57,7 +56,6 @@ class Readable:
     gate: Examples
     old: Examples
     general: Mapping[str, Examples]
-    dev: Examples
     notes: tuple[str, ...]
     """What was cut or left out, in words."""
     fixed: Examples = ()
@@ -68,7 +66,7 @@ class Readable:
     @property
     def everything(self) -> Examples:
         """All of it."""
-        return (*self.gate, *self.old, *self.dev, *_all(self.general), *self.fixed)
+        return (*self.gate, *self.old, *_all(self.general), *self.fixed)
 
 
 def allot(
@@ -77,41 +75,36 @@ def allot(
     gate: Examples,
     old: Examples,
     general: Mapping[str, Examples],
-    dev: Examples,
     cost: TokensOf,
-    afresh: TokensOf,
-    fitting: TokensOf,
     fixed: Examples = (),
+    reserved: int = 0,
     first: int | None = None,
 ) -> Readable:
     """As much of the suites as `tokens` are enough for.
 
-    `cost`: of what may have been measured before; `afresh`: of what was not; `fitting`: of fitting
-    temperatures on so much of dev, beside FEW texts of ordinary code. `first`: the token that the
-    vocabulary puts in front of a prompt, which stays there.
+    `cost`: of what may have been measured before; `reserved`: what is spent in any case. `first`:
+    the token that the vocabulary puts in front of a prompt, which stays there.
     """
+    tokens -= reserved
     fresh, earlier = (tuple(_shortened(e, PROMPT, first) for e in part) for part in (gate, old))
     least = _least(general, int(LEAST_GENERAL * tokens), cost)
     whole = fixed if cost(fixed) <= FIXED * tokens else ()
-    reserved = cost(evenly(earlier, FEW))
+    for_earlier = cost(evenly(earlier, FEW))
     left = tokens - _cost(least, cost) - cost(whole)
-    chosen = shortened(dev, int(DEV * left), fitting, first)
-    left -= fitting(chosen)
-    fresh = _thinned(fresh, _for_fresh(fresh, left, reserved, afresh), afresh)
-    left -= afresh(fresh)
+    fresh = _thinned(fresh, _for_fresh(fresh, left, for_earlier, cost), cost)
+    left -= cost(fresh)
     left += _cost(least, cost)
-    thinned = _more(general, least, min(int(GENERAL * tokens), left - reserved), cost)
+    thinned = _more(general, least, min(int(GENERAL * tokens), left - for_earlier), cost)
     left -= _cost(thinned, cost)
     earlier = _thinned(earlier, left, cost)
     notes = (
         *_cut("fresh work", gate, fresh),
         *_cut("earlier work", old, earlier),
-        *_cut("dev", dev, chosen),
         *_cut_general(general, thinned),
     )
     if len(whole) < len(fixed):
         notes += ("the fixed texts were not read, to keep to gate.max_read",)
-    return Readable(fresh, earlier, thinned, chosen, notes, whole, len(old))
+    return Readable(fresh, earlier, thinned, notes, whole, len(old))
 
 
 def shortened(
@@ -171,11 +164,11 @@ def _shortened(example: Example, prompt: int, first: int | None) -> Example:
 # --- how many -------------------------------------------------------------------------------------
 
 
-def _for_fresh(fresh: Examples, left: int, reserved: int, afresh: TokensOf) -> int:
-    """What fresh work may cost beside earlier work, for FEW texts of which `reserved` is kept."""
-    if not reserved:
+def _for_fresh(fresh: Examples, left: int, for_earlier: int, cost: TokensOf) -> int:
+    """What fresh work may cost; `for_earlier` is kept for FEW texts of earlier work."""
+    if not for_earlier:
         return left
-    return min(max(int(GATE * left), afresh(evenly(fresh, FEW))), left - reserved)
+    return min(max(int(GATE * left), cost(evenly(fresh, FEW))), left - for_earlier)
 
 
 def _thinned(examples: Examples, tokens: int, cost: TokensOf) -> Examples:

@@ -13,24 +13,26 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qi_learn.gate.temperature import GRID, OTHERS
+from qi_learn.gate.likelihood_curve import GRID, Curve, curve_of
+from qi_learn.gate.temperature import OTHERS
 from qi_learn.outside.gguf import sha256_of
 from qi_learn.outside.llama_cpp_nll import SequenceNll
 from qi_learn.records import Example
 
 logger = logging.getLogger(__name__)
 FORMAT = 2
+_BUILD = "build "
+"""Before the name of a build, as the key of a line without values."""
 
 
 class NllCache:
     """The numbers of one GGUF file, kept in `directory`.
 
     `build`: what else they depend on (`reading.build_of`). Numbers of another build are not paired
-    with these, and count as missing.
+    with these, and count as missing; the file says of which builds it has any.
     """
 
     def __init__(self, directory: Path, digest: str, build: str) -> None:
@@ -38,26 +40,29 @@ class NllCache:
         self._build = build
         self._cached = read_cache(self._file)
 
-    def text(self, example: Example, temperature: float | None = None) -> SequenceNll | None:
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The builds under which something was measured, the newest last."""
+        return tuple(key.removeprefix(_BUILD) for key in self._cached if key.startswith(_BUILD))
+
+    def text(self, example: Example, build: str | None = None) -> SequenceNll | None:
         """What was measured of an example's target; None if it has to be read (again).
 
-        With a `temperature`, the person's tokens at it are part of that.
+        `build`: another one than this, to compare within it.
         """
-        number = _number(self._cached.get(self._text_key(example), ()))
-        if number is None or temperature is None:
-            return number
-        person = self._cached.get(self._person_key(example, temperature), ())
-        return _with_person(number, person)
+        return _number(self._cached.get(_text_key(build or self._build, example), ()))
 
-    def put_text(
-        self, example: Example, number: SequenceNll, temperature: float | None = None
-    ) -> None:
+    def put_text(self, example: Example, number: SequenceNll) -> None:
         """Keep what was measured."""
-        fresh = {self._text_key(example): _values(number)}
-        if temperature is not None:
-            key = self._person_key(example, temperature)
-            fresh[key] = [number.person_nll, number.person_tokens]
-        self._put(fresh)
+        self._put({_text_key(self._build, example): _values(number)})
+
+    def curve(self, example: Example) -> Curve | None:
+        """NLL of the person's tokens at every temperature; None if they have to be read (again)."""
+        return curve_of(self._cached.get(self._curve_key(example), ()))
+
+    def put_curve(self, example: Example, curve: Curve) -> None:
+        """Keep what was measured."""
+        self._put({self._curve_key(example): curve.values()})
 
     def temperature(self, examples: Sequence[Example]) -> float | None:
         """The temperature that was fitted on these examples; None if none was."""
@@ -69,19 +74,22 @@ class NllCache:
         self._put({self._fit_key(examples): [temperature]})
 
     def _put(self, fresh: Mapping[str, list[Any]]) -> None:
+        named = _BUILD + self._build
+        fresh = fresh if named in self._cached else {named: [], **fresh}
         append_cache(self._file, fresh)
         self._cached |= fresh
 
-    def _text_key(self, example: Example) -> str:
-        return cache_key(self._build, example.prompt_ids, example.target_ids, example.code_mask)
-
-    def _person_key(self, example: Example, temperature: float) -> str:
+    def _curve_key(self, example: Example) -> str:
         ids = example.prompt_ids, example.target_ids
-        return cache_key("person", self._build, *ids, example.person_mask, temperature)
+        return cache_key("curve", self._build, GRID, *ids, example.person_mask)
 
     def _fit_key(self, examples: Sequence[Example]) -> str:
         texts = [(e.prompt_ids, e.target_ids, e.person_mask) for e in examples]
         return cache_key("temperature", self._build, GRID, OTHERS, texts)
+
+
+def _text_key(build: str, example: Example) -> str:
+    return cache_key(build, example.prompt_ids, example.target_ids, example.code_mask)
 
 
 def digest_of(gguf: Path) -> str:
@@ -133,13 +141,5 @@ def _number(values: Sequence[Any]) -> SequenceNll | None:
         nll, tokens, code_nll, code_tokens, hits, end_nll = values
         code = float(code_nll), int(code_tokens)
         return SequenceNll(float(nll), int(tokens), *code, int(hits), float(end_nll))
-    except (ValueError, TypeError):
-        return None
-
-
-def _with_person(number: SequenceNll, values: Sequence[Any]) -> SequenceNll | None:
-    try:
-        nll, tokens = values
-        return replace(number, person_nll=float(nll), person_tokens=int(tokens))
     except (ValueError, TypeError):
         return None

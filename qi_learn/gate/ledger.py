@@ -30,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from qi_learn.gate.decline import NO_LINEAGE, Lineage, line_of
 from qi_learn.gate.mixed_model import CAUTIOUS, Correlation
 from qi_learn.records import PastLook
 
@@ -57,6 +58,8 @@ class NextLook:
     """Examples and sessions that a verdict against this version was on, by whatever rules: ids."""
     correlation: Correlation = CAUTIOUS
     """What is believed of the sessions' correlation, from every earlier look at any version."""
+    line: Lineage = NO_LINEAGE
+    """What earlier looks kept of the versions that led to the live one."""
 
 
 def next_look(past: Sequence[PastLook], live: str) -> NextLook:
@@ -72,6 +75,7 @@ def next_look(past: Sequence[PastLook], live: str) -> NextLook:
         _evidence(against),
         frozenset(name for look in against for name in (*look.examples, *look.sessions)),
         sum((correlation_in(look.verdict.numbers) for look in past), CAUTIOUS),
+        line_of(past, live),
     )
 
 

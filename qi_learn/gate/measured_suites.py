@@ -27,8 +27,6 @@ class Suites:
     """
     exercise: Exercise = NO_EXERCISE
     """Tasks whose answers are run."""
-    dev: tuple[Example, ...] = ()
-    """What each model's temperature is fitted on, beside ordinary code."""
     aside: tuple[Example, ...] = ()
     """Questions that no training was about."""
     fixed: tuple[Example, ...] = ()

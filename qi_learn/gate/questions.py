@@ -11,16 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from qi_learn.gate.compared_tokens import is_compared
 from qi_learn.records import Example
 
 
 def in_order_of_use(gate: Sequence[Example]) -> tuple[Example, ...]:
     """The questions, those first whose answers the person changed, each session in its turn.
 
+    Changed enough to be compared (`compared_tokens`): likeness is asked of no other.
+
     Of a session the newest come first.
     """
-    own = [e for e in gate if e.person_wrote]
-    kept = [e for e in gate if not e.person_wrote]
+    own = [e for e in gate if is_compared(e)]
+    kept = [e for e in gate if not is_compared(e)]
     return (*_in_turns(own), *_in_turns(kept))
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qi_learn.gate.budget import Readable, allot
+from qi_learn.gate.compared_tokens import as_compared
 from qi_learn.gate.measured_suites import Sizes, Suites
-from qi_learn.gate.reading import FileReader, NotLoaded, tokens_of
+from qi_learn.gate.reading import FileReader, NotLoaded, marked_whole
 from qi_learn.records import Example, SuiteNll
 from qi_learn.records.suites import FEW, ORDINARY
 from qi_learn.stats import evenly
 
 logger = logging.getLogger(__name__)
 ORDINARY_TEXTS = FEW
-"""Of the texts of ordinary code beside dev where a temperature is fitted: a dev set of answers that
-the model gave itself would have none that it finds likeliest. They are those that a gate reads in
-any case (`budget`).
+"""Of the texts of ordinary code beside which a temperature is fitted: a few short edits, of which a
+model finds each token likeliest, would have none. A gate reads them in any case (`budget`).
 """
 
 
@@ -91,38 +91,25 @@ def _readers(
 def _measure(
     readers: Mapping[str, FileReader], suites: Suites, limits: Sizes, device: ReadingDevice
 ) -> FilesRead:
-    def fitting(dev: Sequence[Example]) -> int:
-        """A fit reads all texts, known or not; one that was made before reads none.
-
-        What it reads of ordinary code for the first time is read for that suite.
-        """
-        texts, ordinary = fitting_texts(dev, suites.general), fitting_texts((), suites.general)
-        new = [r for r in readers.values() if r.known_temperature(texts) is None]
-        return sum(tokens_of(texts) - reader.to_read(ordinary) for reader in new)
-
+    beside = ordinary_texts(suites.general)
     readable = allot(
         limits.read,
-        gate=suites.gate,
-        old=suites.old,
-        general=suites.general,
-        dev=suites.dev,
-        fixed=suites.fixed,
+        gate=as_compared(suites.gate),
+        old=_unmarked(suites.old),
+        general={name: _unmarked(suite) for name, suite in suites.general.items()},
+        fixed=_unmarked(suites.fixed),
         cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
-        # at a temperature that is not known yet nothing was measured before
-        afresh=lambda examples: len(readers) * tokens_of(examples),
-        fitting=fitting,
+        reserved=_again(readers.values(), beside),
         first=limits.first,
     )
-    fitted_on = fitting_texts(readable.dev, suites.general)
-    texts = (*readable.everything, *fitted_on)
-    context = max((len(e.prompt_ids) + len(e.target_ids) for e in texts), default=1)
+    beside = _chosen(beside, readable.general.get(ORDINARY, ()))
+    context = max((len(e.prompt_ids) + len(e.target_ids) for e in readable.everything), default=1)
     models: dict[str, FileMeasurements] = {}
     for model, reader in readers.items():
         with reader:
             reader.context = context
-            temperature = reader.temperature(fitted_on)
             models[model] = FileMeasurements(
-                reader.nll("gate", readable.gate, temperature),
+                reader.nll_of_other_sessions("gate", readable.gate, beside),
                 reader.nll("old", readable.old),
                 {name: reader.nll(name, suite) for name, suite in readable.general.items()},
                 reader.nll("fixed", readable.fixed),
@@ -136,8 +123,26 @@ def _spent(readers: Mapping[str, FileReader]) -> tuple[int, float]:
     return sum(reader.evaluated for reader in read), sum(reader.seconds for reader in read)
 
 
-def fitting_texts(
-    dev: Sequence[Example], general: Mapping[str, Sequence[Example]]
-) -> tuple[Example, ...]:
-    """What a model's temperature is fitted on: dev and a little ordinary code."""
-    return (*dev, *evenly(general.get(ORDINARY, ()), ORDINARY_TEXTS))
+def ordinary_texts(general: Mapping[str, Sequence[Example]]) -> tuple[Example, ...]:
+    """The little ordinary code that temperatures are fitted on beside what a person wrote."""
+    return evenly(general.get(ORDINARY, ()), ORDINARY_TEXTS)
+
+
+def _chosen(beside: Sequence[Example], read: Sequence[Example]) -> tuple[Example, ...]:
+    """Those of the texts that are read in any case; if not all of them are, as many others."""
+    names = {e.id for e in read}
+    whole = all(e.id in names for e in beside)
+    return tuple(beside) if whole else evenly(read, ORDINARY_TEXTS)
+
+
+def _again(readers: Collection[FileReader], beside: Sequence[Example]) -> int:
+    """The tokens to read of ordinary texts whose NLL is known, but at one temperature only."""
+    whole = [marked_whole(e) for e in beside]
+    return sum(
+        max(0, reader.to_read(whole) - reader.to_read(_unmarked(beside))) for reader in readers
+    )
+
+
+def _unmarked(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """The examples without what a person wrote of them, which is compared of fresh work alone."""
+    return tuple(replace(e, person_mask=()) if e.person_mask else e for e in examples)

@@ -7,13 +7,15 @@ not read again. The token that ends an answer counts nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from qi_learn.errors import ModelError
 from qi_learn.gate.cache import NllCache, digest_of
-from qi_learn.gate.temperature import TemperatureFit
+from qi_learn.gate.likelihood_curve import NO_TOKENS, Curve, CurveSums
+from qi_learn.gate.temperature import TemperatureFit, temperature_of, temperatures_of
 from qi_learn.outside.llama_cpp_library import build_of_library
 from qi_learn.outside.llama_cpp_nll import (
     Scorer,
@@ -24,6 +26,10 @@ from qi_learn.outside.llama_cpp_nll import (
 )
 from qi_learn.records import Example, SuiteNll
 from qi_learn.stats import choose_units
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class NotLoaded(ModelError):
@@ -54,7 +60,8 @@ class FileReader:
         self._gpu_layers, self._pause = gpu_layers, pause
         self._cache = NllCache(cache, digest_of(path), build_of(gpu_layers)) if cache else None
         self._scorer: Scorer | None = None
-        self._numbers: dict[tuple[object, float | None], SequenceNll] = {}
+        self._numbers: dict[tuple[object, ...], SequenceNll] = {}
+        self._curves: dict[tuple[object, ...], Curve] = {}
 
     @property
     def evaluated(self) -> int:
@@ -66,9 +73,9 @@ class FileReader:
         """What that took, pauses aside."""
         return self._scorer.seconds if self._scorer else 0.0
 
-    def to_read(self, examples: Sequence[Example], temperature: float | None = None) -> int:
+    def to_read(self, examples: Sequence[Example]) -> int:
         """The tokens that have to be evaluated for these examples."""
-        return tokens_to_read([_text(e) for e in self._unread(examples, temperature)])
+        return tokens_to_read([_text(e) for e in self._unread(examples)])
 
     def nll(
         self, suite: str, examples: Sequence[Example], temperature: float | None = None
@@ -79,14 +86,36 @@ class FileReader:
         number: the gate refuses it. Raises ModelError if the file cannot be used, or if an example
         is longer than the context.
         """
-        self._read(self._unread(examples, temperature), temperature)
-        scored = [n for e in examples if (n := self._known(e, temperature)) is not None]
-        return suite_of(suite, examples, scored, temperature)
+        numbers = self.numbers(examples)
+        if temperature is None:
+            return suite_of(suite, examples, numbers)
+        curves = [self._curve_of(e) for e in examples]
+        numbers = _with_persons(numbers, curves, [temperature] * len(curves))
+        return suite_of(suite, examples, numbers, temperature)
+
+    def nll_of_other_sessions(
+        self, suite: str, examples: Sequence[Example], beside: Sequence[Example]
+    ) -> SuiteNll:
+        """The same; the person's tokens at temperatures fitted on all sessions but their own.
+
+        `beside`: ordinary texts that are fitted on too, all of their tokens. Raises ModelError.
+        """
+        whole = [marked_whole(e) for e in beside]
+        numbers = self.numbers([*examples, *whole])[: len(examples)]
+        curves = [self._curve_of(e) for e in examples]
+        others = sum((self._curve_of(e) for e in whole), NO_TOKENS)
+        units = choose_units([e.id for e in examples], [e.session for e in examples])
+        return suite_of(
+            suite,
+            examples,
+            _with_persons(numbers, curves, temperatures_of(curves, units, others)),
+            temperature_of(sum(curves, NO_TOKENS), others),
+        )
 
     def numbers(self, examples: Sequence[Example]) -> list[SequenceNll]:
         """All that is measured of each example, its end included. Raises ModelError."""
-        self._read(self._unread(examples, None), None)
-        return [number for e in examples if (number := self._known(e, None)) is not None]
+        self._read(self._unread(examples))
+        return [number for e in examples if (number := self._number_of(e)) is not None]
 
     def temperature(self, examples: Sequence[Example]) -> float:
         """The temperature at which the file finds the person's tokens of the examples likeliest.
@@ -95,8 +124,9 @@ class FileReader:
         """
         if (known := self.known_temperature(examples)) is not None:
             return known
-        fit = TemperatureFit.of(examples)
-        self._read(examples, None, each=fit.take)
+        fit = TemperatureFit()
+        for _ in self._score(examples, fit.take):
+            pass
         fitted = fit.temperature()
         if self._cache is not None:
             self._cache.put_temperature(examples, fitted)
@@ -106,34 +136,62 @@ class FileReader:
         """The same if it was fitted before; else None."""
         return self._cache.temperature(examples) if self._cache is not None else None
 
-    def _unread(self, examples: Sequence[Example], temperature: float | None) -> list[Example]:
+    def _unread(self, examples: Sequence[Example]) -> list[Example]:
         """The examples that have to be read, each once."""
-        unread = {_key(e): e for e in examples if self._known(e, temperature) is None}
+        unread = {
+            _curve_key(e): e
+            for e in examples
+            if self._number_of(e) is None or self._known_curve(e) is None
+        }
         return list(unread.values())
 
-    def _known(self, example: Example, temperature: float | None) -> SequenceNll | None:
-        if (number := self._numbers.get((_key(example), temperature))) is not None:
-            return number
-        return self._cache.text(example, temperature) if self._cache is not None else None
+    def _number_of(self, example: Example) -> SequenceNll | None:
+        if (number := self._numbers.get(_key(example))) is None and self._cache is not None:
+            return self._cache.text(example)
+        return number
 
-    def _read(
-        self,
-        examples: Sequence[Example],
-        temperature: float | None,
-        each: TokenVisitor | None = None,
-    ) -> None:
+    def _known_curve(self, example: Example) -> Curve | None:
+        if not any(example.person_mask):
+            return NO_TOKENS
+        if (curve := self._curves.get(_curve_key(example))) is None and self._cache is not None:
+            return self._cache.curve(example)
+        return curve
+
+    def _curve_of(self, example: Example) -> Curve:
+        """Of an example that was read."""
+        curve = self._known_curve(example)
+        assert curve is not None, "it was read"
+        return curve
+
+    def _read(self, examples: Sequence[Example]) -> None:
+        """Read the examples, what a person wrote of them at every temperature."""
+        sums = CurveSums()
+
+        def take(logits: NDArray[np.float32], token: int, is_persons: bool) -> None:
+            if is_persons:
+                sums.take(logits, token)
+
+        for example in self._score(examples, take):
+            if any(example.person_mask):
+                curve = self._curves[_curve_key(example)] = sums.curve()
+                if self._cache is not None:
+                    self._cache.put_curve(example, curve)
+            sums = CurveSums()
+
+    def _score(self, examples: Sequence[Example], each: TokenVisitor) -> Iterator[Example]:
+        """Each example when it has been read.
+
+        What was measured is kept one by one: a reading that is broken off goes on.
+        """
         if not examples:
             return
-        scored = self._load().score_each(
-            [_text(e) for e in examples],
-            temperature=1.0 if temperature is None else temperature,
-            each=each,
-            pause=self._pause,
-        )
-        for index, number in scored:  # kept one by one: a reading that is broken off goes on
-            self._numbers[_key(examples[index]), temperature] = number
+        scored = self._load().score_each([_text(e) for e in examples], each=each, pause=self._pause)
+        for index, number in scored:
+            example = examples[index]
+            self._numbers[_key(example)] = number
             if self._cache is not None:
-                self._cache.put_text(examples[index], number, temperature)
+                self._cache.put_text(example, number)
+            yield example
 
     def _load(self) -> Scorer:
         if self._scorer is None:
@@ -168,7 +226,7 @@ def build_of(gpu_layers: int) -> str:
 
 def tokens_of(examples: Sequence[Example]) -> int:
     """The tokens that have to be evaluated for examples of which nothing was measured before."""
-    return tokens_to_read([_text(e) for e in {_key(e): e for e in examples}.values()])
+    return tokens_to_read([_text(e) for e in {_curve_key(e): e for e in examples}.values()])
 
 
 def measure_nll(
@@ -213,5 +271,23 @@ def _text(example: Example) -> Text:
     return Text(example.prompt_ids, example.target_ids, example.code_mask, example.person_mask)
 
 
+def marked_whole(example: Example) -> Example:
+    """An example all of whose tokens are taken as a person's is, for its curve."""
+    return replace(example, person_mask=(True,) * len(example.target_ids))
+
+
+def _with_persons(
+    numbers: Sequence[SequenceNll], curves: Sequence[Curve], temperatures: Sequence[float]
+) -> list[SequenceNll]:
+    return [
+        replace(number, person_nll=curve.at(temperature), person_tokens=curve.tokens)
+        for number, curve, temperature in zip(numbers, curves, temperatures, strict=True)
+    ]
+
+
 def _key(example: Example) -> tuple[object, ...]:
-    return example.prompt_ids, example.target_ids, example.code_mask, example.person_mask
+    return example.prompt_ids, example.target_ids, example.code_mask
+
+
+def _curve_key(example: Example) -> tuple[object, ...]:
+    return (*_key(example), example.person_mask)

@@ -197,6 +197,8 @@ def numbers_of(
     numbers["packing_cost"] = reported.packing_cost
     numbers |= {f"p_worse_{name}": claim.p for name, claim in regressions.items()}
     numbers |= _look(changes)
+    for name, standing in changes.standings.items():
+        numbers |= standing.numbers(name)
     numbers |= {f"dev_nll_scale_{scale:g}": nll for scale, nll in reported.dev_by_scale.items()}
     return {
         name: value for name, value in numbers.items() if value is not None and math.isfinite(value)

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from qi_learn.errors import Refused
 from qi_learn.gate.advice import helps_of
 from qi_learn.gate.answer_rules import accuracy_check, coherence_check
+from qi_learn.gate.decline import COHERENCE, LIKENESS
 from qi_learn.gate.execution_rule import mcnemar_rule
 from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.likelihood_rules import (
@@ -120,8 +121,10 @@ def _checks(models: Comparison, changes: Changes) -> tuple[Check, ...]:
     candidate, live, base = models.candidate, models.live, models.base
     return (
         superiority_check(changes.superiority),
-        accuracy_check(changes.likeness),
-        coherence_check(candidate.behaviour, live.behaviour, base.behaviour),
+        accuracy_check(changes.likeness, changes.declines.get(LIKENESS)),
+        coherence_check(
+            candidate.behaviour, live.behaviour, base.behaviour, changes.declines.get(COHERENCE)
+        ),
         earlier_work_check(candidate.old, changes.earlier, models),
         *general_checks(changes.general),
         mcnemar_rule(candidate.execution, live.execution, base.execution),

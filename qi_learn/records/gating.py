@@ -66,12 +66,14 @@ class SuiteNll:
     """The same sums over code tokens alone."""
     code_tokens: tuple[int, ...]
     person_nll: tuple[float, ...] = ()
-    """The same sums over the tokens that the person wrote or changed, at `temperature`; empty if
+    """The same sums over the tokens that the person wrote or changed, at a temperature; empty if
     nobody asked for them.
     """
     person_tokens: tuple[int, ...] = ()
     temperature: float = 1.0
-    """What the logits are divided by for `person_nll`: fitted on dev, for each model its own."""
+    """What the logits are divided by for `person_nll`, each model's own. Where that differs by
+    session, what is fitted on all of them.
+    """
 
     @property
     def per_token(self) -> float:
@@ -207,4 +209,6 @@ class PastLook:
     examples: tuple[str, ...]
     """Ids of the fresh work that was looked at."""
     sessions: tuple[str, ...] = ()
+    version: str = ""
+    """That it led to; empty if to none."""
     """The sessions that it is of."""

@@ -20,6 +20,8 @@ def past_looks(store: Store, *, but: str = "") -> list[PastLook]:
     rows = store.rows(
         """
         SELECT r.verdict, (
+            SELECT version FROM releases WHERE run_id = r.id ORDER BY created DESC LIMIT 1
+        ) AS version, (
             SELECT json_group_array(turn_id) FROM run_examples
             WHERE run_id = r.id AND split = 'gate'
         ) AS examples, (
@@ -32,12 +34,17 @@ def past_looks(store: Store, *, but: str = "") -> list[PastLook]:
         (but,),
     )
     return [
-        PastLook(verdict, tuple(json.loads(row["examples"])), tuple(json.loads(row["sessions"])))
+        PastLook(
+            verdict,
+            tuple(json.loads(row["examples"])),
+            tuple(json.loads(row["sessions"])),
+            row["version"] or "" if is_last else "",
+        )
         for row in rows
-        for verdict in _in_order(codec.loads(Verdict, row["verdict"]))
+        for verdict, is_last in _in_order(codec.loads(Verdict, row["verdict"]))
     ]
 
 
-def _in_order(last: Verdict) -> tuple[Verdict, ...]:
-    """All verdicts of one cycle, oldest first."""
-    return (*last.earlier, replace(last, earlier=()))
+def _in_order(last: Verdict) -> list[tuple[Verdict, bool]]:
+    """All verdicts of one cycle, oldest first, and which the last is: no other led anywhere."""
+    return [*((verdict, False) for verdict in last.earlier), (replace(last, earlier=()), True)]

@@ -10,7 +10,8 @@ Updates of known worth (gating/updates.py) go through the real `give_verdict`, a
     power        0.1 nat better on the person's tokens, answers equally good, at a single look at
                  5 %, by examples and sessions; by effect; by tokens of an example; by the law of
                  the noise; by how much is known of the correlation within sessions; by the share of
-                 turns that were kept as they were
+                 turns that were kept as they were; by how much general texts differ by themselves
+                 (`harmless_by_text_spread`: no suite refuses; `rise_refused_by_text_spread`)
     whole_gate   one gate through real files and a real server (gating/whole_gate.py), with
                  `tokens_read` and `tokens_generated`
 

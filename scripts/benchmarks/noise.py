@@ -192,7 +192,7 @@ class Bench:
 
     def _read(self, scorer: Scorer, task: BenchTask) -> Read:
         """NLL of each of the person's tokens, at the temperature fitted on the task's dev."""
-        fit = TemperatureFit.of(task.dev)
+        fit = TemperatureFit()
         for _ in scorer.score_each(list(map(text_of, task.dev)), each=fit.take):
             pass
         temperature = fit.temperature()

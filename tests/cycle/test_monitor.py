@@ -23,7 +23,6 @@ import pytest
 from qi_learn.cycle.monitor import Terms, compare_versions
 from qi_learn.cycle.monitored_texts import (
     SessionTexts,
-    compared_mask,
     for_a_night,
     load_sessions,
     rendered,
@@ -276,12 +275,6 @@ def test_it_is_said_why_versions_are_not_compared(own: World) -> None:
 
 
 # --- the parts ------------------------------------------------------------------------------------
-
-
-def test_the_first_token_of_each_part_is_left_out() -> None:
-    own = (True, True, False, True, False, True, True, True)
-    assert compared_mask(own) == (False, True, False, False, False, False, True, True)
-    assert compared_mask(()) == ()
 
 
 def a_session(name: str, *lengths: int) -> SessionTexts:

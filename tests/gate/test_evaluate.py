@@ -14,8 +14,8 @@ from qi_learn.settings import Settings
 
 
 def example(name: str, session: str, *, own: bool) -> Example:
-    made = Example(name, f"h-{name}", "p", "t", (1,), (2,), (True,))
-    return replace(made, session=session, person_mask=(own,))
+    made = Example(name, f"h-{name}", "p", "t", (1,), (2, 3), (True, True))
+    return replace(made, session=session, person_mask=(True, own))
 
 
 def test_what_the_person_changed_is_asked_first_and_of_every_session() -> None:

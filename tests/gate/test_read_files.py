@@ -15,7 +15,7 @@ from qi_learn.gate.best import past_versions
 from qi_learn.gate.cache import digest_of
 from qi_learn.gate.measured_suites import Sizes, Suites
 from qi_learn.gate.read_files import FilesRead, ReadingDevice, measure_files
-from qi_learn.gate.reading import build_of
+from qi_learn.gate.reading import build_of, measure_nll
 from qi_learn.records import Example
 from qi_learn.records.suites import ORDINARY
 from tests.support.tiny_models import write_tiny_model
@@ -27,7 +27,7 @@ def example(name: str, *, prompt: int = 30, target: int = 12) -> Example:
     drawn = random.Random(name)
     ids, own = (tuple(drawn.randrange(10, 380) for _ in range(n)) for n in (prompt, target))
     mask = (True,) * target
-    person = tuple(n % 2 == 0 for n in range(target))
+    person = tuple(n % 4 < 2 for n in range(target))
     more = {"session": f"s-{name}", "person_mask": person}
     return Example(name, f"h-{name}", "p", "t", ids, own, mask, **more)  # type: ignore[arg-type]
 
@@ -42,9 +42,8 @@ SUITES = Suites(
     general={ORDINARY: examples("p", 10), "prose": examples("e", 3)},
     questions=(),
     helped=(),
-    dev=examples("d", 2),
 )
-ALL = 5 + 4 + 10 + 3 + 2
+ALL = 5 + 4 + 10 + 3
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +58,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 def test_every_suite_of_every_model_is_read_once(files: Mapping[str, Path]) -> None:
     read = measure_files(files, SUITES, LIMITS)
     assert set(read.models) == {"candidate", "live"}
-    assert read.suites.everything == (
-        *SUITES.gate,
-        *SUITES.old,
-        *SUITES.dev,
-        *SUITES.general[ORDINARY],
-        *SUITES.general["prose"],
-    )
-    assert read.tokens == 2 * ALL * 41, "ordinary texts beside dev are not read again"
+    assert [e.id for e in read.suites.everything] == [
+        e.id
+        for e in (*SUITES.gate, *SUITES.old, *SUITES.general[ORDINARY], *SUITES.general["prose"])
+    ]
+    assert read.tokens == 2 * ALL * 41, "ordinary texts are not read again for the temperature"
     candidate, live = read.models["candidate"], read.models["live"]
     assert candidate.gate.ids == live.gate.ids == tuple(e.id for e in SUITES.gate)
-    assert candidate.gate.person_tokens == (6,) * 5
+    assert candidate.gate.person_tokens == (3,) * 5, "the first of each part is left out"
     assert candidate.gate.temperature > 1, "random tokens are likeliest where all are alike"
     assert candidate.old.person_nll == (), "earlier work is held against NLL at temperature 1"
     assert {name: s.suite for name, s in candidate.general.items()} == {
@@ -84,7 +80,7 @@ def test_what_is_known_is_not_read_again(files: Mapping[str, Path], tmp_path: Pa
     again = measure_files(files, SUITES, limits)
     assert again.tokens == 0
     assert again.models == first.models
-    later = replace(SUITES, old=SUITES.gate, gate=examples("n", 2), dev=SUITES.dev)
+    later = replace(SUITES, old=SUITES.gate, gate=examples("n", 2))
     assert measure_files(files, later, limits).tokens == 2 * 2 * 41
 
 
@@ -106,8 +102,7 @@ def test_what_a_version_was_measured_on_is_found_again_as_earlier_work(
     read = cycle(2, versions[1])
     assert {len(e.prompt_ids) for e in (*read.suites.gate, *read.suites.old)} == {256}
     old = (256 + 12 - 1) * 8
-    general, fit = 13 * 41, (2 + 8) * 41
-    assert read.tokens <= 3 * 4 * (256 + 11) + old + general + 3 * fit, "old by the new one alone"
+    assert read.tokens <= 3 * 4 * (256 + 11) + old + 13 * 41, "old by the new one alone"
     digests = [digest_of(path) for path in (base, *versions[:2])]
     past = past_versions(
         read.suites.old,
@@ -141,31 +136,20 @@ def test_a_gpu_that_is_not_there_changes_nothing_but_the_key(
     assert other.models["live"].gate.nll == pytest.approx(plain.models["live"].gate.nll, rel=1e-2)
 
 
-def test_ordinary_texts_that_are_read_again_for_a_new_dev_set_are_paid_for(
+def test_ordinary_texts_that_were_measured_at_one_temperature_only_are_read_again_and_paid_for(
     files: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    """All is known but dev, and a fit reads eight of them beside it whatever is known."""
+    """As those of a gate by rules before these: their NLL is known, and nothing else."""
     limits = replace(LIMITS, cache=tmp_path / "known")
-    measure_files(files, SUITES, limits)
-    later = replace(SUITES, gate=examples("new", 20), dev=examples("e", 4))
-    fit, fresh = 2 * 12 * 41, 2 * 41
-    read = measure_files(files, later, replace(limits, read=10 * fit))
-    assert read.tokens == fit + 20 * fresh
-    enough = 10 * fit + 19 * fresh
-    again = replace(SUITES, gate=examples("newer", 20), dev=examples("f", 4), old=())
-    read = measure_files(files, again, replace(limits, read=fit * 10))
-    assert read.tokens <= enough
-
-
-def test_where_nothing_is_known_ordinary_texts_are_paid_for_once(
-    files: Mapping[str, Path],
-) -> None:
-    everything = 2 * ALL * 41
-    read = measure_files(files, SUITES, replace(LIMITS, read=10 * everything))
-    assert read.tokens == everything
-    only = replace(SUITES, gate=(), old=(), general={ORDINARY: examples("p", 8)})
-    read = measure_files(files, only, replace(LIMITS, read=2 * 8 * 41 + 10 * 2 * 2 * 41))
-    assert (len(read.suites.dev), read.suites.notes) == (2, ())
+    for path in files.values():
+        measure_nll(path, "x", SUITES.general[ORDINARY], context=256, cache=limits.cache)
+    suites = replace(
+        SUITES, gate=examples("new", 20), old=(), general={ORDINARY: examples("p", 10)}
+    )
+    again, fresh = 2 * 8 * 41, 2 * 41
+    read = measure_files(files, suites, replace(limits, read=again + 10 * fresh))
+    assert (read.tokens, len(read.suites.gate)) == (again + 10 * fresh, 10)
+    assert measure_files(files, suites, replace(limits, read=10 * fresh)).tokens == 10 * fresh
 
 
 def test_a_file_that_a_gpu_does_not_take_is_read_on_the_cpu_and_both_count(
@@ -196,7 +180,7 @@ def test_what_is_not_the_gpus_fault_is_not_tried_again(files: Mapping[str, Path]
     texts: list[int] = []
     wrong = replace(example("wrong"), target_ids=(10**6,) * 12)
     device = ReadingDevice(gpu_layers=99, pause=lambda: texts.append(1))
-    suites = replace(SUITES, gate=(wrong,), old=(), general={}, dev=())
+    suites = replace(SUITES, gate=(wrong,), old=(), general={})
     with pytest.raises(ModelError):
         measure_files(files, suites, LIMITS, device)
     assert len(texts) == 1

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from qi_learn.errors import Stopped
-from qi_learn.gate.best import past_versions
-from qi_learn.gate.cache import digest_of
-from qi_learn.gate.reading import FileReader, build_of, measure_nll
+from qi_learn.gate.best import PastVersions, past_versions
+from qi_learn.gate.cache import NllCache, digest_of
+from qi_learn.gate.likelihood_rules import earlier_work_check, earlier_work_rise
+from qi_learn.gate.measurements import Likelihoods
+from qi_learn.gate.reading import FileReader, build_of, measure_nll, suite_of
 from qi_learn.outside.llama_cpp import load_vocabulary
-from qi_learn.outside.llama_cpp_nll import score_sequences
+from qi_learn.outside.llama_cpp_nll import Scorer, SequenceNll, Text, score_sequences
 from qi_learn.records import Example
 from tests.support.tiny_models import write_tiny_model
 
@@ -122,13 +124,15 @@ def test_numbers_of_another_llama_cpp_are_not_taken(
     (file,) = cache.iterdir()
     with FileReader(path, context=64, cache=cache) as reader:
         assert reader.to_read([one]) == 0
-    file.write_text(file.read_text().replace('"', '"0', 1))  # a key of another build
+    build, number, *_ = file.read_text().splitlines()
+    other = number.replace('"', '"0', 1)  # a key of another build
+    file.write_text("\n".join((build, other, "")))
     with FileReader(path, context=64, cache=cache) as reader:
         assert reader.to_read([one]) == 9
     assert build_of(0) != build_of(99)
 
 
-def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None:
+def test_the_persons_tokens_are_known_at_every_temperature(tmp_path: Path) -> None:
     path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
     one = example("one", person_mask=(False, True, True, False, False, False))
     plain = measure_nll(path, "gate", [one], context=64, cache=cache)
@@ -140,8 +144,13 @@ def test_the_persons_tokens_are_known_at_one_temperature(tmp_path: Path) -> None
         assert reader.nll("gate", [one], 1.25) == at
         assert reader.nll("old", [one]).nll == plain.nll
         assert reader.evaluated == 0
-        reader.nll("gate", [one], 1.5)
-        assert reader.evaluated == 9
+        assert reader.nll("gate", [one], 1.5).person_nll != at.person_nll
+        assert reader.evaluated == 0
+    text = one.prompt_ids, one.target_ids, one.code_mask, one.person_mask
+    with Scorer(path, context=64) as scorer:
+        for factor, known in ((1.25, at), (1.5, reader.nll("gate", [one], 1.5))):
+            (direct,) = scorer.score([Text(*text)], temperature=factor)
+            assert known.person_nll[0] == pytest.approx(direct.person_nll, abs=2e-5)
     cold = measure_nll(path, "gate", [one], context=64, temperature=1.0)
     assert 0 < cold.person_nll[0] < cold.nll[0]
 
@@ -156,6 +165,29 @@ def test_a_temperature_is_fitted_once_and_what_it_read_is_known(tmp_path: Path) 
         assert reader.to_read(dev) == 0
         reader.nll("dev", dev)
         assert reader.evaluated == 0
+
+
+def test_an_example_has_the_temperature_of_the_sessions_that_are_not_its_own(
+    tmp_path: Path,
+) -> None:
+    """And what is kept of it depends on the file and the example alone, not on the set."""
+    path, cache = write_tiny_model(tmp_path / "a.gguf", seed=1), tmp_path / "cache"
+    gate = [example(str(n), person_mask=(True,) * 6, session=f"s{n % 3}") for n in range(6)]
+    beside = [example("ordinary", target=20)]
+    with FileReader(path, context=64, cache=cache) as reader:
+        whole = reader.nll_of_other_sessions("gate", gate, beside)
+        read = reader.evaluated
+    with FileReader(path, context=64, cache=cache) as reader:
+        assert reader.nll_of_other_sessions("gate", gate, beside) == whole
+        for session in range(3):
+            others = [e for e in gate if e.session != f"s{session}"]
+            at = reader.nll_of_other_sessions("gate", others, beside).temperature
+            assert reader.nll("gate", gate, at).person_nll[session] == whole.person_nll[session]
+        assert (reader.evaluated, read) == (0, 6 * 9 + 23)
+        alone = reader.nll_of_other_sessions("gate", gate[:1], ())
+    assert (
+        alone.person_nll == measure_nll(path, "g", gate[:1], context=64, temperature=1).person_nll
+    )
 
 
 def test_an_example_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
@@ -208,3 +240,70 @@ def test_what_other_versions_did_on_earlier_work(tmp_path: Path) -> None:
     few = past_versions(old[:6], directory=cache, digests=lived, but=now, build=build_of(0))
     assert len(few.nll) == 2, "all that there is of earlier work is enough"
     assert past_versions([], directory=cache, digests=lived, but=now, build="x").nll == ()
+
+
+def test_a_version_measured_under_another_build_is_known_by_its_difference_to_the_base(
+    tmp_path: Path,
+) -> None:
+    """Two builds are two keys of one cache: here the GPU's, which there is none of."""
+    cache = tmp_path / "cache"
+    base, version = (write_tiny_model(tmp_path / f"{n}.gguf", seed=n) for n in (1, 2))
+    old = [example(str(n)) for n in range(4)]
+    before = measure_nll(version, "old", old[:3], context=64, cache=cache)
+    at_base = measure_nll(base, "old", old, context=64, cache=cache)
+    digests = [digest_of(base), digest_of(version)]
+    new = build_of(99)
+    here = NllCache(cache, digests[0], new)
+    for number, one in enumerate(old):
+        here.put_text(one, SequenceNll(at_base.nll[number] + 0.5, 6, 0.0, 0))
+
+    def past(base: str) -> PastVersions:
+        return past_versions(
+            old[:3], directory=cache, digests=digests, but=digests[:1], build=new, base=base
+        )
+
+    (of_version,) = past(digests[0]).nll
+    assert of_version == pytest.approx([nll + 0.5 for nll in before.nll])
+    assert past("").missing == 1
+    NllCache(cache, digests[1], new).put_text(old[0], SequenceNll(1.25, 6, 0.0, 0))
+    assert past(digests[0]).nll[0] == pytest.approx([1.25, *of_version[1:]])
+    assert NllCache(cache, digests[1], new).builds == (build_of(0), new)
+
+
+def test_who_updates_llama_cpp_in_every_cycle_does_not_forget_for_ever(tmp_path: Path) -> None:
+    """Each version is worse by 0.018 nat a token than the one before, and so is the candidate."""
+    old = [example(str(n), session=f"s{n % 10}") for n in range(60)]
+    rng, lost, lived = random.Random(1), 0.0, list[str]()
+    for cycle in range(12):
+        build = f"llama.cpp {cycle}"
+        noise = [rng.gauss(0, 0.05) for _ in old]
+
+        worse = {"base": 0.4, f"v{len(lived)}": lost, "new": lost + 0.018}
+        measured = {
+            name: [6 * (2.0 + by + n + rng.gauss(0, 0.01)) for n in noise]
+            for name, by in worse.items()
+        }
+        for digest, nll in measured.items():
+            known = NllCache(tmp_path, digest, build)
+            for one, value in zip(old, nll, strict=True):
+                known.put_text(one, SequenceNll(value, 6, 0.0, 0))
+        past = past_versions(
+            old,
+            directory=tmp_path,
+            digests=[*lived, f"v{len(lived)}"],
+            but=(f"v{len(lived)}", "base"),
+            build=build,
+            base="base",
+        )
+        assert past.missing == 0
+        models = [_likelihoods(old, measured[name]) for name in ("new", f"v{len(lived)}", "base")]
+        rise = earlier_work_rise(*models, past=past.nll)
+        if earlier_work_check(models[0].old, rise).passed:
+            lived.append(f"v{len(lived)}")
+            lost += 0.018
+    assert lost < 0.05, "what was wrong: the best began anew under each build"
+
+
+def _likelihoods(old: list[Example], nll: list[float]) -> Likelihoods:
+    numbers = [SequenceNll(value, 6, 0.0, 0) for value in nll]
+    return Likelihoods(suite_of("gate", (), ()), suite_of("old", old, numbers), {})

@@ -22,17 +22,16 @@ from qi_learn.records import Behaviour, Example, SuiteNll
 from tests.support.gate_models import GAINS, SOUND, spread, suite
 from tests.support.sharpened import embedded_base, greedy, sharpened
 
-ONE, SIX = 1.05, 1.05**6
+LESS, ONE, SIX = 0.8, 1.05, 1.05**6
 ANSWERS, GIVEN, WRITTEN = 4, 16, 16
 CONTEXT = 128
 
 
 @dataclass(frozen=True)
 class Surer:
-    """The base and two surer copies of it, measured on the base's answers with a person's edits."""
+    """The base, a less sure copy and two surer ones, on its answers as a person edited them."""
 
     answers: dict[float, list[list[int]]]
-    temperature: dict[float, float]
     gate: dict[float, SuiteNll]
 
 
@@ -40,7 +39,8 @@ class Surer:
 def surer(tmp_path_factory: pytest.TempPathFactory) -> Surer:
     base, directory = embedded_base(), tmp_path_factory.mktemp("surer")
     files = {1.0: base} | {
-        factor: sharpened(base, directory / f"{factor:.3f}.gguf", factor) for factor in (ONE, SIX)
+        factor: sharpened(base, directory / f"{factor:.3f}.gguf", factor)
+        for factor in (LESS, ONE, SIX)
     }
     with load_vocabulary(base) as vocabulary:
         texts = generic_examples(reference_code.probes(), vocabulary)
@@ -51,12 +51,12 @@ def surer(tmp_path_factory: pytest.TempPathFactory) -> Surer:
         _edited(e, n, prompt, answer)
         for n, (e, prompt, answer) in enumerate(zip(asked, prompts, answers[1.0], strict=True))
     ]
-    temperature, gate = {}, {}
+    gate = {}
     for factor, path in files.items():
         with FileReader(path, context=CONTEXT) as reader:
-            temperature[factor] = reader.temperature(texts[ANSWERS : ANSWERS + 1])
-            gate[factor] = reader.nll("gate", edited, temperature[factor])
-    return Surer(answers, temperature, gate)
+            beside = texts[ANSWERS : ANSWERS + 1]
+            gate[factor] = reader.nll_of_other_sessions("gate", edited, beside)
+    return Surer(answers, gate)
 
 
 def _edited(text: Example, number: int, prompt: list[int], answer: list[int]) -> Example:
@@ -76,18 +76,18 @@ def _edited(text: Example, number: int, prompt: list[int], answer: list[int]) ->
     )
 
 
-@pytest.mark.parametrize("factor", [ONE, SIX])
+@pytest.mark.parametrize("factor", [LESS, ONE, SIX])
 def test_surer_copies_write_the_same_answers(surer: Surer, factor: float) -> None:
     assert surer.answers[factor] == surer.answers[1.0]
 
 
-@pytest.mark.parametrize("factor", [ONE, SIX])
+@pytest.mark.parametrize("factor", [LESS, ONE, SIX])
 def test_their_temperature_is_as_much_larger(surer: Surer, factor: float) -> None:
-    ratio = surer.temperature[factor] / surer.temperature[1.0]
+    ratio = surer.gate[factor].temperature / surer.gate[1.0].temperature
     assert ratio == pytest.approx(factor, rel=2e-4)
 
 
-@pytest.mark.parametrize("factor", [ONE, SIX])
+@pytest.mark.parametrize("factor", [LESS, ONE, SIX])
 def test_the_persons_tokens_are_as_likely_as_before(surer: Surer, factor: float) -> None:
     before, after = surer.gate[1.0], surer.gate[factor]
     assert after.person_tokens == before.person_tokens == (4,) * ANSWERS
@@ -95,11 +95,11 @@ def test_the_persons_tokens_are_as_likely_as_before(surer: Surer, factor: float)
         assert new / 4 == pytest.approx(old / 4, abs=1e-2)
     mean = (sum(after.person_nll) - sum(before.person_nll)) / sum(before.person_tokens)
     assert abs(mean) < 1e-3
-    # the code mask is on the model's own tokens: of those it is surer
-    assert sum(after.code_nll) < 0.99 * sum(before.code_nll)
+    # the code mask is on the model's own tokens: of those it is surer, or less sure
+    assert (sum(after.code_nll) / sum(before.code_nll) < 0.99) == (factor > 1)
 
 
-@pytest.mark.parametrize("factor", [ONE, SIX])
+@pytest.mark.parametrize("factor", [LESS, ONE, SIX])
 def test_they_do_not_ship(surer: Surer, factor: float) -> None:
     said = Behaviour(
         surer.gate[1.0].ids, (0.9,) * ANSWERS, (True,) * ANSWERS, ("x",) * ANSWERS, 50.0

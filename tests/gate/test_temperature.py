@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qi_learn.gate.temperature import GRID, TemperatureFit
+from qi_learn.gate.likelihood_curve import GRID
+from qi_learn.gate.temperature import TemperatureFit
 
 Logits = NDArray[np.float32]
 
@@ -24,7 +25,7 @@ def drawn(seed: int, count: int = 200, words: int = 60) -> list[tuple[Logits, in
 
 
 def fitted(tokens: list[tuple[Logits, int]], factor: float = 1.0) -> float:
-    fit = TemperatureFit(0)
+    fit = TemperatureFit()
     for logits, token in tokens:
         fit.take(logits * np.float32(factor), token, True)
     return fit.temperature()
@@ -76,7 +77,7 @@ def test_a_model_surer_of_its_own_words_alone_keeps_nearly_its_temperature() -> 
     own, persons = drawn(1, 1000), drawn(2, 200)
 
     def temperature(factor: float) -> float:
-        fit = TemperatureFit(len(own))
+        fit = TemperatureFit()
         for logits, token in own:
             fit.take(logits * np.float32(factor), token, False)
         for logits, token in persons:
@@ -87,7 +88,7 @@ def test_a_model_surer_of_its_own_words_alone_keeps_nearly_its_temperature() -> 
 
 
 def test_nothing_and_no_numbers_leave_it_at_one() -> None:
-    assert TemperatureFit(0).temperature() == 1.0
-    fit = TemperatureFit(1)
+    assert TemperatureFit().temperature() == 1.0
+    fit = TemperatureFit()
     fit.take(np.full(10, np.nan, np.float32), 3, False)
     assert fit.temperature() == 1.0

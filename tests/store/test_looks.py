@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from qi_learn import codec
 from qi_learn.gate.ledger import next_look
-from qi_learn.records import Event, Verdict
+from qi_learn.records import Event, Release, Verdict
 from qi_learn.store import runs, turns
 from qi_learn.store.database import Store
 from qi_learn.store.looks import past_looks
+from qi_learn.store.releases import apply_release
 from tests.support.redacted import as_redacted
 from tests.support.stored_turns import a_turn
 
@@ -62,3 +63,15 @@ def test_a_cycle_that_goes_on_does_not_look_twice(store: Store) -> None:
     looked(store, "R2", 20.0, verdict("1.0.0", ships=True), {})
     assert [look.verdict.ships for look in past_looks(store, but="R2")] == [False]
     assert past_looks(store, but="R9") == past_looks(store)
+
+
+def test_a_look_says_to_which_version_it_led(store: Store) -> None:
+    """Of several verdicts of one cycle the last one did: what was overtaken led nowhere."""
+    overtaken, last = verdict("1.0.0", ships=True), verdict("1.1.0", ships=True)
+    looked(store, "R1", 10.0, overtaken, {})
+    tell(store, "R1", 12.0, state="gated", verdict=replace(last, earlier=(overtaken,)))
+    looked(store, "R2", 20.0, verdict("1.2.0"), {})
+    release = Release("1.2.0", "q:1.2.0", "0" * 64, 13.0, "1" * 64, parent="1.1.0", run_id="R1")
+    body = {"action": "released", "release": codec.plain(release), "alias": "q"}
+    apply_release(store, as_redacted(Event("E1", "release", 13.0, "cycle", body)))
+    assert [look.version for look in past_looks(store)] == ["", "1.2.0", ""]

@@ -36,8 +36,9 @@ class Chain:
         live = f"1.{self.version}.0"
         verdict, examples = tried(next_look(self.looks, live))
         verdict = replace(verdict, compared_with=live)
-        self.looks.append(PastLook(verdict, examples))
         self.version += verdict.ships
+        led = f"1.{self.version}.0" if verdict.ships else ""
+        self.looks.append(PastLook(verdict, examples, version=led))
         return verdict
 
 

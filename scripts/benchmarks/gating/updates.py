@@ -66,6 +66,8 @@ class Update:
     """By how much the best was better on it than the base."""
     general: Mapping[str, float] = field(default_factory=dict)
     """Rise on general suites, by name."""
+    text_spread: float | None = None
+    """Standard deviation of a general text around that; None: as measured between equal models."""
     breaks: float = 0.0
     """Share of the answers that lose the form that was asked for."""
     anew: float = ANEW
@@ -214,7 +216,8 @@ def _shifted(suite: SuiteNll, by: float) -> SuiteNll:
 def _texts(
     rng: np.random.Generator, real: Real, update: Update, name: str
 ) -> tuple[SuiteNll, SuiteNll]:
-    rises = update.general.get(name, 0.0) + real.draw(rng, [1] * TEXTS) * real.spread
+    spread = real.spread if update.text_spread is None else update.text_spread
+    rises = update.general.get(name, 0.0) + real.draw(rng, [1] * TEXTS) * spread
     return _pair(name, [f"{name}{n}" for n in range(TEXTS)], rises)
 
 
