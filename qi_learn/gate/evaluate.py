@@ -56,7 +56,7 @@ def suites_of(
     `aside`: questions that are not about the fresh work. `fixed`: what every version is measured
     on.
     """
-    fitting = partial(within, context=limits.longest, first=limits.first)
+    fitting = partial(within, context=limits.longest, marks=limits.marks)
     gate = gate_suite(snapshot)
     questions = in_order_of_use(gate)[:QUESTIONS]
     helped = with_few_shots(

@@ -111,7 +111,7 @@ def _measure(
         # at a temperature that is not known yet nothing was measured before
         afresh=lambda examples: len(readers) * tokens_of(examples),
         fitting=fitting,
-        first=limits.first,
+        marks=limits.marks,
     )
     fitted_on = fitting_texts(readable.dev, suites.general)
     texts = (*readable.everything, *fitted_on)
