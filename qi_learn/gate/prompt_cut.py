@@ -69,8 +69,9 @@ def cut_prompt(ids: Ids, most: int, marks: PromptMarks, *, answers: int = 0) -> 
     """At most `most` (1 or more) of a prompt's tokens. `answers`: see `answers_since`."""
     if len(ids) <= most:
         return ids
-    alone = ids[0] == marks.first and ids[0] not in ids[1:] and most > 1
-    front = ids[:1] if alone else ()
+    front = ids[:1] if ids[0] == marks.first and most > 1 else ()
+    if front and front[0] in marks.controls & set(ids[1:]):
+        front = ()  # the token that opens each turn, so that it belongs to the first of them
     ids, most = ids[len(front) :], most - len(front)
     cut = _gap(ids, most, marks) or _conversation(ids, most, marks, answers)
     return (*front, *(_end(ids, most) if cut is None else cut))
