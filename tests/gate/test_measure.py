@@ -209,6 +209,19 @@ def test_an_answer_that_is_cut_before_any_code_is_not_like_it(
     ).similarity == (0.0,)
 
 
+def test_code_that_is_finished_before_a_cut_is_compared_with_what_was_kept_by_then(
+    server: Ollama, tmp_path: Path
+) -> None:
+    """One right line and then talk until the cut had all the likeness that there is."""
+    talk = " ".join(f"word{n}" for n in range(40))
+    line = f"```python\ndef add(a, b):\n    pass\n```\n{talk}"
+    answering(server, tmp_path, "m:1", say={"line": line, "all": f"{FENCED}\n{talk}"})
+    asked = [example(name, question=name, target=30) for name in ("line", "all")]
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=29)
+    assert behaviour.similarity == (pytest.approx(8 / 12, abs=0.1), 1.0)
+    assert behaviour.coherent == (True, True)
+
+
 def test_a_reference_that_does_not_parse_asks_no_parsing(server: Ollama, tmp_path: Path) -> None:
     answering(server, tmp_path, "m:1", say="```\nfn main() {}\n```")
     assert measure_behaviour(
