@@ -7,6 +7,7 @@ leaves here as Ollama would write it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -22,6 +23,7 @@ from qi_learn.engine.replies import reply, reply_error
 from qi_learn.engine.show import show
 from qi_learn.errors import QiError, ServerError
 from qi_learn.loopback import is_local_host, is_local_origin
+from qi_learn.outside.llama_cpp_library import build_of_library
 
 logger = logging.getLogger(__name__)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -110,7 +112,9 @@ async def _version(_request: web.Request) -> web.Response:
 
 
 async def _status(_request: web.Request) -> web.Response:
-    return reply({"cloud": {"disabled": True, "source": "engine"}})
+    """As Ollama has it, and `build`: what answers depend on besides the model and this version."""
+    build = await asyncio.to_thread(build_of_library)
+    return reply({"cloud": {"disabled": True, "source": "engine"}, "build": build})
 
 
 # --- around every request -------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def measure_answers(
         answer_tokens=limits.answer,
         allowance=purse.share(part.shares.aside / part.newcomers),
         usual=True,
-        known=_known(server, model, limits, usual=True, new=bool(part.inviting)),
+        known=_known(server, model, limits, new=bool(part.inviting)),
     )
     execution = measure_execution(
         server,
@@ -142,6 +142,7 @@ def measure_answers(
         suites.exercise,
         answer_tokens=limits.answer,
         cache=limits.cache,
+        served=limits.served,
         clock=server.clock,
         allowance=purse.share(part.shares.tasks / part.newcomers),
     )
@@ -160,14 +161,12 @@ def measure_answers(
 
 def newcomers(server: Ollama, models: Sequence[str], suites: Suites, limits: Sizes) -> int:
     """How many of the models were not asked the questions aside before."""
-    known = [_known(server, model, limits, usual=True) for model in models]
-    return sum(not answers.knows(suites.aside) for answers in known)
+    known = [_known(server, model, limits) for model in models]
+    return sum(not answers.knows(suites.aside, usual=True) for answers in known)
 
 
-def _known(
-    server: Ollama, model: str, limits: Sizes, *, usual: bool = False, new: bool = False
-) -> AnswerCache:
-    conditions = limits.answer, limits.context, usual, server.version(), __version__
+def _known(server: Ollama, model: str, limits: Sizes, *, new: bool = False) -> AnswerCache:
+    conditions = limits.answer, limits.context, limits.served, __version__
     return AnswerCache(served_cache(server, model, limits.cache, "answered"), *conditions, new=new)
 
 

@@ -52,7 +52,7 @@ def measure_behaviour(
     rated: dict[str, RatedAnswer] = {}
     anew = 0 if usual else ASKED_ANEW
     for number, example in enumerate(examples):
-        found = known.get(example) if number >= anew else None
+        found = known.get(example, usual=usual) if number >= anew else None
         if found is None:
             if not allowance.reserve(answer_tokens):
                 break
@@ -65,7 +65,7 @@ def measure_behaviour(
                 continue  # it does not fit into the context: so for every model
             allowance.settle(answer_tokens, answer.answer_tokens)
             found = _rate(example, answer, answer_tokens, usual=usual)
-            known.put(example, found)
+            known.put(example, found, usual=usual)
         rated[example.id] = found
     speeds = [found.tokens_per_second for found in rated.values()]
     return Behaviour(

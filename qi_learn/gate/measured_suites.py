@@ -52,4 +52,6 @@ class Sizes:
     """What may be read to weigh texts that look like secrets."""
     marks: PromptMarks = NO_MARKS
     """By which prompts are cut inside their parts."""
+    served: str = ""
+    """The server's build and device, on which answers depend (`outside/ollama_build.py`)."""
     cache: Path | None = None

@@ -308,7 +308,10 @@ def test_a_question_is_put_once_to_a_model_but_for_its_speed(
     assert again.tokens_per_second == pytest.approx(40.0)
     assert measure(len(asked), new=True)[1] == each * len(asked)
     assert "return" not in file.read_text()
-    assert AnswerCache(file, 51, "0.1").get(asked[0]) is None, "under another limit"
+    known = AnswerCache(file, 50, "0.1")
+    assert known.get(asked[0], usual=False)
+    assert known.get(asked[0], usual=True) is None, "rated by other rules"
+    assert AnswerCache(file, 51, "0.1").get(asked[0], usual=False) is None, "under another limit"
 
 
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:
@@ -363,6 +366,7 @@ def test_what_more_models_are_asked_for_the_first_time_they_share(
     assert len(many.behaviour.ids) > len(few.behaviour.ids) > 1
     assert newcomers(server, ["m:1"], asked, sizes) == 0
     assert newcomers(server, ["m:1"], asked, replace(sizes, context=1024)) == 1
+    assert newcomers(server, ["m:1"], asked, replace(sizes, served="0.34.0 cpu")) == 1
 
 
 class Short(BaseHTTPRequestHandler):
