@@ -10,7 +10,7 @@ Short ones say nothing: every file has a `return None`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples
@@ -37,9 +37,11 @@ class DisjointSuites:
 def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
     """The suites without what these data sets train on, or were steered by."""
     hashes = {example.hash for snapshot in snapshots for example in _trained(snapshot)}
-    lines = {line for snapshot in snapshots for text in _texts(snapshot) for line in _lines(text)}
+    lines = {
+        line for snapshot in snapshots for text in _texts(snapshot) for line in telling_lines(text)
+    }
     kept = {
-        name: tuple(e for e in examples if e.hash not in hashes and not _known(e, lines))
+        name: tuple(e for e in examples if e.hash not in hashes and not is_known(e.target, lines))
         for name, examples in suites.items()
     }
     dropped = {name: len(suites[name]) - len(kept[name]) for name in suites}
@@ -63,6 +65,21 @@ def notes_of(general: GeneralSuites, found: DisjointSuites) -> tuple[str, ...]:
     return (*absent, *shared)
 
 
+def telling_lines(text: str) -> Iterator[str]:
+    """The lines that can tell where a text comes from, without their white space."""
+    for line in text.split("\n"):
+        plain = "".join(line.split())
+        if len(plain) >= TELLING:
+            yield plain
+
+
+def is_known(text: str, trained: Set[str]) -> bool:
+    """Whether most of a text's telling lines are among those that are trained on."""
+    own = list(telling_lines(text))
+    known = sum(len(line) for line in own if line in trained)
+    return bool(own) and known >= MOST * sum(map(len, own))
+
+
 def _words(suite: str) -> str:
     return f"the general suite {suite.replace('_', ' ')}"
 
@@ -77,16 +94,3 @@ def _texts(snapshot: Snapshot) -> Iterator[str]:
     yield from (example.target for example in _trained(snapshot))
     for pair in snapshot.pairs:
         yield from (pair.chosen, pair.rejected)
-
-
-def _lines(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        plain = "".join(line.split())
-        if len(plain) >= TELLING:
-            yield plain
-
-
-def _known(example: Example, trained: set[str]) -> bool:
-    own = list(_lines(example.target))
-    known = sum(len(line) for line in own if line in trained)
-    return bool(own) and known >= MOST * sum(map(len, own))
