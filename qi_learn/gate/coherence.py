@@ -148,12 +148,16 @@ def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: i
 def _call_in_text(example: Example, text: str) -> bool | None:
     """Whether a text begins a call as the kept answer does; None if that is not known."""
     names = "|".join(re.escape(name) for name in _tools(example.ask.get("body", {})))
-    kept = re.search(rf"\S(?<![\w.])(?:{names})\b", example.target) if names else None
-    if kept is None:
+    pattern = re.compile(rf"\S(?<![\w.])(?:{names})\b")
+    named = list(pattern.finditer(example.target)) if names else []
+    if not named:
         return None
-    opening = "".join(example.target[: kept.start() + 1].split())[-_CALL:]
     said = "".join(text.split())
-    return opening in said or any(said.endswith(opening[:n]) for n in range(1, len(opening)))
+    openings = {"".join(example.target[: name.start() + 1].split())[-_CALL:] for name in named}
+    return any(
+        opening in said or any(said.endswith(opening[:n]) for n in range(1, len(opening)))
+        for opening in openings
+    )
 
 
 def _tools(body: dict[str, Any]) -> Sequence[str]:

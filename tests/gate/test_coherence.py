@@ -149,6 +149,12 @@ TAGGED = cut_example(
     "</parameter>\n</function>\n</tool_call>",
     tools=TOOLS,
 )
+NAMED = cut_example(
+    'I call `write_file` for that.\n<tool_call>\n{"name": "write_file", "arguments": {"content": "',
+    ESCAPED,
+    '"}}\n</tool_call>',
+    tools=TOOLS,
+)
 UNKNOWN = replace(CALLED, ask={"endpoint": "/api/chat", "body": {"tools": [{"type": "other"}]}})
 CHATTER = " That is all that there is to say about it, and it has been said."
 
@@ -178,6 +184,8 @@ CHATTER = " That is all that there is to say about it, and it has been said."
         (CALLED, f"```python\n{START}", False),
         (TAGGED, "<tool_call>\n<function=write_file>\n<parameter=path>\n", True),
         (TAGGED, "I would write a class." + CHATTER, False),
+        (NAMED, '<tool_call>\n{"name": "write_file", "argum', True),
+        (NAMED, "I would write a class." + CHATTER, False),
         (UNKNOWN, "I would write a class." + CHATTER, True),
         (CALLED, "", True),
         (LONG, "", False),
