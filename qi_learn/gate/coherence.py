@@ -6,9 +6,9 @@ parse if the kept code does. An answer without code where code was kept is not c
 that leaves out the fence: an editor finds nothing in it.
 
 An answer that was cut, where the kept one would have been too, is judged by what is there. What is
-finished of it (a closed fence, a whole call) must parse, and if nothing more is begun it must be
-more than a fraction of what the kept answer has by then. And if by then the kept answer has begun
-its code, so must the answer have, in the same container.
+finished of it (a closed fence, a whole call) must parse. Closed fences, if no other is begun, must
+have more than a fraction of what the kept answer has by then. And if by then the kept answer has
+begun its code, so must the answer have, in the same container.
 
 Not covered: whether the code is right (`execution`), and languages other than Python, whose code
 counts as parsing.
@@ -115,13 +115,12 @@ def kept_so_far(example: Example, cut: int) -> int:
 
 
 def finished_code(example: Example, answer: Answer) -> tuple[str, ...] | None:
-    """The code of an answer that was cut behind it; None if some of it is unfinished, or may be."""
-    wanted = container_of(example)
-    if wanted == "fence" and (blocks := fenced(answer.text)):
-        return tuple(block.text for block in blocks) if blocks[-1].closed else None
-    if wanted == "tool" and answer.calls and not _call_in_text(example, answer.text):
-        return tool_codes(answer)
-    return None
+    """The code in fences of an answer that was cut behind it.
+
+    None if some of it is unfinished, or may be: what a server holds back behind a call is not seen.
+    """
+    blocks = fenced(answer.text) if container_of(example) == "fence" else ()
+    return tuple(block.text for block in blocks) if blocks and blocks[-1].closed else None
 
 
 def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: int) -> bool:
@@ -130,14 +129,14 @@ def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: i
         return not begun or _call_in_text(example, answer.text) is not False
     if wanted == "fence" and not fenced(answer.text):
         return not begun
-    if wanted == "raw" and not _in_container(answer, wanted):
+    if wanted == "raw" and fenced(answer.text):
         return False
     if wanted in ("fence", "tool") and parses(example.kept_code, None) is not False:
-        whole = tool_codes(answer) if wanted == "tool" else ()
-        closed = [b for b in fenced(answer.text) if b.closed] if wanted == "fence" else []
-        if any(parses(code, None) is False for code in whole):
-            return False
-        if any(parses(block.text, block.language) is False for block in closed):
+        calls = tool_codes(answer) if wanted == "tool" else ()
+        whole = [(code, None) for code in calls]
+        if wanted == "fence":
+            whole += [(b.text, b.language) for b in fenced(answer.text) if b.closed]
+        if any(parses(code, language) is False for code, language in whole):
             return False
     finished = finished_code(example, answer)
     if finished is None:
