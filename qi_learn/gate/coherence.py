@@ -133,7 +133,7 @@ def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: i
         return False
     if wanted in ("fence", "tool") and parses(example.kept_code, None) is not False:
         calls = tool_codes(answer) if wanted == "tool" else ()
-        whole = [(code, None) for code in calls]
+        whole: list[tuple[str, str | None]] = [(code, None) for code in calls]
         if wanted == "fence":
             whole += [(b.text, b.language) for b in fenced(answer.text) if b.closed]
         if any(parses(code, language) is False for code, language in whole):
