@@ -128,7 +128,7 @@ def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: i
     if wanted == "tool" and not answer.calls:
         return not begun or _call_in_text(example, answer.text) is not False
     if wanted == "fence" and not fenced(answer.text):
-        return not begun
+        return not begun or len(answer.text) <= fenced(example.target)[0].start
     if wanted == "raw" and fenced(answer.text):
         return False
     if wanted in ("fence", "tool") and parses(example.kept_code, None) is not False:

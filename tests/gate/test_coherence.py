@@ -172,6 +172,7 @@ CHATTER = " That is all that there is to say about it, and it has been said."
         (LONG, f"```python\n{CLASS.replace('(self)', '(self')}```\n{CHATTER}", False),
         (LONG, f"```python\nclass Stack(:\n```\nThen:\n```python\n{START}", False),
         (LONG, "It is a class." + CHATTER, False),
+        (LONG, "So:", True),
         (LATE, "It is a class." + CHATTER, True),
         (LATE, f"```python\n{START}", True),
         (LATE, f"```python\nclass Stack(:\n```\n{CHATTER}", False),
