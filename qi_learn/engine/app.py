@@ -30,6 +30,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 VERSION = f"0.33.0-qi-learn.{__version__}"
 """The version of Ollama whose API this is, and the engine that speaks it."""
+BUILD = "/qi-learn/build"
 _LARGEST_BODY = 64 * 1024 * 1024
 _CORS_METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _CORS_HEADERS = (
@@ -51,6 +52,7 @@ def build_app(engine: Engine) -> web.Application:
             web.get("/", _root),
             web.get("/api/version", _version),
             web.get("/api/status", _status, allow_head=False),
+            web.get(BUILD, _build, allow_head=False),
             web.get("/api/tags", tags),
             web.get("/api/ps", running, allow_head=False),
             web.post("/api/show", show),
@@ -112,9 +114,12 @@ async def _version(_request: web.Request) -> web.Response:
 
 
 async def _status(_request: web.Request) -> web.Response:
-    """As Ollama has it, and `build`: what answers depend on besides the model and this version."""
-    build = await asyncio.to_thread(build_of_library)
-    return reply({"cloud": {"disabled": True, "source": "engine"}, "build": build})
+    return reply({"cloud": {"disabled": True, "source": "engine"}})
+
+
+async def _build(_request: web.Request) -> web.Response:
+    """What answers depend on besides the model and this version. No route of Ollama's."""
+    return reply({"build": await asyncio.to_thread(build_of_library)})
 
 
 # --- around every request -------------------------------------------------------------------------

@@ -85,11 +85,11 @@ class Ollama:
     def build(self) -> str:
         """The version, and what the server tells of its llama.cpp (a real Ollama: nothing)."""
         try:
-            told = str(self._http.json("GET", "/api/status").get("build", ""))
+            told = str(self._http.json("GET", "/qi-learn/build")["build"])
         except ServerError as error:
             if error.status != 404:
                 raise
-            told = ""  # an Ollama of before it had this route
+            told = ""
         return f"{self.version()} {told}".rstrip()
 
     def reachable(self) -> bool:
