@@ -16,6 +16,7 @@ from qi_learn.bench.conditional import ConditionalConvention
 from qi_learn.bench.conventions import TRAIN, Convention, FunctionTask, Stage
 from qi_learn.bench.edits import Span, edit_prompt, edited, usable_part
 from qi_learn.bench.functions import DemoFunction, written
+from qi_learn.bench.history_split import split_history
 from qi_learn.bench.repositories import repository_functions
 from qi_learn.dataset import reference_code
 from qi_learn.dataset.examples import (
@@ -29,7 +30,7 @@ from qi_learn.errors import NotFound, QiError
 from qi_learn.records import Example, Split
 
 REPOSITORY_TRAIN, REPOSITORY_DEV, REPOSITORY_TEST = 72, 8, 30
-"""Functions of a repository: about what a first cycle has."""
+"""Functions of a repository: about what a first cycle has, and the next ones to be written."""
 EDIT_TESTS, ASKED_AT_ONCE = 16, 16
 """Tests of the stream "edits", and the functions that the base is asked for before it is counted
 how many of its answers are usable.
@@ -169,20 +170,21 @@ def _edited_example(
 
 
 def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
-    """The newest functions of a git repository, in commit order; every third is kept aside.
+    """Functions of a git repository in commit order; the tests came after what is learned.
 
     Raises NotFound if there are too few.
     """
-    need = REPOSITORY_TRAIN + REPOSITORY_DEV + REPOSITORY_TEST
-    functions = [one.function for one in repository_functions(repository)][-need:]
-    if len(functions) < need:
+    learned = REPOSITORY_TRAIN + REPOSITORY_DEV
+    history = repository_functions(repository)
+    split = split_history(history, learned=learned, tests=REPOSITORY_TEST)
+    if (len(split.learned), len(split.tests)) != (learned, REPOSITORY_TEST):
         raise NotFound(
-            f"{repository} has {len(functions)} usable functions; the benchmark takes {need}.",
-            "Give a larger Python repository.",
+            f"{repository} has {len(history)} usable functions, {len(split.learned)} of them "
+            f"before {len(split.tests)} others of later commits; the benchmark takes {learned} and "
+            f"{REPOSITORY_TEST}.",
+            "Give a larger Python repository, with its history (a shallow clone has none).",
         )
-    aside = functions[1::3][:REPOSITORY_TEST]
-    kept = [f for f in functions if f not in aside]
-    dev = kept[:: len(kept) // REPOSITORY_DEV][:REPOSITORY_DEV]
+    dev = split.learned[:: learned // REPOSITORY_DEV][:REPOSITORY_DEV]
     name = repository.resolve().name
 
     def examples(chosen: Iterable[DemoFunction], split: Split) -> tuple[Example, ...]:
@@ -190,9 +192,9 @@ def repository_task(repository: Path, vocabulary: Tokenizer) -> BenchTask:
 
     return BenchTask(
         name,
-        examples((f for f in kept if f not in dev), "train"),
+        examples((f for f in split.learned if f not in dev), "train"),
         examples(dev, "dev"),
-        examples(aside, "gate"),
+        examples(split.tests, "gate"),
     )
 
 

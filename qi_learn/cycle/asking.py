@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from qi_learn.gate.measurements import Measurements
 from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import Shares
 from qi_learn.outside.llama_cpp import answers_at_once
+from qi_learn.outside.ollama_build import served_build
 from qi_learn.outside.ollama_parallel import Asking, Wait, side_by_side
 from qi_learn.records import Release
 
@@ -46,6 +47,8 @@ def ask_models(
     cycle: Cycle, files: Mapping[str, Path], live: Release, base: Release, terms: AskingTerms
 ) -> dict[str, AnswerMeasurements]:
     """The answers of each model; only the base gets the few-shot prompt. Raises ServerError."""
+    served = served_build(cycle.server, cycle.candidate)
+    terms = replace(terms, sizes=replace(terms.sizes, served=served))
     shares = terms.shares
     new = newcomers(cycle.server, list(files), terms.suites, terms.sizes)
     judged = cycle.candidate, live.model

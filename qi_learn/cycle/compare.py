@@ -37,6 +37,7 @@ from qi_learn.gate.measurements import (
     CandidateFindings,
     Comparison,
 )
+from qi_learn.gate.prompt_cut import marks_of
 from qi_learn.gate.purse import Purse
 from qi_learn.gate.questions import FOR_PROJECT_TESTS, SHARES
 from qi_learn.gate.read_files import FilesRead, measure_files
@@ -140,7 +141,7 @@ def _sizes(cycle: Cycle, vocabulary: Vocabulary) -> Sizes:
         longest=read_base(cycle.base).context,
         cache=cycle.paths.known,
         leaks=int(LEAKS * most),
-        first=vocabulary.first,
+        marks=marks_of(vocabulary),
     )
 
 

@@ -30,6 +30,7 @@ from qi_learn.dataset.examples import RenderCache, Serving, Tokenizer, generic_e
 from qi_learn.deploy.journal import Deployment, load_deployment
 from qi_learn.errors import StoreError
 from qi_learn.gate.budget import shortened
+from qi_learn.gate.prompt_cut import PromptMarks, marks_of
 from qi_learn.gate.read_files import ORDINARY_TEXTS
 from qi_learn.gate.reading import FileReader
 from qi_learn.outside.llama_cpp import load_vocabulary
@@ -171,20 +172,26 @@ def _texts_to_read(
             vocabulary=vocabulary,
             rendered=RenderCache(None),
         )
-        fitted_on = () if work.known else _fitted_on(terms, live.run_id, vocabulary, cost)
+        marks = marks_of(vocabulary)
+        fitted_on = () if work.known else _fitted_on(terms, live.run_id, vocabulary, marks, cost)
         new = [r for r in readers if fitted_on and r.known_temperature(fitted_on) is None]
         fitting = sum(reader.to_read(fitted_on) for reader in new)
         with open_store(terms.paths.database, readonly=True) as store:
             evidence = list(load_sessions(store, work.due))
         texts = (
-            rendered(each, serving, context=context, give_way=terms.give_way) for each in evidence
+            rendered(each, serving, context=context, marks=marks, give_way=terms.give_way)
+            for each in evidence
         )
         left, whole = meter.left - fitting, not meter.night.tokens_read
-        return list(for_a_night(texts, cost, left=left, whole=whole)), fitted_on
+        return list(for_a_night(texts, cost, left=left, whole=whole, marks=marks)), fitted_on
 
 
 def _fitted_on(
-    terms: Terms, run_id: str | None, vocabulary: Tokenizer, cost: Callable[..., int]
+    terms: Terms,
+    run_id: str | None,
+    vocabulary: Tokenizer,
+    marks: PromptMarks,
+    cost: Callable[..., int],
 ) -> tuple[Example, ...]:
     """The dev set of the live version's run, and a little ordinary code.
 
@@ -198,7 +205,7 @@ def _fitted_on(
             logger.warning("temperatures are fitted without dev: %s", error.what)
     ordinary = generic_examples(reference_code.library_texts()[:ORDINARY_TEXTS], vocabulary)
     most = int(FITTED * terms.settings.gate.night_tokens)
-    return (*shortened(dev, most, cost), *ordinary)
+    return (*shortened(dev, most, cost, marks), *ordinary)
 
 
 def _temperatures(known: Monitored | None) -> tuple[float | None, float | None]:

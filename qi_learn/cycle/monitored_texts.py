@@ -11,13 +11,14 @@ from qi_learn.dataset.target import Skipped
 from qi_learn.errors import NotFound
 from qi_learn.gate.budget import shortened, within
 from qi_learn.gate.compared_tokens import as_compared
+from qi_learn.gate.prompt_cut import NO_MARKS, PromptMarks
 from qi_learn.records import Example
 from qi_learn.store.database import Store
 from qi_learn.store.learnables import LearnableTurns, TurnEvidence, load_turn_evidence
 from qi_learn.store.monitored import DueSession
 
 LONGEST_PROMPT = 1024
-"""Tokens that a prompt is cut to; the oldest go."""
+"""Tokens that a prompt is cut to (which ones: `gate/prompt_cut.py`)."""
 Cost = Callable[[Sequence[Example]], int]
 """Tokens that have to be read of both files for these examples."""
 
@@ -57,6 +58,7 @@ def rendered(
     serving: Serving,
     *,
     context: int,
+    marks: PromptMarks = NO_MARKS,
     give_way: Callable[[], None] = lambda: None,
 ) -> SessionTexts:
     """The session's texts as examples. `give_way` is called before each is rendered.
@@ -70,7 +72,7 @@ def rendered(
         example = example_of(learnable, serving)
         if not isinstance(example, Skipped):
             longest = min(context, LONGEST_PROMPT + len(example.target_ids))
-            cut = within([example], context=longest)
+            cut = within([example], context=longest, marks=marks)
             examples += as_compared(cut)
     told = tuple(example for example in examples if any(example.person_mask))
     read = {example.id for example in told}
@@ -80,7 +82,12 @@ def rendered(
 
 
 def for_a_night(
-    sessions: Iterable[SessionTexts], cost: Cost, *, left: int, whole: bool
+    sessions: Iterable[SessionTexts],
+    cost: Cost,
+    *,
+    left: int,
+    whole: bool,
+    marks: PromptMarks = NO_MARKS,
 ) -> Iterator[SessionTexts]:
     """The first sessions that `left` tokens are enough for.
 
@@ -90,7 +97,7 @@ def for_a_night(
     for session in sessions:
         needed = cost(session.examples)
         if needed > left and whole:
-            part = shortened(session.examples, left, cost)
+            part = shortened(session.examples, left, cost, marks)
             read = {example.id for example in part}
             gone = tuple(e.id for e in session.examples if e.id not in read)
             session, needed = replace(session, examples=part, unread=(*session.unread, *gone)), left

@@ -15,6 +15,7 @@ from qi_learn.cycle.context import ADAPTER, Cycle
 from qi_learn.cycle.reading_device import reading_device
 from qi_learn.cycle.resources import giving_way
 from qi_learn.gate.budget import SCALE, beginning, shortened, within
+from qi_learn.gate.prompt_cut import marks_of
 from qi_learn.gate.read_files import ReadingDevice
 from qi_learn.gate.reading import FileReader, tokens_of
 from qi_learn.gate.verdict import choose_scale
@@ -40,7 +41,7 @@ class ScaleSearch:
         self._cycle = cycle
         self._dev = dev
         with load_vocabulary(cycle.base) as vocabulary:
-            self._first = vocabulary.first
+            self._marks = marks_of(vocabulary)
         self._live = read_adapter(cycle.previous / ADAPTER) if cycle.previous else None
         self._delta = read_adapter(cycle.run.delta)
         self._rank_cap = rank_cap(self._delta, cycle.base.stat().st_size)
@@ -78,9 +79,9 @@ class ScaleSearch:
     def _trial(self, packed: Packed, device: ReadingDevice) -> ScaleTrial:
         """The packed file on dev."""
         cycle = self._cycle
-        most, first = int(SCALE * cycle.settings.gate.max_read), self._first
-        fitting = within(self._dev, context=read_base(cycle.base).context, first=first)
-        dev = shortened(fitting, most, tokens_of, first) or beginning(fitting, most, first)
+        most, marks = int(SCALE * cycle.settings.gate.max_read), self._marks
+        fitting = within(self._dev, context=read_base(cycle.base).context, marks=marks)
+        dev = shortened(fitting, most, tokens_of, marks) or beginning(fitting, most, marks)
         if not dev:
             return ScaleTrial(packed.scale, math.nan)
         with FileReader(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples
-from qi_learn.dataset.telling_lines import MOST, telling_lines
+from qi_learn.dataset.telling_lines import is_known, telling_lines
 from qi_learn.records import Example, Snapshot
 from qi_learn.records.suites import FEW
 
@@ -35,7 +35,7 @@ def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
         line for snapshot in snapshots for text in _texts(snapshot) for line in telling_lines(text)
     }
     kept = {
-        name: tuple(e for e in examples if e.hash not in hashes and not _known(e, lines))
+        name: tuple(e for e in examples if e.hash not in hashes and not is_known(e.target, lines))
         for name, examples in suites.items()
     }
     dropped = {name: len(suites[name]) - len(kept[name]) for name in suites}
@@ -73,9 +73,3 @@ def _texts(snapshot: Snapshot) -> Iterator[str]:
     yield from (example.target for example in _trained(snapshot))
     for pair in snapshot.pairs:
         yield from (pair.chosen, pair.rejected)
-
-
-def _known(example: Example, trained: set[str]) -> bool:
-    own = list(telling_lines(example.target))
-    known = sum(len(line) for line in own if line in trained)
-    return bool(own) and known >= MOST * sum(map(len, own))

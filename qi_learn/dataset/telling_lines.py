@@ -6,7 +6,7 @@ Short ones say nothing: every file has a `return None`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 TELLING = 16
 """Characters from which on a line can tell where it comes from."""
@@ -17,6 +17,13 @@ MOST = 0.5
 def telling_lines(text: str) -> Iterator[str]:
     """The lines that can tell where they come from, without their white space."""
     return (line for line in plain_lines(text.split("\n")) if len(line) >= TELLING)
+
+
+def is_known(text: str, trained: Set[str]) -> bool:
+    """Whether most of a text's telling lines are among those that are trained on."""
+    own = list(telling_lines(text))
+    known = sum(len(line) for line in own if line in trained)
+    return bool(own) and known >= MOST * sum(map(len, own))
 
 
 def plain_lines(lines: Iterable[str]) -> Iterator[str]:

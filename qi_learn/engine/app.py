@@ -7,6 +7,7 @@ leaves here as Ollama would write it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -22,12 +23,14 @@ from qi_learn.engine.replies import reply, reply_error
 from qi_learn.engine.show import show
 from qi_learn.errors import QiError, ServerError
 from qi_learn.loopback import is_local_host, is_local_origin
+from qi_learn.outside.llama_cpp_library import build_of_library
 
 logger = logging.getLogger(__name__)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 VERSION = f"0.33.0-qi-learn.{__version__}"
 """The version of Ollama whose API this is, and the engine that speaks it."""
+BUILD = "/qi-learn/build"
 _LARGEST_BODY = 64 * 1024 * 1024
 _CORS_METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _CORS_HEADERS = (
@@ -49,6 +52,7 @@ def build_app(engine: Engine) -> web.Application:
             web.get("/", _root),
             web.get("/api/version", _version),
             web.get("/api/status", _status, allow_head=False),
+            web.get(BUILD, _build, allow_head=False),
             web.get("/api/tags", tags),
             web.get("/api/ps", running, allow_head=False),
             web.post("/api/show", show),
@@ -111,6 +115,11 @@ async def _version(_request: web.Request) -> web.Response:
 
 async def _status(_request: web.Request) -> web.Response:
     return reply({"cloud": {"disabled": True, "source": "engine"}})
+
+
+async def _build(_request: web.Request) -> web.Response:
+    """What answers depend on besides the model and this version. No route of Ollama's."""
+    return reply({"build": await asyncio.to_thread(build_of_library)})
 
 
 # --- around every request -------------------------------------------------------------------------

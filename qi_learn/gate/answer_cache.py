@@ -1,8 +1,9 @@
 """What answers of one served model were worth, so that a question is put to it once.
 
 The live version comes back in every look, and so do the questions that are about no project. A line
-is two numbers by the hash of everything that they depend on: the question, what was kept, the
-limits, the server's version, and ours, which rates. The answer itself is not kept. One file a
+is two numbers by the hash of everything that they depend on: the question, what was kept, whether
+it must also look as usual, the limits, the server's build and device, and our version, which rates.
+The answer itself is not kept. One file a
 model, named by the digest of its manifest, which covers the template and parameters besides the
 weights.
 """
@@ -40,21 +41,27 @@ class AnswerCache:
         self._file, self._conditions = file, conditions
         self._cached = read_cache(file) if file and not new else {}
 
-    def get(self, example: Example) -> RatedAnswer | None:
-        """What the answer was worth before; None if it is not known."""
-        return _rating(self._cached.get(self._key(example), ()))
+    def get(self, example: Example, *, usual: bool) -> RatedAnswer | None:
+        """What the answer was worth before; None if it is not known.
 
-    def knows(self, examples: Sequence[Example]) -> bool:
+        `usual`: rated as an answer that must also look as usual (`measure.measure_behaviour`).
+        """
+        return _rating(self._cached.get(self._key(example, usual), ()))
+
+    def knows(self, examples: Sequence[Example], *, usual: bool) -> bool:
         """Whether any of these questions was answered before."""
-        return any(self.get(example) for example in examples)
+        return any(self.get(example, usual=usual) for example in examples)
 
-    def put(self, example: Example, rated: RatedAnswer) -> None:
+    def put(self, example: Example, rated: RatedAnswer, *, usual: bool) -> None:
         """Keep what an answer was worth."""
         if self._file:
-            append_cache(self._file, {self._key(example): [rated.similarity, rated.coherent]})
+            line = {self._key(example, usual): [rated.similarity, rated.coherent]}
+            append_cache(self._file, line)
 
-    def _key(self, example: Example) -> str:
-        return cache_key(example.ask, example.target, example.kept_code, self._conditions)
+    def _key(self, example: Example, usual: bool) -> str:
+        mask = example.code_mask, len(example.target_ids)  # where the kept answer has its code
+        kept = example.target, example.kept_code, mask
+        return cache_key(example.ask, kept, usual, self._conditions)
 
 
 def served_cache(server: Ollama, model: str, directory: Path | None, kind: str) -> Path | None:

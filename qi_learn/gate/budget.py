@@ -3,11 +3,11 @@
 A gate reads at most `gate.max_read`, all models and suites together, prompts included. What was
 measured before costs nothing, and what texts have in common at their beginning costs once.
 
-Fresh and earlier work is read from the newest `PROMPT` tokens of its prompts on, whatever else
-there is to read: what is fresh work now is earlier work of the next cycle, and only a text that was
-cut the same has a number by every version that was measured on it. If that is not enough, examples
-are left out, evenly from the whole sequence, so that neither old nor new ones are lost; of each
-suite FEW are kept first, as far as `LEAST_GENERAL` pays for that.
+Of the prompts of fresh and earlier work `PROMPT` tokens are read (which ones: `prompt_cut`),
+whatever else there is to read: what is fresh work now is earlier work of the next cycle, and only a
+text that was cut the same has a number by every version that was measured on it. If that is not
+enough, examples are left out, evenly from the whole sequence, so that neither old nor new ones are
+lost; of each suite FEW are kept first, as far as `LEAST_GENERAL` pays for that.
 
 The invariant: one answer for all models of a comparison, so that differences can be paired.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from qi_learn.gate.prompt_cut import NO_MARKS, PromptMarks, answers_since, cut_prompt
 from qi_learn.records import Example
 from qi_learn.records.suites import FEW, ORDINARY, SPILL_OVER
 from qi_learn.stats import evenly
@@ -30,8 +31,8 @@ SUITES, SCALE, LEAKS = 0.88, 0.02, 0.04
 texts that look like secrets; together all of it.
 """
 PROMPT = 256
-"""Newest tokens of a prompt that fresh and earlier work is read from on: with 150 tokens of target
-a gate set of 50 texts fits beside the general suites, under three models.
+"""Tokens that prompts of fresh and earlier work are cut to: with 150 tokens of target a gate set of
+50 texts fits beside the general suites, under three models.
 """
 PROMPTS = (4096, 2048, 1024, 512, 256, 128)
 """Tokens that prompts of dev are cut to, tried in turn."""
@@ -78,15 +79,15 @@ def allot(
     cost: TokensOf,
     fixed: Examples = (),
     reserved: int = 0,
-    first: int | None = None,
+    marks: PromptMarks = NO_MARKS,
 ) -> Readable:
     """As much of the suites as `tokens` are enough for.
 
-    `cost`: of what may have been measured before; `reserved`: what is spent in any case. `first`:
-    the token that the vocabulary puts in front of a prompt, which stays there.
+    `cost`: of what may have been measured before; `reserved`: what is spent in any case. `marks`:
+    by which prompts are cut inside their parts.
     """
     tokens -= reserved
-    fresh, earlier = (tuple(_shortened(e, PROMPT, first) for e in part) for part in (gate, old))
+    fresh, earlier = (tuple(_shortened(e, PROMPT, marks) for e in part) for part in (gate, old))
     least = _least(general, int(LEAST_GENERAL * tokens), cost)
     whole = fixed if cost(fixed) <= FIXED * tokens else ()
     for_earlier = cost(evenly(earlier, FEW))
@@ -108,19 +109,19 @@ def allot(
 
 
 def shortened(
-    examples: Examples, tokens: int, cost: TokensOf, first: int | None = None
+    examples: Examples, tokens: int, cost: TokensOf, marks: PromptMarks = NO_MARKS
 ) -> Examples:
     """The examples, with prompts no longer than what `tokens` are enough for; at last fewer."""
     if cost(examples) <= tokens:
         return examples
     for longest in PROMPTS:
-        cut = tuple(_shortened(e, longest, first) for e in examples)
+        cut = tuple(_shortened(e, longest, marks) for e in examples)
         if cost(cut) <= tokens:
             return cut
     return _thinned(cut, tokens, cost)
 
 
-def beginning(examples: Examples, tokens: int, first: int | None = None) -> Examples:
+def beginning(examples: Examples, tokens: int, marks: PromptMarks = NO_MARKS) -> Examples:
     """Of an example as much of the target as `tokens` are enough for, behind a short prompt.
 
     For where something must be read and not one example can be read whole: the shortest of them.
@@ -128,7 +129,7 @@ def beginning(examples: Examples, tokens: int, first: int | None = None) -> Exam
     shortest = min(examples, key=lambda e: (len(e.target_ids), e.id), default=None)
     if shortest is None:
         return ()
-    cut = _shortened(shortest, PROMPTS[-1], first)
+    cut = _shortened(shortest, PROMPTS[-1], marks)
     room = max(1, tokens - len(cut.prompt_ids))
     return (
         replace(
@@ -140,25 +141,22 @@ def beginning(examples: Examples, tokens: int, first: int | None = None) -> Exam
     )
 
 
-def within(examples: Sequence[Example], *, context: int, first: int | None = None) -> Examples:
+def within(examples: Sequence[Example], *, context: int, marks: PromptMarks = NO_MARKS) -> Examples:
     """The examples that fit the context.
 
-    A prompt that is too long for it loses its oldest tokens (but for `first`, where that is its
-    first one), a target that leaves no room for any prompt is left out.
+    A prompt that is too long for it is cut (`prompt_cut`), a target that leaves no room for any
+    prompt is left out.
     """
     return tuple(
-        _shortened(e, context - len(e.target_ids), first)
+        _shortened(e, context - len(e.target_ids), marks)
         for e in examples
         if 0 < len(e.target_ids) < context
     )
 
 
-def _shortened(example: Example, prompt: int, first: int | None) -> Example:
-    ids = example.prompt_ids
-    if len(ids) <= prompt:
-        return example
-    front = ids[:1] if ids[0] == first and prompt > 1 else ()
-    return replace(example, prompt_ids=(*front, *ids[len(ids) - prompt + len(front) :]))
+def _shortened(example: Example, prompt: int, marks: PromptMarks) -> Example:
+    cut = cut_prompt(example.prompt_ids, prompt, marks, answers=answers_since(example))
+    return example if cut is example.prompt_ids else replace(example, prompt_ids=cut)
 
 
 # --- how many -------------------------------------------------------------------------------------
@@ -243,7 +241,7 @@ def _cut(what: str, whole: Examples, part: Examples) -> Iterator[str]:
     before = {e.id: len(e.prompt_ids) for e in whole}
     if shorter := sum(len(e.prompt_ids) < before[e.id] for e in part):
         longest = max(len(e.prompt_ids) for e in part)
-        yield f"of {what} {shorter} prompts were read from their last {longest} tokens on"
+        yield f"of {what} {shorter} prompts were cut to {longest} tokens"
 
 
 def _cut_general(whole: Mapping[str, Examples], part: Mapping[str, Examples]) -> Iterator[str]:

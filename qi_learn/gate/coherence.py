@@ -5,33 +5,50 @@ the middle). If the kept answer has code, so must the answer, in the same contai
 parse if the kept code does. An answer without code where code was kept is not coherent, nor is one
 that leaves out the fence: an editor finds nothing in it.
 
+An answer that was cut, where the kept one would have been too, is judged by what is there. What is
+finished of it (a closed fence, a whole call) must parse. Closed fences, if no other is begun, must
+have more than a fraction of what the kept answer has by then. And if by then the kept answer has
+begun its code, so must the answer have, in the same container.
+
 Not covered: whether the code is right (`execution`), and languages other than Python, whose code
 counts as parsing.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from qi_learn.code_text import Block, code_blocks, loops, parses
 from qi_learn.edits.dialects import called_edits
+from qi_learn.lexer import code_tokens
 from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Example
 
 Container = Literal["fence", "tool", "raw", "none"]
+LEAST = 0.25
+"""Of the code that the kept answer has when both are cut: finished code that is less is a fragment.
+A shorter solution is no fault, a single line of a class is.
+"""
+_CALL = 9
+"""Characters in front of a tool's name by which a call is known, as many as `{"name":"` has."""
 
 
-def is_coherent(example: Example, answer: Answer, *, cut: bool) -> bool:
+def is_coherent(example: Example, answer: Answer, *, cut: int | None) -> bool:
     """Whether a greedy answer to an example's question is coherent.
 
-    `cut`: it was cut, and the kept answer would have been too: then it need not end or parse.
+    `cut`: the tokens behind which it was cut, and the kept answer would have been too: then it need
+    not end, nor what it has begun parse. None if it was not.
     """
+    wanted = container_of(example)
     text = answer.text or answer.tool_text
+    if cut is not None and wanted == "tool" and not text.strip():
+        return answer.answer_tokens > 0  # servers hold back a call until it is whole
     if not text.strip() or loops(text):
         return False
-    wanted = container_of(example)
-    if cut:
-        return _in_container_so_far(example, answer, wanted)
+    if cut is not None:
+        return _coherent_so_far(example, answer, wanted, cut)
     return (
         answer.done_reason == "stop"
         and _in_container(answer, wanted)
@@ -71,13 +88,6 @@ def _in_container(answer: Answer, wanted: Container) -> bool:
     return wanted == "none" or not fenced(answer.text)
 
 
-def _in_container_so_far(example: Example, answer: Answer, wanted: Container) -> bool:
-    """The same of an answer that was cut: a fence may still come that the kept answer has later."""
-    if wanted == "fence" and not fenced(answer.text):
-        return len(answer.text) <= fenced(example.target)[0].start
-    return wanted == "tool" or _in_container(answer, wanted)
-
-
 def _broken(example: Example, answer: Answer, wanted: Container) -> bool:
     """Whether code does not parse although the kept code does."""
     body = example.ask.get("body", {})
@@ -93,3 +103,62 @@ def _broken(example: Example, answer: Answer, wanted: Container) -> bool:
         return any(parses(code, None) is False for code in tool_codes(answer))
     blocks = fenced(answer.text)
     return any(not b.closed or parses(b.text, b.language) is False for b in blocks)
+
+
+# --- answers that were cut ------------------------------------------------------------------------
+
+
+def kept_so_far(example: Example, cut: int) -> int:
+    """How much code (in `code_tokens`) the kept answer has in its first `cut` tokens."""
+    whole = sum(example.code_mask)
+    return round(len(code_tokens(example.kept_code)) * sum(example.code_mask[:cut]) / max(1, whole))
+
+
+def finished_code(example: Example, answer: Answer) -> tuple[str, ...] | None:
+    """The code in fences of an answer that was cut behind it.
+
+    None if some of it is unfinished, or may be: what a server holds back behind a call is not seen.
+    """
+    blocks = fenced(answer.text) if container_of(example) == "fence" else ()
+    return tuple(block.text for block in blocks) if blocks and blocks[-1].closed else None
+
+
+def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: int) -> bool:
+    begun = any(example.code_mask[:cut])
+    if wanted == "tool" and not answer.calls:
+        return not begun or _call_in_text(example, answer.text) is not False
+    if wanted == "fence" and not fenced(answer.text):
+        return not begun or len(answer.text) <= fenced(example.target)[0].start
+    if wanted == "raw" and fenced(answer.text):
+        return False
+    if wanted in ("fence", "tool") and parses(example.kept_code, None) is not False:
+        calls = tool_codes(answer) if wanted == "tool" else ()
+        whole: list[tuple[str, str | None]] = [(code, None) for code in calls]
+        if wanted == "fence":
+            whole += [(b.text, b.language) for b in fenced(answer.text) if b.closed]
+        if any(parses(code, language) is False for code, language in whole):
+            return False
+    finished = finished_code(example, answer)
+    if finished is None:
+        return True
+    return len(code_tokens("\n".join(finished))) >= LEAST * kept_so_far(example, cut)
+
+
+def _call_in_text(example: Example, text: str) -> bool | None:
+    """Whether a text begins a call as the kept answer does; None if that is not known."""
+    names = "|".join(re.escape(name) for name in _tools(example.ask.get("body", {})))
+    pattern = re.compile(rf"\S(?<![\w.])(?:{names})\b")
+    named = list(pattern.finditer(example.target)) if names else []
+    if not named:
+        return None
+    said = "".join(text.split())
+    openings = {"".join(example.target[: name.start() + 1].split())[-_CALL:] for name in named}
+    return any(
+        opening in said or any(said.endswith(opening[:n]) for n in range(1, len(opening)))
+        for opening in openings
+    )
+
+
+def _tools(body: dict[str, Any]) -> Sequence[str]:
+    functions = (tool.get("function") or {} for tool in body.get("tools") or ())
+    return [str(function["name"]) for function in functions if function.get("name")]

@@ -56,7 +56,7 @@ def suites_of(
     `aside`: questions that are not about the fresh work. `fixed`: what every version is measured
     on.
     """
-    fitting = partial(within, context=limits.longest, first=limits.first)
+    fitting = partial(within, context=limits.longest, marks=limits.marks)
     gate = gate_suite(snapshot)
     questions = in_order_of_use(gate)[:QUESTIONS]
     helped = with_few_shots(
@@ -133,7 +133,7 @@ def measure_answers(
         answer_tokens=limits.answer,
         allowance=purse.share(part.shares.aside / part.newcomers),
         usual=True,
-        known=_known(server, model, limits, usual=True, new=bool(part.inviting)),
+        known=_known(server, model, limits, new=bool(part.inviting)),
     )
     execution = measure_execution(
         server,
@@ -141,6 +141,7 @@ def measure_answers(
         suites.exercise,
         answer_tokens=limits.answer,
         cache=limits.cache,
+        served=limits.served,
         clock=server.clock,
         allowance=purse.share(part.shares.tasks / part.newcomers),
     )
@@ -162,14 +163,12 @@ def newcomers(server: Ollama, models: Sequence[str], suites: Suites, limits: Siz
 
     The candidate is asked them anew, even if a gate that was broken off had asked it.
     """
-    known = [_known(server, model, limits, usual=True) for model in models]
-    return max(1, sum(not answers.knows(suites.aside) for answers in known))
+    known = [_known(server, model, limits) for model in models]
+    return max(1, sum(not answers.knows(suites.aside, usual=True) for answers in known))
 
 
-def _known(
-    server: Ollama, model: str, limits: Sizes, *, usual: bool = False, new: bool = False
-) -> AnswerCache:
-    conditions = limits.answer, limits.context, usual, server.version(), __version__
+def _known(server: Ollama, model: str, limits: Sizes, *, new: bool = False) -> AnswerCache:
+    conditions = limits.answer, limits.context, limits.served, __version__
     return AnswerCache(served_cache(server, model, limits.cache, "answered"), *conditions, new=new)
 
 

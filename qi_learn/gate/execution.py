@@ -78,21 +78,21 @@ def measure_execution(
     answer_tokens: int,
     seconds: float = SECONDS,
     cache: Path | None = None,
+    served: str = "",
     clock: Callable[[], float] = time.monotonic,
     allowance: Allowance | None = None,
 ) -> Execution:
     """Which of the tasks a served model's answers pass.
 
-    With a `cache` directory each task is put to a model's digest once. When the time or the
+    With a `cache` directory each task is put to a model's digest once, as long as the server's
+    build and device (`served`) are the same. When the time or the
     `allowance` is used up, the other tasks are left out. Raises ServerError.
     """
     allowance = allowance or unlimited()
     if exercise.sandbox is None:
         return Execution((), (), exercise.problem)
     answer_tokens = max(answer_tokens, ANSWER_TOKENS)
-    results = _TaskCache(
-        served_cache(server, model, cache, "executed"), answer_tokens, server.version()
-    )
+    results = _TaskCache(served_cache(server, model, cache, "executed"), answer_tokens, served)
     deadline = clock() + seconds
     solved: dict[str, bool] = {}
     problem = ""
@@ -172,10 +172,10 @@ class _TaskCache:
     Without a file nothing is cached.
     """
 
-    def __init__(self, file: Path | None, answer_tokens: int, version: str) -> None:
+    def __init__(self, file: Path | None, answer_tokens: int, served: str) -> None:
         self._file = file
         self._conditions = (
-            *(QUESTION, END_OF_CODE, answer_tokens, version, sys.version_info[:3]),
+            *(QUESTION, END_OF_CODE, answer_tokens, served, sys.version_info[:3]),
             __version__,
         )
         self._cached = read_cache(file) if file else {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qi_learn.gate.execution import NO_EXERCISE, Exercise
+from qi_learn.gate.prompt_cut import NO_MARKS, PromptMarks
 from qi_learn.gate.purse import UNLIMITED
 from qi_learn.records import Example
 
@@ -47,6 +48,8 @@ class Sizes:
     """Longest text that the models were made for."""
     leaks: int = UNLIMITED
     """What may be read to weigh texts that look like secrets."""
-    first: int | None = None
-    """The token that the vocabulary puts in front of a prompt; None if it puts none there."""
+    marks: PromptMarks = NO_MARKS
+    """By which prompts are cut inside their parts."""
+    served: str = ""
+    """The server's build and device, on which answers depend (`outside/ollama_build.py`)."""
     cache: Path | None = None

@@ -100,7 +100,7 @@ def _measure(
         fixed=_unmarked(suites.fixed),
         cost=lambda examples: sum(reader.to_read(examples) for reader in readers.values()),
         reserved=_again(readers.values(), beside),
-        first=limits.first,
+        marks=limits.marks,
     )
     beside = _chosen(beside, readable.general.get(ORDINARY, ()))
     context = max((len(e.prompt_ids) + len(e.target_ids) for e in readable.everything), default=1)

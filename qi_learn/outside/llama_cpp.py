@@ -89,8 +89,13 @@ class Vocabulary:
         return max(specials, len(text.encode("utf-8", "replace")) // self._longest_piece)
 
     @functools.cached_property
+    def controls(self) -> frozenset[int]:
+        """The special tokens, which are no text."""
+        return frozenset(token for token in range(self.size) if self.is_control(token))
+
+    @functools.cached_property
     def _control_names(self) -> tuple[str, ...]:
-        return tuple({self.text(t) for t in range(self.size) if self.is_control(t)} - {""})
+        return tuple({self.text(token) for token in self.controls} - {""})
 
     @functools.cached_property
     def _longest_piece(self) -> int:

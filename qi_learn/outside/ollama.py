@@ -47,6 +47,8 @@ class LoadedModel:
     name: str
     on_gpu: int
     """Bytes of it on GPUs."""
+    size: int = 0
+    """All its bytes."""
 
 
 class Ollama:
@@ -79,6 +81,16 @@ class Ollama:
 
     def version(self) -> str:
         return str(self._http.json("GET", "/api/version")["version"])
+
+    def build(self) -> str:
+        """The version, and what the server tells of its llama.cpp (a real Ollama: nothing)."""
+        try:
+            told = str(self._http.json("GET", "/qi-learn/build")["build"])
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            told = ""
+        return f"{self.version()} {told}".rstrip()
 
     def reachable(self) -> bool:
         """Whether a server answers there as Ollama would."""
@@ -128,7 +140,10 @@ class Ollama:
     def in_memory(self) -> tuple[LoadedModel, ...]:
         """The models in memory."""
         listed = self._http.json("GET", "/api/ps").get("models") or []
-        return tuple(LoadedModel(str(m["name"]), int(m.get("size_vram") or 0)) for m in listed)
+        return tuple(
+            LoadedModel(str(m["name"]), int(m.get("size_vram") or 0), int(m.get("size") or 0))
+            for m in listed
+        )
 
     # --- changing what is there -------------------------------------------------------------------
 
@@ -209,6 +224,12 @@ class Ollama:
     def delete(self, model: str) -> None:
         body = {"model": str(parse_name(model))}
         self._http.call("DELETE", "/api/delete", body=body, timeout=60.0)
+
+    def load(self, model: str) -> None:
+        """Load the model, which takes as long as that does."""
+        self._http.call(
+            "POST", "/api/generate", body={"model": str(parse_name(model))}, timeout=LONG
+        )
 
     def unload(self, model: str) -> None:
         """Ask for the model's memory back; it goes when its last answer is finished."""

@@ -19,6 +19,7 @@ SERVED: Mapping[str, str] = {
     "/": "the words `Ollama is running`, which clients look for",
     "/api/version": "the version of Ollama whose API this is, and ours",
     "/api/status": "that there is no cloud",
+    "/qi-learn/build": "the llama.cpp that answers, which Ollama does not tell",
     "/api/tags": "the models",
     "/api/ps": "the models in memory",
     "/api/show": "one model: parameters, template, metadata",

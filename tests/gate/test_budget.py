@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_learn.gate.budget import PROMPT, Readable, allot, beginning, shortened, within
+from qi_learn.gate.prompt_cut import PromptMarks
 from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp_nll import BLOCK
 from qi_learn.records import Example
@@ -102,18 +103,18 @@ def test_with_the_prompts_of_agents_earlier_work_is_read(prompt: int) -> None:
     now = allotted(60_000, gate=gate, old=old, cost=cost)
     assert now.old == was.gate
     assert [len(e.prompt_ids) for e in now.gate] == [PROMPT] * 25
-    assert "of earlier work 25 prompts were read from their last 256 tokens on" in now.notes
+    assert "of earlier work 25 prompts were cut to 256 tokens" in now.notes
     assert now.earlier == 25
 
 
 def test_the_token_in_front_of_a_prompt_stays_there() -> None:
     (long,) = examples(1, prompt=1000)
     long = replace(long, prompt_ids=(1, *long.prompt_ids[1:]))
-    (cut,) = allotted(10**6, gate=(long,), first=1).gate
+    (cut,) = allotted(10**6, gate=(long,), marks=PromptMarks(first=1)).gate
     assert cut.prompt_ids == (1, *long.prompt_ids[-PROMPT + 1 :])
-    (other,) = allotted(10**6, gate=(long,), first=2).gate
+    (other,) = allotted(10**6, gate=(long,), marks=PromptMarks(first=2)).gate
     assert other.prompt_ids == long.prompt_ids[-PROMPT:]
-    (fitting,) = within([long], context=20, first=1)
+    (fitting,) = within([long], context=20, marks=PromptMarks(first=1))
     assert fitting.prompt_ids == (1, *long.prompt_ids[-9:])
 
 

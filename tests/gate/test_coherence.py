@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from qi_learn.gate.coherence import container_of, is_coherent
+from qi_learn.gate.coherence import container_of, is_coherent, kept_so_far
+from qi_learn.lexer import code_tokens
 from qi_learn.outside.ollama_answer import Answer
 from qi_learn.records import Example
 
@@ -30,6 +32,7 @@ RAW = example(ADD, ADD)
 TOOL = example(CALL, ADD, tools=TOOLS)
 TALK = example("A list keeps its order.", "")
 MIDDLE = example("a + b", "a + b", prompt="def add(a, b):\n    return (", suffix=")\n")
+LOOPING = "and again " * 40
 BROKEN = example("```python\ndef add(a, b:\n```", "def add(a, b:\n")
 
 
@@ -84,27 +87,136 @@ def test_where_the_kept_code_stands() -> None:
         (BROKEN, answer("```python\ndef add(a:\n```"), True),
         (TALK, answer("It does.", reason="length"), False),
         (TALK, answer(" "), False),
-        (TALK, answer("and again " * 40), False),
+        (TALK, answer(LOOPING), False),
     ],
 )
 def test_the_code_comes_where_it_was_asked_for(
     asked: Example, said: Answer, coherent: bool
 ) -> None:
-    assert is_coherent(asked, said, cut=False) is coherent
+    assert is_coherent(asked, said, cut=None) is coherent
+
+
+# --- answers that were cut ------------------------------------------------------------------------
+
+CLASS = """class Stack:
+    def __init__(self):
+        self.items = []
+
+    def push(self, item):
+        self.items.append(item)
+
+    def pop(self):
+        return self.items.pop()
+
+    def peek(self):
+        return self.items[-1]
+
+    def size(self):
+        return len(self.items)
+"""
+OWN = CLASS.replace("items", "entries").replace("item)", "one)")
+START = "class Stack:\n    def __init__(self):\n"
+SHORT = """class Stack(list):
+    push = list.append
+
+    def peek(self):
+        return self[-1]
+"""
+
+
+def cut_example(before: str, code: str, after: str, **body: Any) -> Example:
+    """An answer of whose letters each is a token, so that a cut is where it is seen."""
+    target = before + code + after
+    code_mask = tuple(len(before) <= n < len(before) + len(code) for n in range(len(target)))
+    ask = {"endpoint": "/api/chat", "body": body}
+    ids = tuple(range(len(target)))
+    return Example("e", "h", "p", target, (1,), ids, code_mask, kept_code=CLASS, ask=ask)
+
+
+LONG = cut_example("Here it is:\n```python\n", CLASS, "```\nIt is a class.")
+LATE = cut_example("Let me think about that. " * 40 + "\n```python\n", CLASS, "```")
+BARE = cut_example("", CLASS, "")
+ESCAPED = CLASS.replace("\n", "\\n")
+CALLED = cut_example(
+    '<tool_call>\n{"name": "write_file", "arguments": {"path": "a.py", "content": "',
+    ESCAPED,
+    '"}}\n</tool_call>',
+    tools=TOOLS,
+)
+TAGGED = cut_example(
+    "<tool_call>\n<function=write_file>\n<parameter=content>\n",
+    CLASS,
+    "</parameter>\n</function>\n</tool_call>",
+    tools=TOOLS,
+)
+NAMED = cut_example(
+    'I call `write_file` for that.\n<tool_call>\n{"name": "write_file", "arguments": {"content": "',
+    ESCAPED,
+    '"}}\n</tool_call>',
+    tools=TOOLS,
+)
+UNKNOWN = replace(CALLED, ask={"endpoint": "/api/chat", "body": {"tools": [{"type": "other"}]}})
+CHATTER = " That is all that there is to say about it, and it has been said."
 
 
 @pytest.mark.parametrize(
     ("asked", "said", "coherent"),
     [
-        (FENCE, "```python\ndef add(a,", True),
-        (FENCE, "He", True),
-        (FENCE, "def add(a, b):\n    return", False),
-        (RAW, "def add(a,", True),
-        (RAW, "```python\ndef add(a,", False),
-        (TOOL, '{"name": "write_file", "argum', True),
+        (LONG, f"```python\n{START}", True),
+        (LONG, "Here you are.\n```python\nclass Sta", True),
+        (LONG, f"```python\n{OWN}```\n{CHATTER}", True),
+        (LONG, f"```python\n{SHORT}```\n{CHATTER}", True),
+        (LONG, f"```sh\nls\n```\nThen:\n```python\n{START}", True),
+        (LONG, f"```python\nclass Stack:\n```\n{CHATTER}", False),
+        (LONG, f"```python\nimport collections\n```\n{CHATTER}", False),
+        (LONG, f"```python\n{CLASS.replace('(self)', '(self')}```\n{CHATTER}", False),
+        (LONG, f"```python\nclass Stack(:\n```\nThen:\n```python\n{START}", False),
+        (LONG, "It is a class." + CHATTER, False),
+        (LONG, "So:", True),
+        (LATE, "It is a class." + CHATTER, True),
+        (LATE, f"```python\n{START}", True),
+        (LATE, f"```python\nclass Stack(:\n```\n{CHATTER}", False),
+        (BARE, START, True),
+        (BARE, f"```python\n{START}", False),
+        (CALLED, '<tool_call>\n{"name": "write_file", "arguments": {"path": "b.py"', True),
+        (CALLED, '{"name":"write_file", "argum', True),
+        (CALLED, 'I write it now. <tool_call>\n{"na', True),
+        (CALLED, "I would write a class." + CHATTER, False),
+        (CALLED, f"```python\n{START}", False),
+        (TAGGED, "<tool_call>\n<function=write_file>\n<parameter=path>\n", True),
+        (TAGGED, "I would write a class." + CHATTER, False),
+        (NAMED, '<tool_call>\n{"name": "write_file", "argum', True),
+        (NAMED, "I would write a class." + CHATTER, False),
+        (UNKNOWN, "I would write a class." + CHATTER, True),
+        (CALLED, "", True),
+        (LONG, "", False),
+        (LONG, LOOPING, False),
     ],
 )
-def test_an_answer_that_was_cut_must_have_begun_as_asked(
+def test_of_an_answer_that_was_cut_what_is_there_is_judged(
     asked: Example, said: str, coherent: bool
 ) -> None:
-    assert is_coherent(asked, answer(said, reason="length"), cut=True) is coherent
+    found = answer(said, reason="length")
+    assert is_coherent(asked, found, cut=300) is coherent
+
+
+@pytest.mark.parametrize(
+    ("said", "coherent"),
+    [
+        (answer("", writes(OWN), reason="length"), True),
+        (answer("Then I", writes("import collections\n"), reason="length"), True),
+        (answer('{"name": "wri', writes("import collections\n"), reason="length"), True),
+        (answer("Then I", writes("class Stack(:\n" + OWN), reason="length"), False),
+    ],
+)
+def test_of_calls_in_front_of_a_cut_too(said: Answer, coherent: bool) -> None:
+    """How much they write says nothing: a server holds back the next call until it is whole."""
+    assert is_coherent(CALLED, said, cut=300) is coherent
+
+
+def test_how_much_the_kept_answer_has_by_then() -> None:
+    assert kept_so_far(LONG, 10) == 0
+    assert kept_so_far(LONG, 10_000) == len(code_tokens(CLASS))
+    half = len("Here it is:\n```python\n") + len(CLASS) // 2
+    assert kept_so_far(LONG, half) == pytest.approx(len(code_tokens(CLASS)) / 2, abs=1)
+    assert kept_so_far(TALK, 10) == 0

@@ -148,6 +148,24 @@ def test_a_model_is_asked_once_for_good(
     )
 
 
+def test_another_build_of_the_server_is_asked_anew(
+    server: Ollama, models: fake.FakeModels, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    serve(server, tmp_path, "m:1", answers(2))
+    counts = []
+    for served in ("0.33.0 cpu", "0.33.0 cpu", "0.34.0 cpu", "0.34.0 gpu"):
+        measure_execution(
+            server,
+            "m:1",
+            Exercise(TASKS[:2], sandbox),
+            answer_tokens=1000,
+            cache=tmp_path / "known",
+            served=served,
+        )
+        counts.append(asked(models))
+    assert counts == [2, 2, 4, 6]
+
+
 def test_when_the_time_is_up_the_rest_is_left_out_and_said(
     server: Ollama, sandbox: Sandbox, tmp_path: Path
 ) -> None:

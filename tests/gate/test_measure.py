@@ -209,6 +209,21 @@ def test_an_answer_that_is_cut_before_any_code_is_not_like_it(
     ).similarity == (0.0,)
 
 
+def test_code_that_is_finished_before_a_cut_is_compared_with_what_was_kept_by_then(
+    server: Ollama, tmp_path: Path
+) -> None:
+    """One right line and then talk until the cut had all the likeness that there is."""
+    talk = " ".join(f"word{n}" for n in range(40))
+    line = f"```python\ndef add(a, b):\n    pass\n```\n{talk}"
+    answering(server, tmp_path, "m:1", say={"line": line, "all": f"{FENCED}\n{talk}"})
+    asked = [example(name, question=name, target=30) for name in ("line", "all")]
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=29)
+    line_alone, all_of_it = behaviour.similarity
+    assert line_alone == pytest.approx(8 / 12, abs=0.1)
+    assert all_of_it == 1.0
+    assert behaviour.coherent == (True, True)
+
+
 def test_a_reference_that_does_not_parse_asks_no_parsing(server: Ollama, tmp_path: Path) -> None:
     answering(server, tmp_path, "m:1", say="```\nfn main() {}\n```")
     assert measure_behaviour(
@@ -295,7 +310,10 @@ def test_a_question_is_put_once_to_a_model_but_for_its_speed(
     assert again.tokens_per_second == pytest.approx(40.0)
     assert measure(len(asked), new=True)[1] == each * len(asked)
     assert "return" not in file.read_text()
-    assert AnswerCache(file, 51, "0.1").get(asked[0]) is None, "under another limit"
+    known = AnswerCache(file, 50, "0.1")
+    assert known.get(asked[0], usual=False)
+    assert known.get(asked[0], usual=True) is None, "rated by other rules"
+    assert AnswerCache(file, 51, "0.1").get(asked[0], usual=False) is None, "under another limit"
 
 
 def test_a_model_that_is_not_there_is_an_error(server: Ollama) -> None:
@@ -350,6 +368,7 @@ def test_what_more_models_are_asked_for_the_first_time_they_share(
     assert len(many.behaviour.ids) > len(few.behaviour.ids) > 1
     assert newcomers(server, ["m:1"], asked, sizes) == 0
     assert newcomers(server, ["m:1"], asked, replace(sizes, context=1024)) == 1
+    assert newcomers(server, ["m:1"], asked, replace(sizes, served="0.34.0 cpu")) == 1
 
 
 class Short(BaseHTTPRequestHandler):

@@ -109,7 +109,7 @@ class FakeModelsHandler(BaseHTTPRequestHandler):
                 self._send(201)
 
     def _version(self, _: dict[str, Any]) -> None:
-        self._json(200, {"version": "0.33.0-rc2"})
+        self._json(200, {"version": self.models.version})
 
     def _tags(self, _: dict[str, Any]) -> None:
         listed = []
@@ -134,7 +134,12 @@ class FakeModelsHandler(BaseHTTPRequestHandler):
             200,
             {
                 "models": [
-                    {"name": name, "model": name, "size": size, "size_vram": size}
+                    {
+                        "name": name,
+                        "model": name,
+                        "size": size,
+                        "size_vram": int(self.models.on_gpu * size),
+                    }
                     for name, size in self.models.memory.items()
                 ]
             },
@@ -251,6 +256,10 @@ class FakeModelsHandler(BaseHTTPRequestHandler):
             self._json(
                 200, {"model": body["model"], "response": "", "done": True, "done_reason": "unload"}
             )
+            return
+        if "prompt" not in body:
+            self.models.memory[body["model"]] = self.models.layers(body["model"])["size"]
+            self._json(200, {"model": body["model"], "response": "", "done": True})
             return
         self._infer(body, str(body["prompt"]), lambda text: {"response": text})
 

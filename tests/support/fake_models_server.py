@@ -49,6 +49,8 @@ class FakeModels:
 
     root: Path
     watched: str | None = None
+    version: str = "0.33.0-rc2"
+    on_gpu: float = 1.0
     renders: bool = True
     calls: list[str] = field(default_factory=list)
     seen: list[str | None] = field(default_factory=list)

@@ -126,6 +126,10 @@ class DayFigures:
     not_yet: str
     """Why no further cycle started at the end."""
     seconds: float
+    learned_from_history: float = math.nan
+    """Of the code that can be learned, the share that no model wrote and the person did not either:
+    answers played as accepted, which are the history's text. NaN if nothing can be learned.
+    """
 
 
 def curve_of(codes: Sequence[CodeFigures]) -> tuple[Point, ...]:
@@ -150,6 +154,15 @@ def point_of(codes: Sequence[CodeFigures], at: int = 0) -> Point:
         len(answered),
         {name: mean([one.distance[name] for one in answered]) for name in MODELS},
     )
+
+
+def learned_from_history(codes: Sequence[CodeFigures]) -> float:
+    """The share of accepted answers in all code that can be learned, by tokens."""
+    tokens = dict.fromkeys(("accepted", "edited", "by_hand"), 0)
+    for code in codes:
+        if code.draw in tokens:  # of what is rejected nothing is learned
+            tokens[code.draw] += code.code_tokens
+    return _per(tokens["accepted"], sum(tokens.values()))
 
 
 def _per(total: float, tokens: int) -> float:

@@ -41,6 +41,9 @@ def _run(run: DayFigures) -> Iterator[str]:
     became = ", ".join(f"{number} {draw.replace('_', ' ')}" for draw, number in run.drawn.items())
     asked = ", ".join(f"{number} {form}" for form, number in run.forms.items())
     yield f"  {became}; {asked}; {', '.join(run.languages)}"
+    if not math.isnan(run.learned_from_history):
+        share = f"{run.learned_from_history:.0%}"
+        yield f"  {share} of what can be learned is the history's text, accepted as an answer"
     if run.left_out:
         yield f"  {run.left_out} definitions left out: this base cannot be asked for them"
     yield _HEAD

@@ -29,6 +29,7 @@ from qi_learn.bench.day.day_figures import (
     counts,
     curve_of,
     difference,
+    learned_from_history,
     point_of,
 )
 from qi_learn.bench.day.forms import ServedForms
@@ -257,4 +258,5 @@ def _figures(
         tuple(run.cycles),
         why_not,
         round(seconds, 1),
+        learned_from_history(codes),
     )

@@ -22,6 +22,7 @@ from qi_learn.bench.day.day_figures import (
     DayReport,
     curve_of,
     difference,
+    learned_from_history,
     point_of,
 )
 from qi_learn.bench.day.day_tables import day_summary, day_table
@@ -65,6 +66,17 @@ def test_a_point_of_the_curve_counts_every_token_alike() -> None:
     assert point.nll["live"] == pytest.approx((30 * 1.0 + 10 * 2.0) / 40)
     assert math.isnan(point.distance["live"])
     assert [p.first for p in curve_of([code(n, 1.0) for n in range(60)])] == [1, 26, 51]
+
+
+def test_what_is_learned_of_the_history_is_the_accepted_part_of_what_is_not_rejected() -> None:
+    """No model wrote it: learned from, it is easier than what a person's day gives."""
+    draws = {"accepted": 30, "edited": 10, "by_hand": 8, "rejected": 50}
+    codes = [replace(code(0, 1.0, tokens=tokens), draw=draw) for draw, tokens in draws.items()]
+    assert learned_from_history(codes) == pytest.approx(30 / 48)
+    assert math.isnan(learned_from_history(codes[-1:]))
+    run = replace(run_of(), learned_from_history=30 / 48)
+    told = "62% of what can be learned is the history's text, accepted as an answer"
+    assert told in day_table(DayReport(runs=[run]))
 
 
 def test_a_difference_is_over_sessions_and_unknown_without_the_persons_tokens() -> None:
