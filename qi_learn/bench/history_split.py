@@ -1,8 +1,9 @@
 """What of a repository is learned from, and what is measured with: the past, and what came after.
 
 The invariant: every test is of a later commit than everything that is learned, and most of its
-lines (`dataset.telling_lines`) are in nothing that is learned. A repository is learned for what will be
-written in it. Tests taken between what is learned would be answered from code that came after them.
+lines (`dataset.telling_lines`) are in nothing that is learned. A repository is learned for what
+will be written in it. Tests taken between what is learned would be answered from code that came
+after them.
 
 Not covered: tests that are like each other, and like what another repository teaches.
 """

@@ -6,7 +6,7 @@ the points of `GRID`; between two points the NLL is the polynomial of the fifth 
 six values of both. No logits are kept, and what is kept depends on the file and the text alone.
 
 What that leaves, against the sum in float64 on the embedded model: 2e-7 nat a token; of a single
-token 2e-6 for temperatures up to 1.5, and 2e-5 at most (decision 00NN).
+token 2e-6 for temperatures up to 1.5, and 2e-5 at most (decision 0076).
 """
 
 from __future__ import annotations

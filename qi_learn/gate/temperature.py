@@ -12,7 +12,7 @@ leaves: T of a copy with logits x 1.05 was 1.05 times as large to within 1e-6.
 For each session it is fitted on what the person wrote in the *other* sessions of the same set:
 fitted on text of another kind than it is used on, it favours one of two models that are equally
 good, and fitted on the very text that is judged, it flatters the model that is worse there
-(decision 00NN). Beside it is a little ordinary code, all of which weighs as much as `OTHERS` of the
+(decision 0076). Beside it is a little ordinary code, all of which weighs as much as `OTHERS` of the
 person's tokens, so that a few that the person wrote and all of which are the likeliest do not lead
 to an end of the grid.
 
