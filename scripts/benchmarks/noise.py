@@ -5,8 +5,11 @@ task, packed as a version is, and read as the gate reads: NLL of the person's to
 examples under candidate and base, each at its own temperature (fitted on the task's dev alone,
 without the ordinary code that the gate adds). An update is tried
 
-    on its own task    where it helps, and a quarter of it, which helps less
-    on other tasks     of which it learned nothing: what is left is noise
+    on its own task    where it helps
+    on other tasks     of which it learned nothing: what is left is noise; but what was learned from
+                       one real repository helps a little on another
+
+and so is a quarter of it, which does less.
 
 What comes of it: the standard deviation of an example's fall, of whole texts and of spans of 3
 tokens up; how it depends on the tokens (a + b / tokens); its skewness; and how much examples of one
@@ -112,6 +115,7 @@ class Bench:
                 "code": self._code,
                 "tests": given.tests,
                 "steps": given.steps,
+                "scales": SCALES,
                 "repositories": [path.resolve().name for path in given.repo],
             },
         )
@@ -148,11 +152,7 @@ class Bench:
             one for own in tasks.values() for one in own if _project(one) != _project(learned)
         ]
         say(f"{cell}: trained in {time.monotonic() - began:.0f} s")
-        found = [
-            tried
-            for scale in SCALES
-            for tried in self._try(adapter, scale, learned, others if scale == 1 else ())
-        ]
+        found = [tried for scale in SCALES for tried in self._try(adapter, scale, learned, others)]
         figures = UpdateFigures(tuple(found), round(time.monotonic() - began, 1))
         self._finished.put(cell, figures)
         say(f"{cell}: {figures.seconds:.0f} s; " + ", ".join(map(_in_short, found)))

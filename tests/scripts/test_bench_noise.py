@@ -75,13 +75,14 @@ def test_a_run_goes_on_from_what_is_finished(tmp_path: Path) -> None:
     result = json.loads(first.stdout.splitlines()[-1])
     assert "trained in" in first.stderr
     assert result["updates"] == 1
-    assert [result[kind]["sets"] for kind in ("nothing", "helps_x1", "helps_x0.25")] == [1, 1, 1]
-    assert result["nothing"]["whole"]["tokens"] > result["nothing"]["spans"]["tokens"] > 3
+    assert [result[kind]["sets"] for kind in ("own_x1", "own_x0.25", "others_x1")] == [1, 1, 1]
+    assert result["others_x1"]["whole"]["tokens"] > result["others_x1"]["spans"]["tokens"] > 3
     sets = json.loads((tmp_path / "noise.json").read_text())["sets"]
     assert [(one["own"], one["scale"]) for one in sets] == [
         (True, 1.0),
         (False, 1.0),
         (True, 0.25),
+        (False, 0.25),
     ]
     assert all(len(one["falls"]) == 4 for one in sets)
     again = run()

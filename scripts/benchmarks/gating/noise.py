@@ -1,12 +1,14 @@
 """How much two equally good models differ on single texts, for `scripts/bench gate`.
 
-On the person's tokens: data/update_noise.json, what trained updates did on held-out examples of
-which they had learned nothing (measured by `scripts/bench noise`). How much an example varies, how
-that depends on its tokens (a + b / tokens, fitted to spans of 3 tokens up), and in which shape, are
-those measured. Elsewhere: data/gate_differences.json (between two packed models of equal quality,
-measured by differences.py). Sessions share as much of the variance as two texts of a module do
-there. Means are subtracted, so that nothing is truly nothing. Made-up ones have the shapes that a t
-interval takes worst.
+On the person's tokens: data/update_noise.json, measured by `scripts/bench noise`. An update that
+learned nothing of what it is judged by has the noise of updates of made-up conventions on other
+tasks: these were changed by nats, so that is the worst case. An update that helps by about a tenth
+of a nat has the noise that updates from real repositories had where they helped as much. How much
+an example varies, how that depends on its tokens (a + b / tokens, fitted to spans of 3 tokens up),
+and in which shape, are those measured. Elsewhere: data/gate_differences.json (between two packed
+models of equal quality, measured by differences.py). Sessions share as much of the variance as two
+texts of a module do there. Means are subtracted, so that nothing is truly nothing. Made-up ones
+have the shapes that a t interval takes worst.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_learn import codec
+from qi_learn.bench.streams import REPOSITORIES
 from scripts.benchmarks.gating.update_noise import (
     Tried,
     VarianceFit,
@@ -52,32 +55,27 @@ def _short_noisier(tokens: Counts) -> Floats:
     return variances
 
 
-def _measured(tokens: Counts) -> Floats:
-    variances: Floats = trained().fit.of(tokens) / SPREAD**2
-    return variances
-
-
-def _measured_whole(tokens: Counts) -> Floats:
-    variances: Floats = trained().whole.of(tokens) / SPREAD**2
-    return variances
-
-
 _LENGTHS = np.exp(np.linspace(math.log(SHORT), math.log(LONG), 200))
-MEASURED, WHOLE = "measured", "measured_whole"
-LAWS: dict[str, Callable[[Counts], Floats]] = {
-    MEASURED: _measured,
-    WHOLE: _measured_whole,
+HELPING, MEASURED, WHOLE = "helping", "nothing_learned", "nothing_learned_whole"
+HELPED = (0.05, 0.15)
+"""Mean falls, nats a token, of an update that helps about as much as is asked about."""
+Variance = Callable[[Counts], Floats]
+ASSUMED: dict[str, Variance] = {
     "alike": lambda tokens: np.ones(len(tokens)),
     "short_noisier": lambda tokens: _short_noisier(tokens) / float(np.mean(1 + 30 / _LENGTHS)),
     "short_noisier_than_typical": lambda tokens: _short_noisier(tokens) / (1 + 30 / TYPICAL),
     "tokens_alone": lambda tokens: TYPICAL / tokens,
 }
-"""Variance of an example over `SPREAD` squared, by its tokens. The first is measured of spans of 3
-tokens up, which any edit may be; the second of whole examples (all edited spans of an answer
-together, and texts), which is no measure below some 20 tokens. In the others a typical text has
+"""Variance of an example over `SPREAD` squared, by its tokens, in which a typical text has
 `SPREAD`: all alike; short ones noisier, all of them together as noisy as texts are, which was
 assumed before; noisier than a text of typical length; and the noise of single tokens alone, as was
 measured of random changes.
+"""
+LAWS = (HELPING, MEASURED, WHOLE, *ASSUMED)
+"""Three are measured: of spans of 3 tokens up, which any edit may be, of updates that helped (one
+of them is drawn, with a noise of its own) and of those that had learned nothing; and of the
+latter's whole examples (all edited spans of an answer together, and texts), which is no measure
+below some 20 tokens.
 """
 Noise = Callable[[np.random.Generator, int], Floats]
 SHAPES: dict[str, Noise] = {
@@ -126,7 +124,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Trained:
-    """What trained updates did where they had learned nothing."""
+    """What trained updates did on the person's tokens, their means aside."""
 
     fit: VarianceFit
     """Of spans, by their tokens."""
@@ -135,15 +133,35 @@ class Trained:
     whole: VarianceFit
     """Of whole examples, edits of answers and texts: of 19 tokens up."""
 
+    @classmethod
+    def of(cls, sets: Sequence[Tried]) -> Trained:
+        """What some sets say together."""
+        spans = spans_of(sets)
+        fit = fit_variance(spans)
+        return cls(fit, standardised(spans, fit), fit_variance([one.whole for one in sets]))
+
 
 @cache
-def trained(path: Path = UPDATES) -> Trained:
-    """Read once a process."""
-    sets = [codec.build(Tried, one) for one in json.loads(path.read_text(encoding="utf-8"))["sets"]]
-    nothing = [one for one in sets if not one.own]
-    spans = spans_of(nothing)
-    fit = fit_variance(spans)
-    return Trained(fit, standardised(spans, fit), fit_variance([one.whole for one in nothing]))
+def nothing_learned(path: Path = UPDATES) -> Trained:
+    """Whole updates of made-up conventions on other tasks. Read once a process."""
+    others = [one for one in _sets(path) if not one.own and one.scale == 1]
+    return Trained.of([one for one in others if not _is_real(one)])
+
+
+@cache
+def helping(path: Path = UPDATES) -> tuple[Trained, ...]:
+    """Updates from real repositories, where they helped by `HELPED`. Read once a process."""
+    low, high = HELPED
+    helped = [one for one in _sets(path) if low <= one.whole.mean <= high]
+    return tuple(Trained.of([one]) for one in helped if _is_real(one))
+
+
+def _sets(path: Path) -> list[Tried]:
+    return [codec.build(Tried, one) for one in json.loads(path.read_text(encoding="utf-8"))["sets"]]
+
+
+def _is_real(tried: Tried) -> bool:
+    return tried.task.startswith(f"{REPOSITORIES} ")
 
 
 def _standard(values: Floats) -> Floats:
@@ -175,12 +193,23 @@ def person_falls(
     What sessions have in common is `rho` of the variance of a text of typical length, of which it
     was measured: a text that is short is noisier by itself, its session is not.
     """
-    variance = LAWS[law]
-    own = rng.choice(trained().shape if law in (MEASURED, WHOLE) else real.texts, len(tokens))
+    variance, shape = _law(rng, real, law)
+    own = rng.choice(shape, len(tokens))
     typical = float(variance(np.array([TYPICAL]))[0])
     shared = math.sqrt(rho * typical) * real.sessions(rng, sizes)
     falls: Floats = shared + np.sqrt((1 - rho) * variance(tokens)) * own
     return falls
+
+
+def _law(rng: np.random.Generator, real: Real, law: str) -> tuple[Variance, Floats]:
+    """How much an example varies by its tokens, over `SPREAD` squared, and in which shape."""
+    if law in ASSUMED:
+        return ASSUMED[law], real.texts
+    measured = nothing_learned()
+    if law == HELPING:
+        measured = helping()[rng.integers(len(helping()))]
+    fit = measured.whole if law == WHOLE else measured.fit
+    return lambda tokens: fit.of(tokens) / SPREAD**2, measured.shape
 
 
 def split_up(rng: np.random.Generator, n: int, sessions: int) -> list[int]:

@@ -28,7 +28,7 @@ ROUNDS = 30
 SHORTEST, SPANS = 3, 20
 """Tokens of the shortest span, and how many are taken of an example."""
 SCALES = (1.0, 0.25)
-"""Shares of an update that are packed and tried on its own task."""
+"""Shares of an update that are packed and tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +179,13 @@ def correlation(sets: Sequence[Falls]) -> Correlation:
 
 
 def report(figures: Sequence[UpdateFigures]) -> dict[str, Any]:
-    """The noise of updates where they learned nothing, and where they help, by their share."""
+    """The noise of updates on what they learned, and on other tasks, by their share."""
     tried = [one for update in figures for one in update.tried]
-    kinds = {"nothing": [one for one in tried if not one.own]}
-    for scale in SCALES:
-        kinds[f"helps_x{scale:g}"] = [one for one in tried if one.own and one.scale == scale]
+    kinds = {
+        f"{name}_x{scale:g}": [one for one in tried if one.own == own and one.scale == scale]
+        for name, own in (("own", True), ("others", False))
+        for scale in SCALES
+    }
     return {
         "updates": len(figures),
         **{kind: noise_of(sets) for kind, sets in kinds.items() if sets},
@@ -223,8 +225,8 @@ def _figures(sets: Sequence[Falls]) -> dict[str, float | None]:
 
 
 def _together(update: UpdateFigures) -> Falls:
-    """All tasks of which an update learned nothing, each a session."""
-    others = [one for one in update.tried if not one.own]
+    """All tasks of which a whole update learned nothing, each a session."""
+    others = [one for one in update.tried if not one.own and one.scale == 1]
     falls = [one.whole for one in others]
     return Falls(
         tuple(n for one in falls for n in one.tokens),

@@ -1,10 +1,10 @@
 """Updates of known worth, as the records that the gate judges, for `scripts/bench gate`.
 
 An update is better by so much on the person's tokens, worse by so much elsewhere, and its answers
-change as they do in a model that was trained: a third is written anew. Of two equally good models
-an example of the person's tokens differs as trained updates did (`noise.trained`), general text by
-0.041 nat a token, as was measured of both. What is assumed: the person's tokens are 3 to 60 an
-example; earlier work differs by 0.07; a useful update has that noise and the same gain everywhere.
+change as they do in a model that was trained: a third is written anew. An example of the person's
+tokens differs as trained updates did (`gating/noise.py`), general text by 0.041 nat a token, as was
+measured of both. What is assumed: the person's tokens are 3 to 60 an example; earlier work differs
+by 0.07; a useful update has the same gain everywhere.
 """
 
 from __future__ import annotations
