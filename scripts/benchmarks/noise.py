@@ -212,7 +212,7 @@ class Bench:
 
 def _tried(task: BenchTask, after: Read, before: Read, *, own: bool, scale: float) -> Tried:
     falls = tuple(
-        tuple(round(b - a, 4) for a, b in zip(new, old, strict=True))
+        tuple(round(b - a, 2) for a, b in zip(new, old, strict=True))
         for new, old in zip(after.nll, before.nll, strict=True)
     )
     units = tuple(_unit(task, one) for one in task.test[: len(falls)])
