@@ -40,7 +40,8 @@ def releases(directory: Path, count: int, each: int = 2) -> Path:
     for number in range(count):
         if number:
             last = f"part_{number - 1}.py"
-            texts[last] = texts[last].replace("return total", "return ledger.checked(total)")
+            checked = f"return ledger.checked(total, {number})"
+            texts[last] = texts[last].replace("return total", checked)
         texts[f"part_{number}.py"] = HEAD + "\n\n".join(
             function(f"step_{n}", n) for n in range(number * each, (number + 1) * each)
         )
