@@ -15,26 +15,12 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import pairwise
 
 from qi_learn.records import Example
 
 
-def compared_mask(person: Sequence[bool]) -> tuple[bool, ...]:
-    """The person's tokens without the first of each part that they wrote."""
-    return tuple(own and before for before, own in pairwise((False, *person)))
-
-
 def as_compared(examples: Iterable[Example]) -> tuple[Example, ...]:
     """The examples, with the mask of what is compared in the place of what the person wrote."""
-    return tuple(
-        replace(e, person_mask=compared_mask(e.person_mask)) if e.person_mask else e
-        for e in examples
-    )
-
-
-def is_compared(example: Example) -> bool:
-    """Whether there is something to compare of it."""
-    return any(compared_mask(example.person_mask))
+    return tuple(replace(e, person_mask=e.compared_mask) if e.person_mask else e for e in examples)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from qi_learn.gate.compared_tokens import is_compared
 from qi_learn.records import Example
 
 
@@ -22,8 +21,8 @@ def in_order_of_use(gate: Sequence[Example]) -> tuple[Example, ...]:
 
     Of a session the newest come first.
     """
-    own = [e for e in gate if is_compared(e)]
-    kept = [e for e in gate if not is_compared(e)]
+    own = [e for e in gate if e.can_judge]
+    kept = [e for e in gate if not e.can_judge]
     return (*_in_turns(own), *_in_turns(kept))
 
 

@@ -36,8 +36,8 @@ def gate_suite(snapshot: Snapshot) -> tuple[Example, ...]:
     evenly: it says nothing of how well a model suits them, and costs as much to measure.
     """
     held_out = snapshot.split("gate")
-    own = [e for e in held_out if e.person_wrote]
-    kept = evenly([e for e in held_out if not e.person_wrote], len(own) or len(held_out))
+    own = [e for e in held_out if e.can_judge]
+    kept = evenly([e for e in held_out if not e.can_judge], len(own) or len(held_out))
     chosen = {e.id for e in (*own, *kept)}
     return tuple(e for e in held_out if e.id in chosen)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from itertools import pairwise
 from typing import Any, Literal
 
 from qi_learn.record_class import dataclass
@@ -89,6 +90,19 @@ class Example:
     def person_wrote(self) -> bool:
         """Whether the person wrote or changed something of the target; false if not known."""
         return any(self.person_mask)
+
+    @property
+    def compared_mask(self) -> tuple[bool, ...]:
+        """Of the person's tokens those that versions are compared on: not where they began.
+
+        Why: `gate/compared_tokens.py`.
+        """
+        return tuple(own and before for before, own in pairwise((False, *self.person_mask)))
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether versions can be compared on it."""
+        return any(self.compared_mask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from itertools import compress
 
 import numpy as np
 
-from qi_learn.gate.compared_tokens import as_compared, compared_mask, is_compared
+from qi_learn.gate.compared_tokens import as_compared
 from qi_learn.gate.ledger import NextLook
 from qi_learn.gate.mixed_model import CAUTIOUS, correlation_of
 from qi_learn.gate.superiority import Superiority, measure_superiority
@@ -17,19 +17,26 @@ WORDS, EXAMPLES, SESSIONS, PARTS, LENGTH = 30, 300, 60, 2, 4
 LOOK = NextLook(correlation=CAUTIOUS + correlation_of(0.08, 40))
 
 
+def example(person_mask: Sequence[bool]) -> Example:
+    ids = tuple(range(len(person_mask)))
+    own = tuple(person_mask)
+    return Example("e", "", "", "", (), ids, (True,) * len(ids), person_mask=own)
+
+
+def compared(person_mask: Sequence[bool]) -> tuple[bool, ...]:
+    return example(person_mask).compared_mask
+
+
 def test_the_first_token_of_each_part_is_left_out() -> None:
     own = (True, True, False, True, False, True, True, True)
-    assert compared_mask(own) == (False, True, False, False, False, False, True, True)
-    assert compared_mask(()) == ()
+    assert compared(own) == (False, True, False, False, False, False, True, True)
+    assert compared(()) == ()
 
 
 def test_a_part_of_one_token_leaves_nothing_to_compare() -> None:
     masks = [(False, True, False), (True, True, True), ()]
-    examples = [
-        Example(str(n), "", "", "", (), (1, 2, 3), (True,) * 3, person_mask=mask)
-        for n, mask in enumerate(masks)
-    ]
-    assert [is_compared(e) for e in examples] == [False, True, False]
+    examples = [example(mask) for mask in masks]
+    assert [e.can_judge for e in examples] == [False, True, False]
     assert [e.person_mask for e in as_compared(examples)] == [(False,) * 3, (False, True, True), ()]
 
 
@@ -44,9 +51,9 @@ def test_a_version_that_is_as_good_is_not_better_where_the_other_one_was_correct
         mask.append([own for _ in parts for own in [False, *[True] * LENGTH]])
     all_of_it = _judged(live, candidate, mask)
     assert all_of_it.sure, "what was wrong: nothing better, and surely better"
-    compared = _judged(live, candidate, [compared_mask(own) for own in mask])
-    assert not compared.sure
-    assert abs(compared.fall.mean) < 2 * compared.fall.error < all_of_it.fall.mean
+    rest = _judged(live, candidate, [compared(own) for own in mask])
+    assert not rest.sure
+    assert abs(rest.fall.mean) < 2 * rest.fall.error < all_of_it.fall.mean
 
 
 def _part(rng: np.random.Generator) -> list[tuple[float, float]]:
