@@ -35,7 +35,7 @@ def reported_only(
         rollback_seconds=_rollback_seconds(cycle),
         cycles=cycles_of(old, earlier),
         fixed=fixed,
-        own=sum(example.person_wrote for example in snapshot.examples),
+        own=sum(example.can_judge for example in snapshot.examples),
     )
 
 

@@ -71,7 +71,7 @@ def freeze(store: Store, request: DataSetRequest, serving: Serving, settings: Se
     examples = _rendered(learnables, serving, dropped, secret)
     refuse_thin(
         [e.session for e in examples],
-        [e.can_judge for e in examples],
+        [e.person_wrote for e in examples],
         min_gate=settings.gate.min_examples,
     )
     apart = split_distinct(

@@ -74,7 +74,7 @@ def _assign(examples: Sequence[Example], alike: Set[int], min_gate: int) -> list
     """The split of each: of those that are `alike` that of their session."""
     rest = [n for n in range(len(examples)) if n not in alike]
     sessions = [examples[n].session for n in rest]
-    own = [examples[n].can_judge for n in rest]
+    own = [examples[n].person_wrote for n in rest]
     try:
         of_rest = assign(sessions, own, min_gate=min_gate)
     except Refused as refused:

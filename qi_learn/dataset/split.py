@@ -39,8 +39,8 @@ DEV_LIMIT = 0.2
 def assign(sessions: Sequence[str], own: Sequence[bool], *, min_gate: int) -> list[Split]:
     """The split of each example, oldest first, given their sessions.
 
-    `own`: whether the person wrote enough of it that it can judge. Raises Refused, with the number
-    that is missing, if the gate or the training would be left without examples that count.
+    `own`: whether the person wrote or changed something of it. Raises Refused, with the number that
+    is missing, if the gate or the training would be left without examples that count.
     """
     count = sum(own)
     if count < min_gate:

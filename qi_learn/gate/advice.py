@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator, Mapping
 
 from qi_learn.gate.ledger import level_of
-from qi_learn.gate.limits import MATTERS, RISE
+from qi_learn.gate.limits import MATTERS, RISE, RISE_FROM_BASE
 from qi_learn.gate.mixed_model import Estimate
 from qi_learn.gate.paired_changes import Changes
-from qi_learn.gate.regressions import Rises
+from qi_learn.gate.regressions import Rise, Rises
 from qi_learn.gate.superiority import Superiority
 from qi_learn.records import Check
 from qi_learn.stats import t_quantile
@@ -29,12 +29,18 @@ JUDGING = 0.2
 """The share of the new examples that is kept to judge by (dataset/split.py)."""
 
 
-def helps_of(checks: Mapping[str, Check], changes: Changes, own: int = 0) -> Iterator[str]:
-    """A sentence for each rule that refused and can be helped, and when the next cycle comes.
+def helps_of(checks: Mapping[str, Check], changes: Changes, own: int = 0) -> tuple[str, ...]:
+    """A sentence for each rule that refused and can be helped; none if nothing can be said.
 
     The general suites and earlier work have one together. `own`: new examples that the person
-    changed or wrote, of all that the data set has; 0 if that is not known.
+    changed or wrote, of all that the data set has; 0 if that is not known. When the next cycle
+    comes is said where another one would help.
     """
+    helps = tuple(_helps(checks, changes, own))
+    return (*helps, NEXT) if helps else ()
+
+
+def _helps(checks: Mapping[str, Check], changes: Changes, own: int) -> Iterator[str]:
     failed = [name for name, check in checks.items() if not check.passed]
     if "domain_relevance" in failed:
         yield _better(changes.superiority, own)
@@ -46,10 +52,10 @@ def helps_of(checks: Mapping[str, Check], changes: Changes, own: int = 0) -> Ite
     if "coherence" in failed:
         yield (
             "answers that end, and keep the form that was asked for: where the kept ones are long, "
-            "they may only have been cut off, and a larger gate.answer_tokens shows them whole"
+            "they may only have been cut off, and a larger gate.answer_tokens shows them whole; "
+            "gate.max_generated must grow with it, or fewer are asked for"
         )
     yield from _suites(failed, changes.rises)
-    yield NEXT
 
 
 def _better(found: Superiority | None, own: int) -> str:
@@ -66,6 +72,11 @@ def _better(found: Superiority | None, own: int) -> str:
             "more to learn from, not more to judge by: it was hardly better on your own "
             "changes, which more examples like these would only show more surely"
         )
+    if found.sure and found.tokens_fall <= 0:
+        return (
+            "longer texts of yours to learn from: short changes got better and long ones worse, so "
+            "that over all tokens nothing was gained"
+        )
     times = times_needed(fall, level)
     if times is None:
         return (
@@ -75,8 +86,8 @@ def _better(found: Superiority | None, own: int) -> str:
     judging, units = math.ceil(times * fall.examples), math.ceil(times * fall.units)
     return (
         f"at this effect ({fall.mean:.3f} nat a token) about {judging} examples with your changes, "
-        f"from about {units} sessions, would be enough in 4 of 5 cases; there were {fall.examples} "
-        f"from {fall.units}. {_to_expect(judging, own)}"
+        f"from about {units} sessions, would be enough at the next look in 4 of 5 cases; there "
+        f"were {fall.examples} from {fall.units}. {_to_expect(judging, own)}"
     )
 
 
@@ -109,15 +120,22 @@ def times_needed(fall: Estimate, level: float) -> float | None:
 
 def _suites(failed: list[str], rises: Rises) -> Iterator[str]:
     """Which suites refused, and by how much the rise would have to be smaller."""
-    risen = [
-        rise for name in failed if (rise := rises.get(name)) is not None and rise.since.mean > 0
-    ]
+    used = {name: rise.used for name in failed if (rise := rises.get(name)) is not None}
+    risen = {name: share for name, share in used.items() if share > 0}
     if not risen:
         return
-    what = ", ".join(f"{rise.what} ({rise.since.mean:+.3f})" for rise in risen)
-    smaller = max(rise.since.mean for rise in risen) / RISE
+    what = ", ".join(_risen(rise) for name in risen if (rise := rises[name]) is not None)
+    smaller = max(risen.values())
     yield f"what got worse, in nat a token, is {what}: " + (
         f"a change {smaller:.1f} times smaller would have stayed within the limit"
         if smaller > 1
         else "a smaller change, or more of such text among what is replayed"
     )
+
+
+def _risen(rise: Rise) -> str:
+    """Since when it got worse: the live version, or the base alone."""
+    base = rise.since_base
+    if base is not None and rise.since.mean / RISE < base.mean / RISE_FROM_BASE:
+        return f"{rise.what} ({base.mean:+.3f} since the base)"
+    return f"{rise.what} ({rise.since.mean:+.3f})"

@@ -114,7 +114,7 @@ def earlier_work_check(
     p_base = rise.since_base.p_above(0.0)
     faults = _faults(rise, rise.p)
     if p_base <= SURE and rise.since_base.mean > NOTICED + ROUNDING:
-        faults.append("surely worse than the base, from which it was learned")
+        faults.append(f"surely worse than the base, and by more than {NOTICED}")
     return _check("old_work", rise, faults, _held_against(rise, models))
 
 
@@ -158,7 +158,7 @@ def _faults(rise: Rise, p: float) -> list[str]:
         if since.high() > RISE_BOUND + ROUNDING:
             faults.append(f"it may be more than {RISE_BOUND:.2f}")
     if rise.since_base is not None and rise.since_base.mean > RISE_FROM_BASE + ROUNDING:
-        faults.append(f"{rise.since_base.mean:+.3f} since the base, more than {RISE_FROM_BASE}")
+        faults.append(f"more than {RISE_FROM_BASE} since the base")
     return faults
 
 

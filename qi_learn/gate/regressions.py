@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from qi_learn.gate.answer_rules import PairedChange
 from qi_learn.gate.execution_rule import changed_tasks
-from qi_learn.gate.limits import SURE
+from qi_learn.gate.limits import RISE, RISE_FROM_BASE, SURE
 from qi_learn.gate.mixed_model import Estimate
 from qi_learn.records import Execution
 from qi_learn.stats import holm, mcnemar_mid_p, t_cdf
@@ -37,6 +37,12 @@ class Rise:
     def p(self) -> float:
         """One-sided p-value of "no worse than any of the versions" (Bonferroni)."""
         return min(1.0, self.versions * self.since.p_above(0.0))
+
+    @property
+    def used(self) -> float:
+        """The share that it uses of the nearer limit, since then or since the base; 0 of a fall."""
+        base = self.since_base.mean if self.since_base is not None else 0.0
+        return max(0.0, self.since.mean / RISE, base / RISE_FROM_BASE)
 
 
 Rises = Mapping[str, Rise | None]

@@ -9,10 +9,10 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 
 from qi_learn.gate.checks import p_words
-from qi_learn.gate.limits import COST, RISE, RISE_FROM_BASE, SLOW, SPEED
+from qi_learn.gate.limits import COST, NOTICED, SLOW, SPEED, SURE
 from qi_learn.gate.measurements import Comparison, Measurements, ReportedOnly, answers_to
 from qi_learn.gate.paired_changes import Changes
-from qi_learn.gate.regressions import Regression, Rises
+from qi_learn.gate.regressions import Regression, Rise, Rises
 from qi_learn.records import Behaviour, Check, SuiteNll
 from qi_learn.stats import mean
 
@@ -129,19 +129,17 @@ _ALWAYS = ("earlier work", "likeness to the kept code", "coherence", "speed")
 
 def _used(checks: Mapping[str, Check], rises: Rises) -> dict[str, float]:
     """The share of each limit that is used; a suite has two, and the nearer counts."""
-    used = {
-        rise.what: max(
-            _share(rise.since.mean, RISE),
-            _share(rise.since_base.mean if rise.since_base else None, RISE_FROM_BASE),
-        )
-        for rise in rises.values()
-        if rise is not None
-    }
+    used = {rise.what: _used_by(rise) for rise in rises.values() if rise is not None}
     used["likeness to the kept code"] = _share(checks["accuracy"].value, checks["accuracy"].limit)
     used["coherence"] = _share(checks["coherence"].value, checks["coherence"].limit)
     speed = checks["speed"].value
     used["speed"] = _share(1 - speed, 1 - SPEED) if speed is not None else 0.0
     return used
+
+
+def _used_by(rise: Rise) -> float:
+    """What is surely a rise has a nearer limit."""
+    return max(rise.used, rise.since.mean / NOTICED if rise.p <= SURE else 0.0)
 
 
 def _share(value: float | None, limit: float | None) -> float:

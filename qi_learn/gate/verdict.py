@@ -98,7 +98,7 @@ def give_verdict(
         scale=findings.scale,
         compared_with=compared_with,
         numbers=numbers_of(by_name, changes, regressions, models, reported),
-        helps=() if ships else tuple(helps_of(by_name, changes, reported.own)),
+        helps=() if ships else helps_of(by_name, changes, reported.own),
     )
 
 

@@ -65,6 +65,7 @@ def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
         if e.recall
     ]
     own = {name: sum(e.person_wrote for e in snapshot.split(name)) for name in SPLITS}
+    judging = sum(e.can_judge for e in snapshot.split("gate"))
     records["data"] = {
         **sizes,
         "own": own,
@@ -78,8 +79,8 @@ def _data_set(run: RunDirectory, records: Records) -> Iterator[str]:
     if any(e.person_mask for e in snapshot.examples):
         yield (
             f"    with text of your own: {own['train']} of those learned from, {own['dev']} of "
-            f"those that chose, {own['gate']} of those that judged; the others were kept as they "
-            "were"
+            f"those that chose, {own['gate']} of those that judged, {judging} of them with more "
+            "than a token to compare; the others were kept as they were"
         )
     yield from _recalls(snapshot)
     if snapshot.pairs:

@@ -73,7 +73,7 @@ def sentence(known: Monitored) -> str:
     return (
         f"{abs(known.difference):.3f} nat a token {side} than v{known.pair.previous} {on}; "
         f"evidence that it is worse {known.worse:.3g}, that it is better {known.better:.3g} "
-        f"(enough is {ENOUGH:g}){_shown(known)}; {known.tokens_read} tokens read"
+        f"(enough is {ENOUGH:g}){_shown(known)}; {known.tokens_read:,} tokens read"
     )
 
 

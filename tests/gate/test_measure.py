@@ -356,9 +356,10 @@ def test_what_more_models_are_asked_for_the_first_time_they_share(
     server: Ollama, tmp_path: Path
 ) -> None:
     answering(server, tmp_path, "m:1", say=FENCED)
+    answering(server, tmp_path, "m:2", say=FENCED)
     sizes = replace(SIZES, cache=tmp_path / "known")
     asked = suites(1, 12)
-    assert newcomers(server, ["m:1"], asked, sizes) == 1
+    assert newcomers(server, ["m:1", "m:2"], asked, sizes) == 2
     with Asking(server.base_url) as client:
         many, few = (
             measure_answers(client, "m:1", asked, SIZES, Purse(900), AskingPart(0.2, SHARES, count))
@@ -366,9 +367,10 @@ def test_what_more_models_are_asked_for_the_first_time_they_share(
         )
         measure_answers(client, "m:1", asked, sizes, Purse(900), AskingPart(0.2, SHARES))
     assert len(many.behaviour.ids) > len(few.behaviour.ids) > 1
-    assert newcomers(server, ["m:1"], asked, sizes) == 0
-    assert newcomers(server, ["m:1"], asked, replace(sizes, context=1024)) == 1
-    assert newcomers(server, ["m:1"], asked, replace(sizes, served="0.34.0 cpu")) == 1
+    assert newcomers(server, ["m:1", "m:2"], asked, sizes) == 1
+    assert newcomers(server, ["m:1", "m:2"], asked, replace(sizes, context=1024)) == 2
+    assert newcomers(server, ["m:1", "m:2"], asked, replace(sizes, served="0.34.0 cpu")) == 2
+    assert newcomers(server, ["m:1"], asked, sizes) == 1, "the candidate is asked anew"
 
 
 class Short(BaseHTTPRequestHandler):

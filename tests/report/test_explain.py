@@ -223,7 +223,7 @@ def test_explain_says_of_how_many_examples_the_person_wrote_something(past: Path
     assert found.records["data"]["own"] == {"train": 2, "dev": 1, "gate": 3}
     assert (
         "with text of your own: 2 of those learned from, 1 of those that chose, 3 of those that "
-        "judged; the others were kept as they were"
+        "judged, 0 of them with more than a token to compare; the others were kept as they were"
     ) in as_text(found)
 
 

@@ -86,7 +86,7 @@ def test_one_that_is_surely_better(past: Paths) -> None:
     count(past, 63, -30.0)
     (line,) = compared(past)
     assert "0.100 nat a token better than v1.0.0" in line
-    assert "(enough is 20): it is better; 63000 tokens read" in line
+    assert "(enough is 20): it is better; 63,000 tokens read" in line
 
 
 def test_what_was_shown_once_and_is_no_longer_so_calls_for_nothing(past: Paths) -> None:
