@@ -72,7 +72,7 @@ def _better(found: Superiority | None, own: int) -> str:
             "more to learn from, not more to judge by: it was hardly better on your own "
             "changes, which more examples like these would only show more surely"
         )
-    if found.sure and found.tokens_fall <= 0:
+    if found.tokens_fall <= 0:
         return (
             "longer texts of yours to learn from: short changes got better and long ones worse, so "
             "that over all tokens nothing was gained"

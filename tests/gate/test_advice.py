@@ -132,5 +132,30 @@ def shown(effect: float) -> Estimate:
     return estimate(values, [1.0] * 24, [f"s{i % 4}" for i in range(24)], correlation_of(0.08, 1e6))
 
 
-def test_a_slow_file_is_told_no_more_than_when_the_next_cycle_comes() -> None:
-    assert verdict_on(model(gate=1.8, speed=1.0)).helps == (NEXT,)
+def test_a_slow_file_is_told_nothing_since_another_cycle_would_be_as_slow() -> None:
+    assert verdict_on(model(gate=1.8, speed=1.0)).helps == ()
+
+
+def test_what_got_worse_since_the_base_alone_is_said_so() -> None:
+    base = model(gate=1.8, general=1.0)
+    live = model(gate=1.8, general=1.16)
+    worse, after = verdict_on(model(gate=1.6, general=1.16), live, base).helps[:2]
+    assert "since the base): a change 1.1 times smaller" in worse
+    assert after == NEXT
+
+
+def test_short_changes_that_got_better_are_not_told_to_be_too_few() -> None:
+    verdict = verdict_on(*(of_lengths(nll) for nll in ((0.2, 2.15), (0.5, 2.0), (0.5, 2.0))))
+    assert not verdict.ships
+    assert "longer texts of yours" in verdict.helps[0]
+
+
+def of_lengths(nll: tuple[float, float]) -> Measurements:
+    """24 changes of three tokens each, and one text of 600, at these NLL a token."""
+    short, long = nll
+    gate = suite("gate", [short + 0.01 * (n % 2) for n in range(N - 1)] + [long])
+    tokens = (*[3] * (N - 1), 600)
+    nlls = tuple(one / 10 * count for one, count in zip(gate.nll, tokens, strict=True))
+    units = tuple(f"s{n % 8}" for n in range(N))
+    changed = replace(gate, units=units, person_nll=nlls, person_tokens=tokens)
+    return replace(model(), gate=replace(changed, nll=nlls, tokens=tokens))

@@ -13,7 +13,7 @@ import numpy as np
 
 from qi_learn.gate.ledger import NextLook, next_look
 from qi_learn.records import PastLook, Verdict
-from scripts.benchmarks.gating.noise import Real
+from scripts.benchmarks.gating.noise import HELPING, Real
 from scripts.benchmarks.gating.updates import Held, Update, judge
 
 CYCLES = 30
@@ -74,7 +74,7 @@ def chain_that_helps_at_times(
             on_fresh_work(
                 rng,
                 real,
-                Update(person=HELPS[n % len(HELPS)] if helping else 0.0),
+                Update(person=HELPS[n % len(HELPS)], law=HELPING) if helping else Update(),
                 sessions=int(rng.integers(2, 9)),
             )
         ).ships
