@@ -98,19 +98,17 @@ class FileReader:
     ) -> SuiteNll:
         """The same; the person's tokens at temperatures fitted on all sessions but their own.
 
-        `beside`: ordinary texts that are fitted on too, all of their tokens. Raises ModelError.
+        At the one fitted on all sessions too. `beside`: ordinary texts that are fitted on too, all of their tokens. Raises ModelError.
         """
         whole = [marked_whole(e) for e in beside]
         numbers = self.numbers([*examples, *whole])[: len(examples)]
         curves = [self._curve_of(e) for e in examples]
         others = sum((self._curve_of(e) for e in whole), NO_TOKENS)
         units = choose_units([e.id for e in examples], [e.session for e in examples])
-        return suite_of(
-            suite,
-            examples,
-            _with_persons(numbers, curves, temperatures_of(curves, units, others)),
-            temperature_of(sum(curves, NO_TOKENS), others),
-        )
+        one = temperature_of(sum(curves, NO_TOKENS), others)
+        numbers = _with_persons(numbers, curves, temperatures_of(curves, units, others))
+        found = suite_of(suite, examples, numbers, one)
+        return replace(found, person_nll_at_one=tuple(curve.at(one) for curve in curves))
 
     def numbers(self, examples: Sequence[Example]) -> list[SequenceNll]:
         """All that is measured of each example, its end included. Raises ModelError."""

@@ -10,7 +10,8 @@ evidence of others alone ships nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from qi_learn.gate.checks import finite_or_none, require_same, without_number
 from qi_learn.gate.ledger import ENOUGH, NextLook, e_value, level_of
@@ -54,27 +55,45 @@ class Superiority:
 def measure_superiority(candidate: SuiteNll, live: SuiteNll, look: NextLook) -> Superiority | None:
     """The fall on the person's tokens; None if there are none, or a number is none.
 
-    Raises ValueError if the two models were measured on different examples or tokens.
+    At temperatures of the other sessions and, where that was measured too, at one for all of them:
+    the one at which less is sure counts. Of a session that is most of the text the others say
+    little, and a model that only became less sure there would look better. Raises ValueError if the
+    two models were measured on different examples or tokens.
     """
     require_same(candidate.ids, live.ids)
     require_same(candidate.person_tokens, live.person_tokens)
-    judged = [n for n, tokens in enumerate(candidate.person_tokens) if tokens > 0]
-    falls = {n: live.person_nll[n] - candidate.person_nll[n] for n in judged}
+    found = [_measured(candidate, candidate.person_nll, live.person_nll, look)]
+    if candidate.person_nll_at_one and live.person_nll_at_one:
+        at_one = candidate.person_nll_at_one, live.person_nll_at_one
+        found.append(_measured(candidate, *at_one, look))
+    both = [one for one in found if one is not None]
+    if len(both) < len(found):
+        return None
+    least = min(both, key=lambda one: one.fall.low(look.level))
+    return replace(least, e_value=min(one.e_value for one in both))
+
+
+def _measured(
+    suite: SuiteNll, after: Sequence[float], before: Sequence[float], look: NextLook
+) -> Superiority | None:
+    """`after` and `before`: NLL of the person's tokens of each example of the suite."""
+    judged = [n for n, tokens in enumerate(suite.person_tokens) if tokens > 0]
+    falls = {n: before[n] - after[n] for n in judged}
     if not judged or not all(map(math.isfinite, falls.values())):
         return None
 
     def estimated(chosen: list[int]) -> Estimate:
-        tokens = [candidate.person_tokens[n] for n in chosen]
+        tokens = [suite.person_tokens[n] for n in chosen]
         return estimate(
             [falls[n] / count for n, count in zip(chosen, tokens, strict=True)],
             variances_of(tokens),
-            [candidate.units[n] for n in chosen],
+            [suite.units[n] for n in chosen],
             look.correlation,
         )
 
-    unseen = [n for n in judged if look.seen.isdisjoint((candidate.ids[n], candidate.units[n]))]
+    unseen = [n for n in judged if look.seen.isdisjoint((suite.ids[n], suite.units[n]))]
     fall = estimated(judged)
-    tokens_fall = math.fsum(falls.values()) / sum(candidate.person_tokens[n] for n in judged)
+    tokens_fall = math.fsum(falls.values()) / sum(suite.person_tokens[n] for n in judged)
     new = fall if len(unseen) == len(judged) else estimated(unseen) if unseen else None
     if new is None or not math.isfinite(new.error):
         return Superiority(fall, look, 1.0, UNINFORMATIVE, tokens_fall)

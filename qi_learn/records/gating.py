@@ -74,6 +74,8 @@ class SuiteNll:
     """What the logits are divided by for `person_nll`, each model's own. Where that differs by
     session, what is fitted on all of them.
     """
+    person_nll_at_one: tuple[float, ...] = ()
+    """As `person_nll`, at `temperature` for every session; empty if that is no other."""
 
     @property
     def per_token(self) -> float:

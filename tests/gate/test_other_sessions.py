@@ -5,14 +5,14 @@ Logits made for it: true text is drawn from a distribution, and a model knows a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from qi_learn.gate.ledger import NextLook
-from qi_learn.gate.likelihood_curve import Curve, CurveSums
+from qi_learn.gate.likelihood_curve import NO_TOKENS, Curve, CurveSums
 from qi_learn.gate.mixed_model import CAUTIOUS, correlation_of
 from qi_learn.gate.superiority import Superiority, measure_superiority, superiority_check
 from qi_learn.gate.temperature import temperature_of, temperatures_of
@@ -59,11 +59,13 @@ def curve(logits: Rows, text: Text, factor: float = 1.0) -> Curve:
     return sums.curve()
 
 
-def suite(curves: list[Curve], temperatures: list[float]) -> SuiteNll:
+def suite(
+    curves: list[Curve], temperatures: list[float], units: tuple[str, ...] = UNITS
+) -> SuiteNll:
     nll = tuple(c.at(t) for c, t in zip(curves, temperatures, strict=True))
     tokens = tuple(c.tokens for c in curves)
     ids = tuple(map(str, range(len(curves))))
-    return SuiteNll("gate", ids, UNITS, nll, tokens, nll, tokens, nll, tokens)
+    return SuiteNll("gate", ids, units, nll, tokens, nll, tokens, nll, tokens)
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,28 @@ def test_less_or_more_sure_of_other_text_alone_is_hardly_a_change(factor: float)
         for by in (1.0, factor)
     )
     assert abs(judged(candidate, live).fall.mean) < 0.01
+
+
+def test_less_sure_in_a_session_that_is_most_of_the_text_is_no_gain() -> None:
+    """The other sessions say little of its temperature: that of ordinary code is too low there."""
+    rng = np.random.default_rng(8)
+    units = (*["long"] * 16, "a", "b", "c", "d")
+    texts = [Text.draw(rng, 60 if unit == "long" else 3) for unit in units]
+    logits = [text.logits.astype(np.float32) for text in texts]
+    ordinary = Text.draw(rng, 200)
+    others = curve(ordinary.logits.astype(np.float32), ordinary)
+    measured = []
+    for factor in (1.0, 2.0):
+        curves = [curve(rows, text, factor) for rows, text in zip(logits, texts, strict=True)]
+        one = temperature_of(sum(curves, NO_TOKENS), others)
+        at_others = suite(curves, temperatures_of(curves, units, others), units)
+        at_one = tuple(each.at(one) for each in curves)
+        measured.append((at_others, replace(at_others, person_nll_at_one=at_one)))
+    (alone, after), (surer, before) = measured
+    assert superiority_check(judged(alone, surer)).passed, "what was wrong"
+    found = judged(after, before)
+    assert not superiority_check(found).passed
+    assert abs(found.fall.mean) < 0.005
 
 
 def test_an_example_does_not_choose_its_own_temperature() -> None:
