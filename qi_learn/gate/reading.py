@@ -98,7 +98,8 @@ class FileReader:
     ) -> SuiteNll:
         """The same; the person's tokens at temperatures fitted on all sessions but their own.
 
-        At the one fitted on all sessions too. `beside`: ordinary texts that are fitted on too, all of their tokens. Raises ModelError.
+        At the one fitted on all sessions too. `beside`: ordinary texts that are fitted on as well,
+        all of their tokens. Raises ModelError.
         """
         whole = [marked_whole(e) for e in beside]
         numbers = self.numbers([*examples, *whole])[: len(examples)]

@@ -145,7 +145,8 @@ def test_what_got_worse_since_the_base_alone_is_said_so() -> None:
 
 
 def test_short_changes_that_got_better_are_not_told_to_be_too_few() -> None:
-    verdict = verdict_on(*(of_lengths(nll) for nll in ((0.2, 2.15), (0.5, 2.0), (0.5, 2.0))))
+    live = of_lengths((0.5, 2.0))
+    verdict = verdict_on(of_lengths((0.2, 2.15)), live, live)
     assert not verdict.ships
     assert "longer texts of yours" in verdict.helps[0]
 
