@@ -17,7 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qi_learn.gate.prompt_cut import NO_MARKS, PromptMarks, answers_since, cut_prompt
+from qi_learn.gate.prompt_cut import (
+    NO_MARKS,
+    PromptMarks,
+    answers_since,
+    cut_prompt,
+    inserted_since,
+)
 from qi_learn.records import Example
 from qi_learn.records.suites import FEW, ORDINARY, SPILL_OVER
 from qi_learn.stats import evenly
@@ -155,7 +161,8 @@ def within(examples: Sequence[Example], *, context: int, marks: PromptMarks = NO
 
 
 def _shortened(example: Example, prompt: int, marks: PromptMarks) -> Example:
-    cut = cut_prompt(example.prompt_ids, prompt, marks, answers=answers_since(example))
+    answers, inserted = answers_since(example), inserted_since(example)
+    cut = cut_prompt(example.prompt_ids, prompt, marks, answers=answers, inserted=inserted)
     return example if cut is example.prompt_ids else replace(example, prompt_ids=cut)
 
 

@@ -6,7 +6,7 @@ stands behind it. Of a conversation the system head stays, shortened, and everyt
 question on; what is longest there loses its middle. Earlier turns stay whole or go, the oldest
 first. Plain text keeps its end.
 
-The invariant: the result depends on the ids alone and on how many answers follow the question, so
+The invariant: the result depends on the ids alone and on how many messages follow the question, so
 that a prompt is cut alike for every model and in every cycle. It is at most as long as asked for,
 and ends as the prompt does.
 
@@ -17,7 +17,7 @@ text here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from qi_learn.outside.llama_cpp import Vocabulary
@@ -59,21 +59,40 @@ def marks_of(vocabulary: Vocabulary) -> PromptMarks:
 
 def answers_since(example: Example) -> int:
     """How many answers of the model the question has behind the person's last message."""
+    return _roles_since(example).count("assistant")
+
+
+def inserted_since(example: Example) -> int:
+    """How many other messages stand between the person's last one and the first answer behind it.
+
+    A reminder by the system, a result of a tool: of the prompt's turns they are the newest, or
+    stand in front of those that `answers_since` counts.
+    """
+    roles = _roles_since(example)
+    return roles.index("assistant") if "assistant" in roles else len(roles)
+
+
+def _roles_since(example: Example) -> list[str | None]:
     messages = example.ask.get("body", {}).get("messages") or ()
     roles = [message.get("role") for message in messages]
     asked = max((at for at, role in enumerate(roles) if role == "user"), default=len(roles))
-    return roles[asked:].count("assistant")
+    return roles[asked + 1 :]
 
 
-def cut_prompt(ids: Ids, most: int, marks: PromptMarks, *, answers: int = 0) -> Ids:
-    """At most `most` (1 or more) of a prompt's tokens. `answers`: see `answers_since`."""
+def cut_prompt(
+    ids: Ids, most: int, marks: PromptMarks, *, answers: int = 0, inserted: int = 0
+) -> Ids:
+    """At most `most` (1 or more) of a prompt's tokens.
+
+    `answers`: see `answers_since`; `inserted`: see `inserted_since`.
+    """
     if len(ids) <= most:
         return ids
     front = ids[:1] if ids[0] == marks.first and most > 1 else ()
     if front and front[0] in marks.controls & set(ids[1:]):
         front = ()  # the token that opens each turn, so that it belongs to the first of them
     ids, most = ids[len(front) :], most - len(front)
-    cut = _gap(ids, most, marks) or _conversation(ids, most, marks, answers)
+    cut = _gap(ids, most, marks) or _conversation(ids, most, marks, answers, inserted)
     return (*front, *(_end(ids, most) if cut is None else cut))
 
 
@@ -89,6 +108,8 @@ def _gap(ids: Ids, most: int, marks: PromptMarks) -> Ids | None:
     if marks.fim is None or not set(marks.fim) <= set(ids):
         return None
     places = sorted(_last(ids, mark) for mark in marks.fim)
+    if _is_spoken_of(ids, places[-1], marks):
+        return None
     ends = (*places[1:], len(ids))
     sides = [ids[at + 1 : end] for at, end in zip(places, ends, strict=True)]
     is_suffix = [ids[at] == marks.fim[1] for at in places]
@@ -109,6 +130,15 @@ def _gap(ids: Ids, most: int, marks: PromptMarks) -> Ids | None:
     return (*_end(ids[: places[0]], room), *cut)
 
 
+def _is_spoken_of(ids: Ids, last: int, marks: PromptMarks) -> bool:
+    """Whether the marks of a gap, of which this is the last, stand in the text of a conversation.
+
+    Its turns end behind them. If they are in the beginning of the answer, turns ended before.
+    """
+    behind = ids[last + 1 :]
+    return bool(behind) and (marks.end in ids or not marks.controls.isdisjoint(behind))
+
+
 def _last(ids: Ids, token: int) -> int:
     return len(ids) - 1 - ids[::-1].index(token)
 
@@ -120,25 +150,45 @@ def _end(ids: Ids, count: int) -> Ids:
 # --- a conversation -------------------------------------------------------------------------------
 
 
-def _conversation(ids: Ids, most: int, marks: PromptMarks, answers: int) -> Ids | None:
+def _conversation(
+    ids: Ids, most: int, marks: PromptMarks, answers: int, inserted: int
+) -> Ids | None:
     """The system head and everything from the question on; None if it is none, or no room."""
+    marks = _of_turns(ids, marks)
     if marks.controls.isdisjoint(ids):
         return None
     turns = _turns(ids, marks)
-    question = _question(turns, marks, answers)
-    needed = turns[question:]
-    head = turns[:1] if question and _opening(turns[0]) != _opening(needed[0]) else []
+    question = _question(turns, marks, answers, inserted)
+    before, needed = _head_apart(turns[:question], turns[question], marks), turns[question:]
+    head = before[:1] if before and _opening(before[0]) != _opening(needed[0]) else []
     reserved = min(_size(head), max(most // 4, most - _size(needed)))
-    kept = _squeezed(needed, most - reserved, marks)
+    first = (_squeezed(head, reserved, marks) or ()) if head else ()
+    kept = _squeezed(needed, most - len(first), marks)
     while kept is None and len(needed) > 2:
         needed = [needed[0], *needed[2:]]
-        kept = _squeezed(needed, most - reserved, marks)
+        kept = _squeezed(needed, most - len(first), marks)
     if kept is None:
         return _squeezed(needed[-2:], most, marks)
-    first = (_squeezed(head, reserved, marks) or ()) if head else ()
     left = most - len(first) - len(kept)
-    earlier = _newest(turns[len(head) : question], left, _opening(turns[-1]))
+    earlier = _newest(before[len(head) if first else 0 :], left, _opening(turns[-1]))
     return (*first, *earlier, *kept)
+
+
+def _of_turns(ids: Ids, marks: PromptMarks) -> PromptMarks:
+    """The marks without those of a gap, where there are others: a turn's text may hold them."""
+    others = marks.controls - set(marks.fim or ())
+    return marks if others.isdisjoint(ids) else replace(marks, controls=others)
+
+
+def _head_apart(before: list[Ids], question: Ids, marks: PromptMarks) -> list[Ids]:
+    """The turns with the system head as one of its own, where only an answer ends a turn."""
+    opener = question[0]
+    if not before or opener not in marks.controls or opener not in before[0]:
+        return before
+    at = before[0].index(opener)
+    if not _runs([before[0][:at]], marks):
+        return before  # no text stands in front of the first question
+    return [before[0][:at], before[0][at:], *before[1:]]
 
 
 def _turns(ids: Ids, marks: PromptMarks) -> list[Ids]:
@@ -161,15 +211,37 @@ def _behind(ids: Ids, at: int, marks: PromptMarks) -> int:
     return next((n for n in following if ids[n] in marks.controls), at)
 
 
-def _question(turns: Sequence[Ids], marks: PromptMarks, answers: int) -> int:
+def _question(turns: Sequence[Ids], marks: PromptMarks, answers: int, inserted: int) -> int:
     """The index of the turn with the person's last message."""
     last = len(turns) - 1
-    if any(len(run) > HEADER for run in _runs([turns[last]], marks)):
-        return max(0, last - answers)  # it is not only what opens the answer
     own = _opening(turns[last])
+    if any(len(run) > HEADER for run in _runs([turns[last]], marks)):
+        asked = max(0, last - answers)  # it is not only what opens the answer
+        return _in_front(turns, asked, inserted if answers else 0, own)
     said = [at for at in range(last) if _opening(turns[at]) == own]
     behind = said[-answers] if 0 < answers <= len(said) else last
-    return max(0, behind - 1)
+    asked = _in_front(turns, max(0, behind - 1), inserted, own)
+    return _before_reminders(turns[: asked + 1], own)
+
+
+def _in_front(turns: Sequence[Ids], at: int, inserted: int, answer: Ids) -> int:
+    """The index so many turns before, or fewer: a template need not write each message as one."""
+    while inserted and at and _opening(turns[at - 1]) != answer:
+        inserted, at = inserted - 1, at - 1
+    return at
+
+
+def _before_reminders(turns: Sequence[Ids], answer: Ids) -> int:
+    """The index of the last of the turns that is none of the system, if that can be known.
+
+    The first turn is taken for the system's if neither an answer nor another of its kind follows.
+    """
+    last = len(turns) - 1
+    system = _opening(turns[0])
+    if last < 2 or _opening(turns[1]) in (system, answer):
+        return last
+    asked = next(at for at in range(last, 0, -1) if _opening(turns[at]) != system)
+    return last if _opening(turns[asked]) == answer else asked
 
 
 def _opening(turn: Ids) -> Ids:

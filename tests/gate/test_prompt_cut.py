@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_learn.gate.budget import allot, shortened, within
-from qi_learn.gate.prompt_cut import PromptMarks, answers_since, cut_prompt, marks_of
+from qi_learn.gate.prompt_cut import (
+    PromptMarks,
+    answers_since,
+    cut_prompt,
+    inserted_since,
+    marks_of,
+)
 from qi_learn.gate.reading import tokens_of
 from qi_learn.outside.llama_cpp import Vocabulary, load_vocabulary
 from qi_learn.records import Example
@@ -136,6 +142,124 @@ def test_a_template_that_has_another_end_than_the_vocabulary() -> None:
     assert has(cut, (*question[-20:], END, NEWLINE, *HEADER))
 
 
+def test_a_question_with_a_reminder_behind_it_is_left() -> None:
+    question, reminder = words(51, 250), words(52, 20)
+    asked = (*turn(USER, question), *turn(SYSTEM, reminder), *HEADER)
+    for whole in (
+        (*turn(SYSTEM, words(50, 100)), *asked),
+        (*turn(SYSTEM, words(50, 100)), *turn(USER, words(1, 40)), *turn(ASSISTANT, ()), *asked),
+    ):
+        for inserted in (0, 1):
+            cut = cut_prompt(whole, 256, MARKS, inserted=inserted)
+            assert len(cut) == 256
+            assert has(cut, (START, USER, NEWLINE, *question[:60]))
+            assert has(cut, (*question[-60:], END, NEWLINE, *turn(SYSTEM, reminder), *HEADER))
+            assert cut[:3] == (START, SYSTEM, NEWLINE)
+
+
+@pytest.mark.parametrize("role", [SYSTEM, TOOL])
+@pytest.mark.parametrize("head", [(), turn(SYSTEM, words(50, 100))])
+def test_a_question_is_left_whatever_stands_between_it_and_its_answers(
+    role: int, head: tuple[int, ...]
+) -> None:
+    question, result = words(51, 40), words(52, 400)
+    whole = (
+        *head,
+        *turn(USER, words(1, 90)),
+        *turn(ASSISTANT, words(2, 90)),
+        *turn(USER, question),
+        *turn(role, result),
+    )
+    cut = cut_prompt((*whole, *HEADER), 256, MARKS, inserted=1)
+    assert has(cut, (*turn(USER, question), START, role, NEWLINE, *result[:40]))
+    assert has(cut, (*result[-40:], END, NEWLINE, *HEADER))
+    called = (*turn(ASSISTANT, words(3, 20)), *turn(TOOL, words(4, 20)))
+    cut = cut_prompt((*whole, *called, *HEADER), 256, MARKS, answers=1, inserted=1)
+    assert has(cut, (*turn(USER, question), START, role, NEWLINE, *result[:20]))
+    assert has(cut, (*called, *HEADER))
+
+
+def test_messages_that_a_template_does_not_write_do_not_move_the_question() -> None:
+    question = words(51, 100)
+    whole = (
+        *turn(SYSTEM, words(50, 100)),
+        *turn(USER, words(1, 90)),
+        *turn(ASSISTANT, words(2, 90)),
+        *turn(USER, question),
+        *HEADER,
+    )
+    assert cut_prompt(whole, 256, MARKS, inserted=2) == cut_prompt(whole, 256, MARKS)
+
+
+def test_a_chat_without_a_system_head_keeps_its_last_question_alone() -> None:
+    history = [turn(role, words(n, 90)) for n, role in enumerate((USER, ASSISTANT) * 2)]
+    question = words(51, 2000)
+    cut = cut_prompt((*sum(history, ()), *turn(USER, question), *HEADER), 256, MARKS)
+    assert cut[:3] == (START, USER, NEWLINE)
+    assert cut[3:63] == question[:60]
+    assert len(cut) == 256
+
+
+def test_a_system_head_that_ends_with_the_first_answer_only_is_left() -> None:
+    """Mistral's: what ends the head and the questions is no end of a turn."""
+    system, told, ask, asked, end = 1103, 1104, 1100, 1101, 1102
+    marks = PromptMarks(controls=frozenset({system, told, ask, asked, end}), end=end)
+    head, question = (system, *words(1, 60), told), words(4, 1000)
+    earlier = (ask, *words(2, 50), asked, *words(3, 50), end)
+    cut = cut_prompt((*head, *earlier, ask, *question, asked), 256, marks)
+    assert len(cut) == 256
+    assert cut[: len(head)] == head
+    assert has(cut, (ask, *question[:90]))
+    assert cut[-91:] == (*question[-90:], asked)
+    short = (*head, *earlier, ask, *question[:30], asked)
+    cut = cut_prompt((*head, *earlier, *earlier, ask, *question[:30], asked), 256, marks)
+    assert cut == short, "the newest of the earlier turns, whole"
+
+
+def test_two_questions_that_begin_alike_are_no_reminders_of_a_system() -> None:
+    ask, asked, end, how = 1100, 1101, 1102, 9
+    marks = PromptMarks(controls=frozenset({ask, asked, end}), end=end)
+    first = (ask, how, *words(1, 90), asked, *words(2, 90), end)
+    second = (ask, *words(3, 90), asked, *words(4, 90), end)
+    question = (how, *words(5, 200))
+    cut = cut_prompt((*first, *second, ask, *question, asked), 256, marks)
+    assert cut[-len(question) - 2 :] == (ask, *question, asked)
+
+
+def test_room_that_a_system_head_has_no_use_for_is_left_to_the_question() -> None:
+    ask, asked, end = 1100, 1101, 1102
+    marks = PromptMarks(controls=frozenset({ask, asked, end}), end=end)
+    question = words(4, 1000)
+    whole = (ask, *words(2, 400), asked, *words(3, 400), end, ask, *question, asked)
+    assert len(cut_prompt(whole, 256, marks)) == 256
+    chat = (*turn(SYSTEM, words(1, 300)), *turn(USER, question), *HEADER)
+    cut = cut_prompt(chat, 128, MARKS)
+    assert len(cut) == 128
+    assert has(cut, (START, USER, NEWLINE, *question[:50]))
+
+
+@pytest.mark.parametrize("end", [END, 77])
+@pytest.mark.parametrize("times", [1, 20])
+def test_marks_of_a_gap_that_a_chat_speaks_of_do_not_make_it_one(end: int, times: int) -> None:
+    marks = replace(MARKS, end=end)
+    pasted = (PREFIX, *words(1, 9), SUFFIX, *words(2, 9), MIDDLE) * times
+    question = (*words(3, 300), *pasted, *words(4, 300))
+    whole = (*turn(SYSTEM, words(50, 30)), *turn(USER, question), *HEADER)
+    cut = cut_prompt(whole, 256, marks)
+    assert len(cut) == 256
+    assert cut[:35] == whole[:35]
+    assert has(cut, (START, USER, NEWLINE, *question[:60]))
+    assert has(cut, (*question[-60:], END, NEWLINE, *HEADER))
+
+
+def test_an_answer_that_was_begun_with_marks_of_a_gap_is_no_gap() -> None:
+    question, pasted = words(3, 600), (PREFIX, SUFFIX, MIDDLE, *words(4, 20))
+    whole = (*turn(USER, question), *HEADER, *pasted)
+    cut = cut_prompt(whole, 256, MARKS, answers=1)
+    assert has(cut, (START, USER, NEWLINE, *question[:60]))
+    assert cut[-len(pasted) - 3 :] == (*HEADER, *pasted)
+
+
 # --- gaps and plain text --------------------------------------------------------------------------
 
 BEFORE, AFTER = words(1, 3000), words(2, 3000)
@@ -181,6 +305,12 @@ def test_other_files_in_front_of_a_gap_go_first() -> None:
     assert cut_prompt((BOS, *other, *gap), 256, marks) == (BOS, *other[-102:], *gap)
 
 
+def test_a_gap_in_a_text_that_speaks_of_turns_is_a_gap() -> None:
+    before, after = (*words(0, 500), END, *BEFORE), (*AFTER, START, *words(3, 500))
+    cut = cut_prompt((PREFIX, *before, SUFFIX, *after, MIDDLE), 256, MARKS)
+    assert cut == (PREFIX, *BEFORE[-169:], SUFFIX, *AFTER[:84], MIDDLE)
+
+
 def test_of_plain_text_the_end_is_left() -> None:
     text = words(1, 1000)
     assert cut_prompt(text, 256, MARKS) == text[-256:]
@@ -223,6 +353,24 @@ def test_the_answers_behind_the_last_question() -> None:
     assert answers_since(example((), "user", "assistant", "user")) == 0
     assert answers_since(example((), "user", "assistant", "tool", "assistant", "tool")) == 2
     assert answers_since(Example("e", "h", "p", "t", (1,), (2,), (True,))) == 0
+
+
+def test_what_stands_between_the_last_question_and_its_answers() -> None:
+    assert inserted_since(example((), "system", "user")) == 0
+    assert inserted_since(example((), "system", "user", "system")) == 1
+    assert inserted_since(example((), "user", "developer", "tool", "assistant", "tool")) == 2
+    assert inserted_since(example((), "user", "assistant", "tool", "system")) == 0
+    assert inserted_since(example((), "system")) == 0
+    assert inserted_since(Example("e", "h", "p", "t", (1,), (2,), (True,))) == 0
+
+
+def test_a_gate_reads_a_question_with_a_result_directly_behind_it() -> None:
+    question = words(51, 40)
+    ids = (*turn(USER, question), *turn(TOOL, words(52, 400)), *HEADER)
+    whole = (*turn(SYSTEM, words(50, 90)), *ids)
+    (cut,) = within([example(whole, "system", "user", "tool")], context=276, marks=MARKS)
+    assert len(cut.prompt_ids) == 256
+    assert has(cut.prompt_ids, (*turn(USER, question), START, TOOL, NEWLINE))
 
 
 def test_what_a_gate_reads_is_cut_inside_its_parts() -> None:
