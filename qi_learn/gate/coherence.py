@@ -6,17 +6,20 @@ parse if the kept code does. An answer without code where code was kept is not c
 that leaves out the fence: an editor finds nothing in it.
 
 An answer that was cut, where the kept one would have been too, is judged by what is there. What is
-finished of it (a closed fence, a whole call) must parse. Closed fences, if no other is begun, must
-have more than a fraction of what the kept answer has by then. And if by then the kept answer has
-begun its code, so must the answer have, in the same container.
+finished of it (a closed fence, a whole call) must parse. What is not must parse as far as it goes.
+Fences must have more than a fraction of what the kept answer has by then. And if by then the kept
+answer has begun its code, so must the answer have, in the same container.
 
 Not covered: whether the code is right (`execution`), and languages other than Python, whose code
-counts as parsing.
+counts as parsing. Of what a cut left unfinished: calls, and code that continues a prompt with which
+the kept code does not parse.
 """
 
 from __future__ import annotations
 
+import codeop
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -28,8 +31,9 @@ from qi_learn.records import Example
 
 Container = Literal["fence", "tool", "raw", "none"]
 LEAST = 0.25
-"""Of the code that the kept answer has when both are cut: finished code that is less is a fragment.
-A shorter solution is no fault, a single line of a class is.
+"""Of the code that the kept answer has when both are cut: less in fences is a fragment.
+
+A shorter solution is no fault, a single line of a class is, in front of much talk or behind it.
 """
 _CALL = 9
 """Characters in front of a tool's name by which a call is known, as many as `{"name":"` has."""
@@ -131,17 +135,58 @@ def _coherent_so_far(example: Example, answer: Answer, wanted: Container, cut: i
         return not begun or len(answer.text) <= fenced(example.target)[0].start
     if wanted == "raw" and fenced(answer.text):
         return False
-    if wanted in ("fence", "tool") and parses(example.kept_code, None) is not False:
-        calls = tool_codes(answer) if wanted == "tool" else ()
-        whole: list[tuple[str, str | None]] = [(code, None) for code in calls]
-        if wanted == "fence":
-            whole += [(b.text, b.language) for b in fenced(answer.text) if b.closed]
-        if any(parses(code, language) is False for code, language in whole):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a model's `is 1` or `\d` nobody needs to know
+        if _broken_so_far(example, answer, wanted):
             return False
+    return wanted != "fence" or not _a_fragment(example, answer, cut)
+
+
+def _a_fragment(example: Example, answer: Answer, cut: int) -> bool:
+    """Whether the fences of an answer have hardly any of what the kept answer has by the cut.
+
+    Of an open one its text counts, by its share of the answer: what a comment or a docstring is
+    about follows behind the cut.
+    """
     finished = finished_code(example, answer)
-    if finished is None:
-        return True
-    return len(code_tokens("\n".join(finished))) >= LEAST * kept_so_far(example, cut)
+    if finished is not None:
+        return len(code_tokens("\n".join(finished))) < LEAST * kept_so_far(example, cut)
+    inside = sum(len(block.text) for block in fenced(answer.text)) / len(answer.text)
+    return inside * cut < LEAST * sum(example.code_mask[:cut])
+
+
+def _broken_so_far(example: Example, answer: Answer, wanted: Container) -> bool:
+    """Whether code that the cut left does not parse as far as it goes, although the kept does."""
+    if wanted == "raw":
+        body = example.ask.get("body", {})
+        before, after = (str(body.get(key) or "") for key in ("prompt", "suffix"))
+        kept_parses = parses(before + example.target + after, None) is not False
+        return kept_parses and not _may_go_on(before + answer.text)
+    if wanted == "none" or parses(example.kept_code, None) is False:
+        return False
+    if wanted == "tool":
+        return any(parses(code, None) is False for code in tool_codes(answer))
+    return any(
+        parses(b.text, b.language) is False and (b.closed or not _may_go_on(b.text))
+        for b in fenced(answer.text)
+    )
+
+
+def _may_go_on(code: str) -> bool:
+    """Whether Python code that was cut parses as far as its last whole line.
+
+    The last line may be anything, and so may one that goes on in it (behind a backslash).
+    """
+    lines = code.split("\n")[:-1]
+    while lines and lines[-1].rstrip().endswith("\\"):
+        lines.pop()
+    whole = "".join(f"{line}\n" for line in lines)
+    try:
+        if not parses(whole, None):  # else compiling may find fault with what stands alone
+            codeop.compile_command(whole, symbol="exec")
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _call_in_text(example: Example, text: str) -> bool | None:

@@ -200,6 +200,83 @@ def test_of_an_answer_that_was_cut_what_is_there_is_judged(
     assert is_coherent(asked, found, cut=300) is coherent
 
 
+HALF = CLASS[:250]
+"""It ends inside a line."""
+DOCUMENTED = 'class Stack:\n    """' + " ".join(f"word{n}" for n in range(30))
+WORSE = {
+    "no colon": HALF.replace("push(self, item):", "push(self, item)"),
+    "a bracket too many": HALF.replace("append(item)", "append(item))"),
+    "a bracket too few": HALF.replace("__init__(self)", "__init__(self"),
+    "no indentation": HALF.replace("        ", "    "),
+    "one space too many": HALF.replace("    def pop", "     def pop"),
+    "prose": HALF.replace("    def pop", "    This takes the newest off.\n    def pop"),
+}
+
+
+def test_right_code_is_coherent_wherever_it_is_cut() -> None:
+    """Also if what it is cut in may not end there: a line behind a backslash, a string."""
+    whole = CLASS.replace("self.items.append(item)", "self.items \\\n    .append(item)")
+    whole = whole.replace("class Stack:", 'class Stack:\n    """One.\n\n    Two."""\n')
+    for end in range(1, len(whole)):
+        for asked, said in ((LONG, f"```python\n{whole[:end]}"), (BARE, whole[:end])):
+            assert is_coherent(asked, answer(said, reason="length"), cut=20), said
+
+
+@pytest.mark.parametrize("code", WORSE.values(), ids=WORSE.keys())
+def test_code_that_a_cut_left_unfinished_parses_as_far_as_it_goes(code: str) -> None:
+    assert code != HALF
+    for asked, said in ((LONG, f"```python\n{code}"), (BARE, code)):
+        assert not is_coherent(asked, answer(said, reason="length"), cut=300)
+    go = answer(f"```go\n{code}", reason="length")
+    assert is_coherent(LONG, go, cut=300), "another language is not judged"
+    kept_broken = replace(LONG, kept_code=CLASS.replace("(self)", "(self"))
+    assert is_coherent(kept_broken, answer(f"```python\n{code}", reason="length"), cut=300)
+
+
+def test_what_only_compiling_finds_fault_with_is_none() -> None:
+    """What stands alone may return, and nothing warns of what it says."""
+    code = "x = 1\nif x is 1:\n    y = '\\d'\nreturn await x\n"
+    for text in (code, f"{code}for y in ("):
+        for asked, said in ((LONG, f"```python\n{text}"), (BARE, text)):
+            assert is_coherent(asked, answer(said, reason="length"), cut=300)
+
+
+MIDDLE_CUT = cut_example("", "a + b\n\n\ndef double(a):\n    return (2 * a", "", suffix=")\n")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said", "coherent"),
+    [
+        ("def add(a, b):\n    return ", "(b + a\n", True),
+        ("def add(a, b):\n    return ", "b + a\n    return a\n\n\ndef d", True),
+        ("def add(a, b):\n    return ", "b + a)\n\n\ndef d", False),
+        ("def add(a, b):\n    return ", "b + a\n\n\ndef double(a)\n    return", False),
+        ("Add two numbers: ", "b + a)\n\n\ndef d", True),
+    ],
+)
+def test_code_in_the_middle_is_judged_behind_what_it_continues(
+    prompt: str, said: str, coherent: bool
+) -> None:
+    """And not where the kept code does not parse there: then the prompt is no code, or not all."""
+    asked = replace(MIDDLE_CUT, kept_code=MIDDLE_CUT.target)
+    asked = replace(asked, ask={"body": {**MIDDLE_CUT.ask["body"], "prompt": prompt}})
+    assert is_coherent(asked, answer(said, reason="length"), cut=20) is coherent
+
+
+@pytest.mark.parametrize(
+    ("said", "coherent"),
+    [
+        (f"{CHATTER * 4}\n```python\n{START}", False),
+        (f"{CHATTER * 4}\n```python\nclass Stack:\n```\n```python\n{START}", False),
+        (f"{CHATTER}\n```python\n{HALF}", True),
+        (f"{CHATTER}\n```python\n{DOCUMENTED}", True),
+    ],
+)
+def test_a_long_preface_leaves_no_room_for_code(said: str, coherent: bool) -> None:
+    """A right line behind it is as like the kept code as a line can be."""
+    assert is_coherent(LONG, answer(said, reason="length"), cut=300) is coherent
+
+
 @pytest.mark.parametrize(
     ("said", "coherent"),
     [

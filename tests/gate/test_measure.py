@@ -224,6 +224,19 @@ def test_code_that_is_finished_before_a_cut_is_compared_with_what_was_kept_by_th
     assert behaviour.coherent == (True, True)
 
 
+def test_a_line_behind_a_long_preface_is_like_it_and_not_coherent(
+    server: Ollama, tmp_path: Path
+) -> None:
+    """Of a cut answer as much of the kept code counts as it has: of one line, one line."""
+    preface = " ".join(f"word{n}" for n in range(40))
+    say = f"{preface}\n```python\ndef add(a, b):\n    return a + b\n"
+    answering(server, tmp_path, "m:1", say=say)
+    asked = [example("long", target=60)]
+    behaviour = measure_behaviour(server, "m:1", asked, answer_tokens=41)
+    assert behaviour.similarity == (1.0,)
+    assert behaviour.coherent == (False,)
+
+
 def test_a_reference_that_does_not_parse_asks_no_parsing(server: Ollama, tmp_path: Path) -> None:
     answering(server, tmp_path, "m:1", say="```\nfn main() {}\n```")
     assert measure_behaviour(
