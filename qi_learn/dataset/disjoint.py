@@ -8,7 +8,7 @@ it is left out by its content, and where most of its lines are in what is traine
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from qi_learn.dataset.general_suites import GeneralSuites, SuiteExamples
@@ -35,7 +35,7 @@ def disjoint(suites: SuiteExamples, *snapshots: Snapshot) -> DisjointSuites:
         line for snapshot in snapshots for text in _texts(snapshot) for line in telling_lines(text)
     }
     kept = {
-        name: tuple(e for e in examples if e.hash not in hashes and not is_known(e.target, lines))
+        name: tuple(e for e in examples if e.hash not in hashes and not _shares(e, lines))
         for name, examples in suites.items()
     }
     dropped = {name: len(suites[name]) - len(kept[name]) for name in suites}
@@ -69,7 +69,13 @@ def _trained(snapshot: Snapshot) -> Iterator[Example]:
     yield from (*snapshot.replay, *snapshot.anchors, *snapshot.yardsticks)
 
 
+def _shares(example: Example, lines: Set[str]) -> bool:
+    """Whether a text is known by its lines, or its code, which a call has in one line of JSON."""
+    return is_known(example.target, lines) or is_known(example.kept_code, lines)
+
+
 def _texts(snapshot: Snapshot) -> Iterator[str]:
-    yield from (example.target for example in _trained(snapshot))
+    for example in _trained(snapshot):
+        yield from (example.target, example.kept_code)
     for pair in snapshot.pairs:
         yield from (pair.chosen, pair.rejected)

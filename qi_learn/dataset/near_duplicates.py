@@ -4,24 +4,31 @@ Two functions that differ in a name are no two pieces of evidence: a training th
 heart knows the other. So an example judges only if it is in none that trains, chooses, or was
 trained on before. It is in one if most of the telling characters of its code are in lines of that
 one example, and so is most of the lines that the person wrote or changed: a known function in which
-they changed another line is work of its own, and so is their habit in another function.
+they changed another line is work of its own, and so is their habit in another function. The same
+text, or the same code in another answer, is always known again, however short, white space aside. A
+call has its code in one line of JSON: its lines are those of the code.
 
 What is left out of the gate set for it, while its session judges, is not in the data set at all: it
 is new to the next cycle. A session of which all is left out trains. An example of dev that is in
 one that trains, or was trained on before, trains as well, unless nothing that counts would choose.
 
 The invariants: those of `dataset/split.py`, whose rules hold for what is not left out; the same
-examples give the same split. Not covered: copies in which most lines were changed a little.
+examples give the same split. Not covered: copies in which most lines were changed a little; where
+more than 64 examples share a line, copies, other than exact, of one in the middle of them.
 """
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from qi_learn.dataset.split import assign
 from qi_learn.dataset.telling_lines import MOST, TELLING, plain_lines, telling_lines
+from qi_learn.dataset.tool_calls import argument_places
 from qi_learn.errors import Refused
 from qi_learn.records import Example, Snapshot, Split
 
@@ -59,7 +66,7 @@ def split_distinct(
         splits = _assign(examples, alike, min_gate)
         judging = {n for n, name in enumerate(splits) if name == "gate"} - alike
         learned = {n for n, name in enumerate(splits) if name != "gate"}
-        found = {n for n in judging if known.is_in_one_of(learned, n)}
+        found = known.those_in(learned, judging)
         if not found:
             break
         alike |= found
@@ -95,7 +102,7 @@ def _choose_distinct(splits: list[Split], examples: Sequence[Example], known: _K
     """Let those of dev train that are in one that trains, if others are left to choose by."""
     train = {n for n, name in enumerate(splits) if name == "train"}
     dev = [n for n, name in enumerate(splits) if name == "dev"]
-    alike = {n for n in dev if known.is_in_one_of(train, n)}
+    alike = known.those_in(train, dev)
     if any(examples[n].person_wrote for n in dev if n not in alike):
         for n in alike:
             splits[n] = "train"
@@ -103,12 +110,16 @@ def _choose_distinct(splits: list[Split], examples: Sequence[Example], known: _K
 
 @dataclass(frozen=True, slots=True)
 class _Telling:
-    """The lines of an example, without their white space."""
+    """By what an example is known again, without white space."""
 
     code: Sequence[str]
-    """The telling ones of its code; of all of it, if it has none."""
+    """The telling lines of its code; of all of it, if it has none."""
     own: Sequence[str]
-    """Those in which the person wrote or changed something; none if that is not known."""
+    """The lines in which the person wrote or changed something; none if that is not known."""
+    same: Set[bytes]
+    """Digests: one that has any of these is the same. Its code's is not among them if most of what
+    the person wrote stands around it.
+    """
 
 
 class _Known:
@@ -119,7 +130,10 @@ class _Known:
     ) -> None:
         self._fresh = len(examples)
         self._texts = [_telling(example, pieces) for example in examples]
-        self._lines = [frozenset(plain_lines(e.target.split("\n"))) for e in (*examples, *trained)]
+        everything = (*examples, *trained)
+        self._lines = [_lines_of(e.target) | _lines_of(e.kept_code) for e in everything]
+        self._digests = [_digests(e.target, e.kept_code) for e in everything]
+        self._before = frozenset[bytes]().union(*self._digests[self._fresh :])
         self._holders: dict[str, list[int]] = {}
         for number, lines in enumerate(self._lines):
             for line in lines:
@@ -127,8 +141,16 @@ class _Known:
                     self._holders.setdefault(line, []).append(number)
         self._alike: dict[int, Sequence[int]] = {}
 
-    def is_in_one_of(self, learned: Set[int], number: int) -> bool:
-        """Whether an example is mostly in one of these, or in one that was trained on before."""
+    def those_in(self, learned: Set[int], numbers: Iterable[int]) -> set[int]:
+        """Those that are mostly in one of `learned`, or in one that was trained on before."""
+        digests = self._before.union(*(self._digests[n] for n in learned))
+        return {
+            n
+            for n in numbers
+            if not digests.isdisjoint(self._texts[n].same) or self._is_in_one_of(learned, n)
+        }
+
+    def _is_in_one_of(self, learned: Set[int], number: int) -> bool:
         if number not in self._alike:
             self._alike[number] = self._holding(number)
         return any(n in learned or n >= self._fresh for n in self._alike[number])
@@ -159,17 +181,38 @@ def _mostly(lines: Sequence[str], known: Set[str]) -> bool:
 
 
 def _telling(example: Example, pieces: Pieces) -> _Telling:
-    code = tuple(telling_lines(example.kept_code or example.target))
-    own = plain_lines(_own_lines(example, pieces)) if example.person_wrote else ()
-    return _Telling(code, tuple(own))
+    target, code = example.target, example.kept_code
+    own = tuple(plain_lines(_own_lines(example, pieces)) if example.person_wrote else ())
+    around = bool(code) and not _mostly(own, _lines_of(code))
+    return _Telling(
+        tuple(telling_lines(code or target)), own, _digests(target, "" if around else code)
+    )
+
+
+def _digests(*texts: str) -> frozenset[bytes]:
+    """One of each text that is not empty, white space aside."""
+    plain = ("".join(text.split()) for text in texts)
+    return frozenset(hashlib.sha256(text.encode()).digest() for text in plain if text)
+
+
+def _lines_of(text: str) -> frozenset[str]:
+    return frozenset(plain_lines(text.split("\n")))
 
 
 def _own_lines(example: Example, pieces: Pieces) -> Iterator[str]:
     """The lines in which the person wrote or changed something."""
+    parts = pieces(example.target_ids)
+    if _lines_of(example.kept_code) <= _lines_of(example.target):
+        return _own_in_text(example, parts)
+    # what stands in a call: all of it, if it is not found in one piece
+    return iter(tuple(_own_in_call(example, parts)) or example.kept_code.split("\n"))
+
+
+def _own_in_text(example: Example, pieces: Sequence[bytes]) -> Iterator[str]:
     text = example.target.encode()
     touched: set[int] = set()
     at = line = 0
-    for piece, own in zip(pieces(example.target_ids), example.person_mask, strict=True):
+    for piece, own in zip(pieces, example.person_mask, strict=True):
         lead = len(piece) - len(piece.lstrip())
         first = line + text.count(b"\n", at, at + lead)
         line += text.count(b"\n", at, at + len(piece))
@@ -177,6 +220,23 @@ def _own_lines(example: Example, pieces: Pieces) -> Iterator[str]:
             touched |= set(range(first, line + 1)) if piece.strip() else {line}
         at += len(piece)
     return (each for n, each in enumerate(example.target.split("\n")) if n in touched)
+
+
+def _own_in_call(example: Example, pieces: Sequence[bytes]) -> Iterator[str]:
+    """Of code that a call has in one piece; a line begins with what ends the one before it."""
+    (place,) = argument_places(example.target, (example.kept_code,))
+    if place is None:
+        return
+    ends = list(accumulate(map(len, pieces)))
+    spans = zip((0, *ends), ends, example.person_mask, strict=False)
+    own = [(end, start) for start, end, theirs in spans if theirs]
+    at = len(example.target[: place.start].encode())
+    for n, line in enumerate(example.kept_code.split("\n")):
+        end = at + len(place.form("\n" + line if n else line).encode())
+        first = bisect_left(own, (at + 1, 0))
+        if first < len(own) and own[first][1] < end:
+            yield line
+        at = end
 
 
 def _trained(snapshot: Snapshot) -> Iterator[Example]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from qi_learn.dataset import general_texts, reference_code
@@ -43,6 +44,14 @@ def test_a_copy_under_another_indentation_and_question_is_found() -> None:
     copy = GO[3].target.replace("\t", "    ")
     other = example("turn", f"Here it is:\n```go\n{copy}```\n", prompt="Write a test, please.")
     assert disjoint(SUITES, snapshot(other)).dropped == {"go": 1}
+
+
+def test_code_in_a_call_is_found_by_its_lines() -> None:
+    call = json.dumps({"name": "write", "arguments": {"content": GO[3].target}})
+    other = replace(example("turn", call), kept_code=GO[3].target)
+    assert disjoint(SUITES, snapshot(other)).dropped == {"go": 1}
+    asked = {"tool_call": tuple(replace(other, id=f"{n}", hash=f"{n}") for n in range(FEW))}
+    assert disjoint(asked, snapshot(GO[3])).dropped == {"tool_call": FEW}
 
 
 def test_most_of_a_text_is_enough() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -183,6 +184,90 @@ def test_too_few_is_said_with_how_many_were_left_out() -> None:
         examples[8 + n] = replace(examples[8 + n], session="a")
     with pytest.raises(Refused, match="9 more say mostly what others say"):
         split(examples)
+
+
+def called(made: Example, own: str | None = None) -> Example:
+    """The same code as the argument of a call, in one line of JSON."""
+    code = made.kept_code
+    text = json.dumps({"name": "write", "arguments": {"path": "a.py", "content": code}})
+    written = json.dumps(own or code)[1:-1]
+    at = text.index(written)
+    ids = tuple(text.encode())
+    mask = code_mask(text, [(at, at + len(written))], pieces(ids))
+    hash = content_hash(made.id, text)
+    return replace(made, hash=hash, target=text, target_ids=ids, code_mask=mask, person_mask=mask)
+
+
+def in_fence(made: Example) -> Example:
+    return replace(example(int(made.id[1:]), made.session, f"```\n{made.kept_code}```\n"))
+
+
+def test_code_in_a_call_is_known_again_by_its_lines() -> None:
+    examples = [called(e) for e in work(a=8, b=8, c=3, d=3, e=3)]
+    assert split(examples).left_out == 0
+    known = examples[2].kept_code
+    for copy in (
+        called(example(90, "e", known)),
+        called(example(90, "e", copied(known))),
+        in_fence(example(90, "e", copied(known))),
+    ):
+        assert split([*examples[:-1], copy]).left_out == 1
+    in_fences = [in_fence(e) for e in work(a=8, b=8, c=3, d=3, e=3)]
+    assert split([*in_fences[:-1], called(example(90, "e", copied(known)))]).left_out == 1
+
+
+def test_what_the_person_changed_in_a_call_is_work_of_its_own() -> None:
+    examples = [called(e) for e in work(a=8, b=8, c=3, d=3, e=3)]
+    changed = examples[2].kept_code.replace("return [", 'return "é", [')
+    for own, left_out in (('return "é"', 0), ("rows = csv", 1), ("with path", 1)):
+        examples[-1] = called(example(90, "e", changed), own)
+        assert split(examples).left_out == left_out
+
+
+def test_if_the_persons_part_of_a_call_is_not_found_all_of_the_code_is_theirs() -> None:
+    """Two arguments: the code does not stand in one piece."""
+    examples = [called(e) for e in work(a=8, b=8, c=3, d=3, e=3)]
+    first, second = examples[2].kept_code, "x = 1\n"
+    text = json.dumps({"edits": [first, second]})
+    ids = tuple(text.encode())
+    two = replace(
+        example(90, "e", first + second),
+        target=text,
+        target_ids=ids,
+        person_mask=(True,) * len(ids),
+    )
+    assert split([*examples[:-1], two]).left_out == 1
+    other = replace(two, kept_code=first + "\n".join(f"y{n} = {n}" for n in range(80)))
+    assert split([*examples[:-1], other]).left_out == 0
+
+
+def test_the_same_text_is_found_wherever_it_is() -> None:
+    """Each line that tells is in more examples than are looked at; the person's is short."""
+    texts = [f"{function('same')}x = {n}\n" for n in range(200)]
+    before = [example(n, "a", text, f"x = {n}\n") for n, text in enumerate(texts)]
+    copies = [example(200 + n, "e", texts[n], f"x = {n}\n") for n in range(90, 114)]
+    found = split([*before, *further(b=60, c=3, d=3, e=3), *copies])
+    assert sessions_of(found)["e", "gate"] == 3
+    assert found.left_out == len(copies)
+
+
+def further(**sessions: int) -> list[Example]:
+    return [
+        example(400 + n, e.session, function(f"other{n}")) for n, e in enumerate(work(**sessions))
+    ]
+
+
+def test_what_has_no_telling_line_is_known_by_all_of_it() -> None:
+    short = [example(n, "a", f"return x{n}\nend\n") for n in range(30)]
+    copies = [example(200 + n, "e", f"  return x{n}\n  end\n") for n in range(24)]
+    others = [example(300 + n, "e", f"return y{n}\nend\n") for n in range(8)]
+    examples = [*short, *further(b=8, c=3, d=3, e=3), *copies, *others]
+    found = split(examples)
+    assert sessions_of(found)["e", "gate"] == 3 + len(others), "another short text judges"
+    assert found.left_out == len(copies)
+    trained = tuple(called(replace(e, session="z")) for e in others)
+    before = Snapshot("r", 0.0, "base", trained)
+    assert split(examples, before).left_out == len(copies) + len(others)
 
 
 TEXTS = st.lists(
