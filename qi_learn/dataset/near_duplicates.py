@@ -27,7 +27,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from qi_learn.dataset.split import assign
-from qi_learn.dataset.telling_lines import MOST, TELLING, plain_lines, telling_lines
+from qi_learn.dataset.telling_lines import (
+    MOST,
+    TELLING,
+    mostly_in,
+    plain_lines,
+    telling_lines,
+)
 from qi_learn.dataset.tool_calls import argument_places
 from qi_learn.errors import Refused
 from qi_learn.records import Example, Snapshot, Split
@@ -166,7 +172,7 @@ class _Known:
         return [
             holder
             for holder, size in shared.items()
-            if holder != number and size >= need and _mostly(text.own, self._lines[holder])
+            if holder != number and size >= need and mostly_in(text.own, self._lines[holder])
         ]
 
 
@@ -175,15 +181,10 @@ def _some(holders: Sequence[int]) -> Sequence[int]:
     return holders if len(holders) <= 2 * HOLDERS else (*holders[:HOLDERS], *holders[-HOLDERS:])
 
 
-def _mostly(lines: Sequence[str], known: Set[str]) -> bool:
-    size = sum(len(line) for line in lines if line in known)
-    return size >= MOST * sum(map(len, lines))
-
-
 def _telling(example: Example, pieces: Pieces) -> _Telling:
     target, code = example.target, example.kept_code
     own = tuple(plain_lines(_own_lines(example, pieces)) if example.person_wrote else ())
-    around = bool(code) and not _mostly(own, _lines_of(code))
+    around = bool(code) and not mostly_in(own, _lines_of(code))
     return _Telling(
         tuple(telling_lines(code or target)), own, _digests(target, "" if around else code)
     )

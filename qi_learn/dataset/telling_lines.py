@@ -6,7 +6,7 @@ Short ones say nothing: every file has a `return None`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 TELLING = 16
 """Characters from which on a line can tell where it comes from."""
@@ -22,8 +22,13 @@ def telling_lines(text: str) -> Iterator[str]:
 def is_known(text: str, trained: Set[str]) -> bool:
     """Whether most of a text's telling lines are among those that are trained on."""
     own = list(telling_lines(text))
-    known = sum(len(line) for line in own if line in trained)
-    return bool(own) and known >= MOST * sum(map(len, own))
+    return bool(own) and mostly_in(own, trained)
+
+
+def mostly_in(lines: Sequence[str], known: Set[str]) -> bool:
+    """Whether most characters of some lines are in known ones; true of no lines."""
+    size = sum(len(line) for line in lines if line in known)
+    return size >= MOST * sum(map(len, lines))
 
 
 def plain_lines(lines: Iterable[str]) -> Iterator[str]:
